@@ -1,0 +1,169 @@
+/*
+ * The bus: NATS JetStream over libnats. The only user of nats.h. Layer 2.
+ *
+ * The library's own reconnect is off, since it lets newer messages overtake older ones; a thread of
+ * ours keeps the connection and counts epochs. Whoever holds a puller or an outlet notices the new
+ * epoch (ERR_CLOSED), opens it anew and resends what was not acknowledged, in order. Pulls are
+ * plain requests: natsSubscription_Fetch of libnats 3.4.1 corrupts the heap (nats.c #749).
+ * Everything is sent at once (SetSendAsap). A permission violation is a configuration error and is
+ * reported as ERR_DENIED, not as a time-out.
+ */
+#ifndef COMMON_BUS_H
+#define COMMON_BUS_H
+
+#include "common/err.h"
+#include "common/topic.h"
+
+enum {
+	BUS_CONNECT_TIMEOUT_MS = 2000,
+	BUS_REQUEST_TIMEOUT_MS = 2000,
+	BUS_PING_INTERVAL_MS = 5000,
+	BUS_RECONNECT_BASE_MS = 20,
+	BUS_RECONNECT_CAP_MS = 1000,
+	BUS_PULL_EXPIRES_MS = 20000,
+	BUS_ID_MAX = 200,
+};
+
+struct bus;
+
+struct bus_options {
+	const char *url;  /* "nats://127.0.0.1:4222", comma-separated for several */
+	const char *name; /* shown by the server, and the inbox prefix: _INBOX_<name> */
+	const char *user; /* NULL: none */
+	const char *password_file;
+	const char *ca_file; /* with tls:// */
+	const char *cert_file;
+	const char *key_file;
+};
+
+/* Starts connecting and returns at once; ERR_CONFIG for options that can never work. */
+int bus_open(const struct bus_options *options, struct bus **out, struct why *out_why);
+/* Flushes, closes, joins. Every puller and outlet must be closed before. */
+void bus_close(struct bus *b);
+/* Number of the present connection, counting from 1; 0 while there is none. */
+uint64_t bus_epoch(struct bus *b);
+/* Blocks until connected: 0, ERR_TIMEOUT, or ERR_DENIED when the server refuses the user. */
+int bus_wait(struct bus *b, int64_t timeout_ms, struct why *out_why);
+/* Server version "2.9.10"; "" while not connected. out holds 32. */
+void bus_server_version(struct bus *b, char out[static 32]);
+/* Permission violations since start, and the last one's text; for /readyz and doctor. */
+uint64_t bus_violations(struct bus *b, char out_last[static WHY_TEXT_BYTES]);
+
+struct bus_msg {
+	const char *subject;
+	const char *id;           /* Nats-Msg-Id; NULL: none */
+	const char *cause;        /* NULL: none */
+	const char *content_type; /* NULL: none */
+	int64_t time_ms;          /* Healbus-Time; 0: none, the stream's time counts */
+	const void *data;
+	size_t len;
+	bool expect_no_message; /* refuse when the subject holds one: ERR_EXISTS */
+};
+
+/* Publishes and waits for the stream's ack. ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_FULL (stream full),
+ * ERR_EXISTS, ERR_DENIED. A duplicate id is 0. Any thread. */
+int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint64_t *out_seq,
+		struct why *out_why);
+
+/* Many publishes under way, their acks read by one thread. */
+struct bus_outlet;
+struct bus_ack {
+	uint64_t token;
+	int rc; /* 0, or as bus_publish */
+	uint64_t seq;
+	bool duplicate;
+};
+int bus_outlet_open(struct bus *b,
+		    struct bus_outlet **out); /* ERR_UNAVAILABLE while not connected */
+void bus_outlet_close(struct bus_outlet *o);
+/* Any thread; never blocks. ERR_CLOSED after the connection was lost. */
+int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token);
+/* One thread. 0 with an ack; ERR_TIMEOUT; ERR_CLOSED after the connection was lost: acks not seen
+ * by then never come. */
+int bus_outlet_next(struct bus_outlet *o, int64_t timeout_ms, struct bus_ack *out);
+
+/* A message as delivered. Borrowed until bus_delivery_free. */
+struct bus_delivery {
+	const char *subject;
+	const char *id;           /* "" when absent */
+	const char *cause;        /* "" when absent */
+	const char *content_type; /* "" when absent */
+	int64_t time_ms;          /* min(Healbus-Time, stream time); stream time when absent */
+	int64_t stream_ns;        /* the stream's time stamp */
+	uint64_t seq;             /* stream sequence */
+	uint64_t consumer_seq;
+	uint64_t delivered; /* 1 on the first delivery */
+	uint64_t pending;   /* messages behind this one */
+	const void *data;
+	size_t len;
+	void *private;
+};
+void bus_delivery_free(struct bus_delivery *d);
+
+/* A pull consumer's reader. One thread. */
+struct bus_puller;
+/* window: messages asked for and not yet delivered, at most; >= 1. The consumer exists. */
+int bus_puller_open(struct bus *b, const char *stream, const char *consumer, unsigned window,
+		    struct bus_puller **out);
+void bus_puller_close(struct bus_puller *p);
+/* 0, ERR_TIMEOUT, ERR_CLOSED (connection lost), ERR_NOT_FOUND (consumer deleted or replaced). */
+int bus_puller_next(struct bus_puller *p, int64_t timeout_ms, struct bus_delivery *out);
+int bus_ack(struct bus_puller *p, const struct bus_delivery *d);
+int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms);
+int bus_nak(struct bus_puller *p, const struct bus_delivery *d, int64_t delay_ms);
+int bus_term(struct bus_puller *p, const struct bus_delivery *d);
+/* Resets the server's ack_wait for this delivery. Any thread. */
+int bus_in_progress(struct bus *b, const struct bus_delivery *d);
+
+/* Deletes and creates the consumer of an ordered fold: ack-all, from start_seq, or from start_ms
+ * when start_seq is 0 (both 0: from the first). */
+int bus_fold_consumer(struct bus *b, const char *stream, const char *name, const char *filter,
+		      uint64_t start_seq, int64_t start_ms, struct why *out_why);
+/* Creates the shared durable when missing; ERR_CONFIG when it exists with another filter or policy.
+ */
+int bus_shared_consumer(struct bus *b, const struct topic_consumer *c, struct why *out_why);
+
+struct bus_stream_state {
+	uint64_t first_seq, last_seq, messages, bytes;
+	int64_t created_ns;
+};
+int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state *out,
+		     struct why *out_why);
+/* Creates what is missing of the topic table's streams and buckets and says so through `said`;
+ * needs an admin user. */
+int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
+		  struct why *out_why);
+/* Compares the server's streams and buckets with the topic table; one line per difference; 0 when
+ * none, ERR_CONFIG. */
+int bus_check_streams(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
+		      struct why *out_why);
+
+/* One message by sequence, or the last one of a subject. ERR_NOT_FOUND. Free with
+ * bus_delivery_free. */
+int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery *out,
+	    struct why *out_why);
+int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
+		 struct why *out_why);
+
+/* Key-value with compare-and-set. Values at most 64 KiB. revision 0 in bus_kv_put: the key must not
+ * exist. */
+struct bus_kv_entry {
+	char *value; /* NUL-terminated; free() */
+	size_t len;
+	uint64_t revision;
+	int64_t at_ms; /* the server's time of the last write */
+};
+/* ERR_NOT_FOUND (also after deletion or expiry). */
+int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
+	       struct why *out_why);
+/* ERR_CONFLICT when the revision is not the last one. */
+int bus_kv_put(struct bus *b, const char *bucket, const char *key, const void *value, size_t len,
+	       uint64_t revision, uint64_t *out_revision, struct why *out_why);
+/* Unconditional. */
+int bus_kv_set(struct bus *b, const char *bucket, const char *key, const void *value, size_t len,
+	       uint64_t *out_revision, struct why *out_why);
+/* ERR_CONFLICT when the revision is not the last one. */
+int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revision,
+	       struct why *out_why);
+
+#endif

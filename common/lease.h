@@ -1,0 +1,61 @@
+/*
+ * Claims, target locks and liveness, on the three KV buckets: the only state shared between
+ * executors. Layer 3. Any thread; each call blocks for at most BUS_REQUEST_TIMEOUT_MS.
+ *
+ * A claim says who may run a step, once: none -> claimed -> started -> done | unknown, each by
+ * compare-and-set. *Started* is never run again, not even by its owner. A lock expires (30 s)
+ * unless renewed; it keeps executors off one target and is not a fence: the claim is.
+ */
+#ifndef COMMON_LEASE_H
+#define COMMON_LEASE_H
+
+#include "common/bus.h"
+#include "common/buf.h"
+#include "common/id.h"
+
+enum claim_state { CLAIM_NONE, CLAIM_CLAIMED, CLAIM_STARTED, CLAIM_DONE, CLAIM_UNKNOWN };
+
+enum {
+	LOCK_TTL_MS = 30000, /* of the LOCK bucket, see topic.c */
+	LOCK_RENEW_MS = 10000,
+	LOCK_KILL_MS = 20000, /* without renewal for so long: the holder stops its action */
+	LIVE_TTL_MS = 10000,
+	LIVE_BEAT_MS = 3000,
+	CLAIM_NOTE_MAX = 32 << 10,
+};
+
+struct claim {
+	enum claim_state state;
+	char owner[TOKEN_MAX + 1]; /* executor id */
+	char boot[ID_BYTES];       /* that process */
+	uint64_t revision;
+	struct buf note; /* with CLAIM_DONE: the packed StepReport */
+};
+
+const char *claim_state_name(enum claim_state s);
+void claim_release(struct claim *c);
+/* CLAIM_NONE with revision 0 when nobody ever claimed it. */
+int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out_why);
+/* Moves the claim from what `c` was read as to `state`, owned by owner/boot. ERR_CONFLICT: somebody
+ * was faster. On success c holds the new revision and state. */
+int claim_advance(struct bus *b, const char *key, struct claim *c, enum claim_state state,
+		  const char *owner, const char *boot, const void *note, size_t note_len,
+		  struct why *out_why);
+
+struct lock {
+	char key[TOKEN_MAX + 1];
+	uint64_t revision;
+	int64_t renewed_mono_ms;
+};
+/* ERR_BUSY with the holder's text in out_why. value: who and why, for people. */
+int lock_acquire(struct bus *b, const char *target, const char *value, struct lock *out,
+		 struct why *out_why);
+int lock_renew(struct bus *b, struct lock *l, const char *value, struct why *out_why);
+void lock_release_held(struct bus *b, struct lock *l);
+
+/* Says that this boot lives; call every LIVE_BEAT_MS. */
+int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why);
+/* 0 and *out; an error means "cannot tell", which is not "dead". */
+int live_is_alive(struct bus *b, const char *boot, bool *out, struct why *out_why);
+
+#endif

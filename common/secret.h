@@ -1,0 +1,27 @@
+/*
+ * Secrets: read from files, held in memory that is left out of core dumps and wiped on release,
+ * never printed. Layer 1.
+ */
+#ifndef COMMON_SECRET_H
+#define COMMON_SECRET_H
+
+#include "common/err.h"
+
+enum { SECRET_MAX_BYTES = 16384 };
+
+struct secret {
+	char *data; /* NUL-terminated; NULL: none */
+	size_t len;
+};
+
+/*
+ * Reads path; one trailing newline is dropped. path NULL or "" gives an empty secret and 0.
+ * ERR_CONFIG when the file is missing, empty, too large, or readable by group or others.
+ */
+int secret_read(struct secret *out, const char *path, struct why *out_why);
+void secret_release(struct secret *s);
+
+/* Constant-time; an empty secret equals nothing. */
+bool secret_equal(const struct secret *s, const char *text, size_t len);
+
+#endif

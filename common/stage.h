@@ -1,0 +1,178 @@
+/*
+ * The skeleton of the four processes: command line, configuration, connecting, fold loops, effect
+ * workers, settling, health, metrics, reload, drain. A program's main() is one call. Layer 3.
+ *
+ *     healbus-<stage> [-c DIR] [--check] [--print-config] [--example-config] [--help] [--version]
+ * [COMMAND ...]
+ *
+ * SIGTERM and SIGINT drain (stop pulling, finish what is under way within drain_timeout, publish,
+ * close); a second one stops at once. SIGHUP reloads; a configuration that does not load keeps the
+ * old one. Exit codes: 0 stopped, 64 usage, 78 configuration, 69 bus refused us, 70 internal, 75
+ * state locked by another process (sysexits.h).
+ */
+#ifndef COMMON_STAGE_H
+#define COMMON_STAGE_H
+
+#include "common/bus.h"
+#include "common/config.h"
+#include "common/fold.h"
+#include "common/http_server.h"
+
+struct stage;
+
+/* What every stage can be told. The first member of each stage's configuration struct. */
+struct stage_config {
+	char *state_dir;
+	char *http_listen;
+	char *http_token_file; /* one token a line */
+	char *http_tls_cert_file;
+	char *http_tls_key_file;
+	int64_t log_level;
+	int64_t drain_timeout_ms;
+	int64_t map_bytes;
+	int64_t outbox_retain_ms;
+};
+
+/* Rows for the stage's option table. listen: "127.0.0.1:9095". */
+#define STAGE_OPTIONS(T, stage_name, listen)                                                       \
+	OPT_PATH(T, stage.state_dir, "state_dir", "/var/lib/healbus/" stage_name,                  \
+		 "Directory of this stage's LMDB files. One process each."),                       \
+		OPT_STRING(T, stage.http_listen, "http.listen", listen,                            \
+			   "Address of the HTTP server: health, metrics, and what this stage "     \
+			   "offers. Port 0 picks one."),                                           \
+		OPT_PATH(T, stage.http_token_file, "http.token_file", NULL,                        \
+			 "Bearer tokens, one a line. Without it, only loopback peers may use "     \
+			 "what needs a token."),                                                   \
+		OPT_PATH(T, stage.http_tls_cert_file, "http.tls_cert_file", NULL,                  \
+			 "PEM certificate chain; turns TLS on."),                                  \
+		OPT_PATH(T, stage.http_tls_key_file, "http.tls_key_file", NULL,                    \
+			 "PEM private key."),                                                      \
+		OPT_ENUM(T, stage.log_level, "log_level", "info", stage_log_levels,                \
+			 "debug, info, warn or error."),                                           \
+		OPT_DURATION(T, stage.drain_timeout_ms, "drain_timeout", "10s", 0, 3600000,        \
+			     "After SIGTERM, how long work under way may take to finish."),        \
+		OPT_BYTES(T, stage.map_bytes, "map_size", "256MiB", 1 << 20, 1e12,                 \
+			  "First size of each LMDB map; it grows by doubling, to 64 times this."), \
+		OPT_DURATION(                                                                      \
+			T, stage.outbox_retain_ms, "outbox_retain", "130s", 0, 86400000,           \
+			"Outputs are kept so long after the bus took them, to be sent again "      \
+			"should it lose its tail. "                                                \
+			"Longer than the server's sync interval; 0 when the server syncs always.")
+extern const char *const stage_log_levels[];
+
+/* bus.yaml. */
+struct bus_config {
+	char *url;
+	char *user;
+	char *password_file;
+	char *ca_file;
+	char *cert_file;
+	char *key_file;
+};
+extern const struct option_table bus_option_table;
+
+/* ---- effects: workers at the edge that act on one message at a time ---- */
+
+enum verdict {
+	DONE,   /* ack */
+	RETRY,  /* nak with back-off (1 s doubling to 60 s), or after job->retry_ms */
+	REJECT, /* to dead.<stage> with the reason, then term */
+};
+
+struct effect_job {
+	enum kind kind;
+	const char *subject;
+	const char *token;
+	const char *id;
+	const char *content_type;
+	int64_t time_ms;
+	uint64_t seq;
+	uint64_t delivered;
+	const ProtobufCMessage *msg; /* NULL for KIND_RAW */
+	const void *data;
+	size_t len;
+	struct arena *arena; /* reset after the batch */
+	/* out */
+	enum verdict verdict; /* DONE to begin with */
+	int64_t retry_ms;     /* with RETRY; 0: back-off by delivery count */
+	struct why why;       /* with RETRY, REJECT */
+	/* private */
+	struct bus_delivery delivery;
+};
+
+struct effect_def {
+	const char *consumer;  /* a row of topic_consumers */
+	size_t workers_offset; /* of an int64_t in the stage's configuration; SIZE_MAX: 1 worker */
+	unsigned batch_max;    /* 0: 1 */
+	/* Per worker; the result is `worker` below. NULL: none. */
+	int (*open)(struct stage *s, void **out_worker, struct why *out_why);
+	void (*close)(void *worker);
+	/* Sets each job's verdict. stage.c keeps the deliveries alive (in-progress) while this
+	 * runs. */
+	void (*handle)(struct stage *s, void *worker, struct effect_job *jobs, size_t n);
+};
+
+/* A thread of the stage's own; returns soon after stage_stopping() turns true. */
+struct stage_thread {
+	const char *name;
+	void (*run)(struct stage *s);
+};
+
+struct stage_command {
+	const char *name; /* "record" */
+	const char *help;
+	int (*run)(int argc, char **argv, const char *config_dir); /* exit code */
+};
+
+struct stage_def {
+	const char *name;    /* "monitor" */
+	const char *summary; /* one line for --help */
+	const struct option_table *options;
+	size_t config_size;
+	/* What rows cannot say (files it names exist, tables agree). May fill derived fields. NULL:
+	 * nothing. */
+	int (*prepare)(void *config, struct why *out_why);
+	void (*unprepare)(void *config);
+	const struct fold_def *const *folds;
+	size_t n_folds;
+	uint32_t (*partitions)(const void *config); /* bit set of owned partitions; NULL: all */
+	const struct effect_def *const *effects;
+	size_t n_effects;
+	const struct stage_thread *threads;
+	size_t n_threads;
+	const struct http_route *routes; /* ctx is replaced by the struct stage */
+	size_t n_routes;
+	/* After the bus is open and before threads start; state of the stage's own goes into
+	 * stage_set_data. */
+	int (*start)(struct stage *s, struct why *out_why);
+	void (*stop)(struct stage *s); /* after all threads ended */
+	const struct stage_command *commands;
+	size_t n_commands;
+};
+
+/* The whole of main(). */
+int stage_main(const struct stage_def *def, int argc, char **argv);
+
+/* For handlers and threads. */
+struct bus *stage_bus(struct stage *s);
+const char *stage_name(const struct stage *s);
+const char *stage_boot(const struct stage *s);     /* random id of this process */
+const char *stage_instance(const struct stage *s); /* host name and pid: who this is, for people */
+bool stage_stopping(const struct stage *s);
+/* Sleeps at most ms; returns early (true) when stopping. */
+bool stage_sleep(struct stage *s, int64_t ms);
+void stage_set_data(struct stage *s, void *data);
+void *stage_data(struct stage *s);
+const char *stage_config_dir(const struct stage *s);
+/* The configuration of this moment; stays valid until stage_config_put. */
+const void *stage_config_get(struct stage *s);
+void stage_config_put(struct stage *s, const void *config);
+/* The store of fold i (partition p); for readers on other threads. */
+struct fold *stage_fold(struct stage *s, size_t i, unsigned partition);
+
+/* Checks, packs, publishes and waits for the ack. subject from (kind, token); id as given. */
+int stage_publish(struct stage *s, enum kind kind, const char *token, const ProtobufCMessage *msg,
+		  const char *id, const char *cause, int64_t time_ms, int64_t timeout_ms,
+		  uint64_t *out_seq, struct why *out_why);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * State on disk: typed tables in one LMDB environment. The only user of lmdb.h. Every value is
+ * stored with magic, version, length and CRC-32C, and checked on read, since LMDB itself checks
+ * nothing. Opened with default durability only (never NOSYNC, except by tests and backtests that
+ * ask for it). Layer 1.
+ *
+ * One writer: the thread that owns the stage's fold (or the executor's journal lock). Readers: any
+ * thread, each with its own read transaction. A transaction belongs to one thread and never spans a
+ * network call. Writes keep the first error inside the transaction; test once, at store_commit().
+ */
+#ifndef COMMON_STORE_H
+#define COMMON_STORE_H
+
+#include "common/err.h"
+
+enum {
+	STORE_TABLES_MAX = 32,
+	STORE_KEY_MAX = 511,
+	STORE_DEFAULT_MAP_BYTES = 1 << 30, /* sparse: costs address space, not disk */
+	STORE_GROW_PERCENT =
+		70, /* fuller than this: the map is doubled at the next store_begin_write */
+	STORE_ALARM_PERCENT = 90, /* fuller than this and at its limit: store_is_full() */
+};
+
+struct store;
+struct store_txn;
+
+/* One table. Declare as static const; the pointer's name is the identity. */
+struct store_table {
+	const char *name; /* name in the file, stable for ever */
+	uint16_t version; /* of its values; another version on disk reads as ERR_SCHEMA */
+};
+
+struct store_options {
+	const char *dir; /* created 0700 when missing */
+	const struct store_table *const *tables;
+	size_t n_tables;
+	int64_t map_bytes;       /* 0: STORE_DEFAULT_MAP_BYTES */
+	int64_t map_limit_bytes; /* growth stops here; 0: 64 times map_bytes */
+	bool no_sync;            /* tests and backtests only */
+};
+
+/*
+ * Opens, locks against a second process (ERR_BUSY) and checks header and every table root; a
+ * damaged file gives ERR_CORRUPT with the file's name and what to do. Checks run in a child process
+ * first, so that a broken map cannot take the stage down.
+ */
+int store_open(const struct store_options *options, struct store **out, struct why *out_why);
+void store_close(struct store *s);
+
+/* Moves the environment's files aside to <dir>/set-aside-<ms>/ so that a projection can be rebuilt.
+ * The store is not open. */
+int store_set_aside(const char *dir, struct why *out_why);
+
+/* Read transactions are cheap (microseconds) and see one moment. Close with store_end. */
+struct store_txn *store_begin_read(struct store *s);
+struct store_txn *store_begin_write(struct store *s);
+/* Ends a read transaction, or drops a write one. NULL is fine. */
+void store_end(struct store_txn *txn);
+/* 0, ERR_FULL, ERR_IO or the first error of the transaction; txn is gone either way. Blocks for one
+ * fsync. */
+int store_commit(struct store_txn *txn);
+/* The first error so far, 0 when none. */
+int store_error(const struct store_txn *txn);
+
+static inline void store_end_cleanup(struct store_txn **txn)
+{
+	store_end(*txn);
+}
+#define auto_txn __attribute__((cleanup(store_end_cleanup))) struct store_txn *
+
+/* Borrowed from the map: dies with the transaction or at its next write. */
+struct store_val {
+	const void *data;
+	size_t len;
+};
+
+/* 0, ERR_NOT_FOUND, ERR_CORRUPT or ERR_SCHEMA. */
+int store_get(struct store_txn *txn, const struct store_table *table, const void *key,
+	      size_t key_len, struct store_val *out);
+void store_put(struct store_txn *txn, const struct store_table *table, const void *key,
+	       size_t key_len, const void *data, size_t len);
+/* Missing is fine. */
+void store_del(struct store_txn *txn, const struct store_table *table, const void *key,
+	       size_t key_len);
+/* Deletes every row of the table. */
+void store_clear(struct store_txn *txn, const struct store_table *table);
+size_t store_count(struct store_txn *txn, const struct store_table *table);
+
+/* String keys. */
+static inline int store_get_str(struct store_txn *txn, const struct store_table *table,
+				const char *key, struct store_val *out)
+{
+	return store_get(txn, table, key, strlen(key), out);
+}
+static inline void store_put_str(struct store_txn *txn, const struct store_table *table,
+				 const char *key, const void *data, size_t len)
+{
+	store_put(txn, table, key, strlen(key), data, len);
+}
+static inline void store_del_str(struct store_txn *txn, const struct store_table *table,
+				 const char *key)
+{
+	store_del(txn, table, key, strlen(key));
+}
+
+/* Big-endian keys sort by number. */
+struct store_key64 {
+	uint8_t b[8];
+};
+struct store_key64 store_key64(uint64_t n);
+uint64_t store_key64_value(const void *key);
+
+/*
+ * Walks rows in key order, from the first key >= `from` (NULL: the first), or backwards from the
+ * last key that starts with the prefix. `prefix` NULL or a byte string every key must start with.
+ * The callback returns 0 to go on, 1 to stop (store_each returns 0) or an error (returned). It may
+ * not write to the same table; collect, then write.
+ */
+typedef int store_visit(void *ctx, const void *key, size_t key_len, struct store_val val);
+struct store_range {
+	const void *prefix;
+	size_t prefix_len;
+	const void *from;
+	size_t from_len;
+	bool backwards;
+	size_t limit; /* 0: none */
+};
+int store_each(struct store_txn *txn, const struct store_table *table,
+	       const struct store_range *range, store_visit *visit, void *ctx);
+
+/*
+ * Timers: rows (due, key) in one table of the caller's, at most one per key. Setting again moves
+ * it. Keys are at most 255 bytes of text.
+ */
+struct store_timers {
+	struct store_table by_due;
+	struct store_table by_key;
+};
+void timer_set(struct store_txn *txn, const struct store_timers *t, const char *key,
+	       int64_t due_ms);
+void timer_cancel(struct store_txn *txn, const struct store_timers *t, const char *key);
+/* The earliest: 0 and its due time and key (copied, at most 255 + NUL), or ERR_NOT_FOUND. */
+int timer_next(struct store_txn *txn, const struct store_timers *t, int64_t *out_due_ms,
+	       char out_key[static 256]);
+
+/* Percent of the map limit in use; for metrics and alarms. */
+unsigned store_used_percent(struct store *s);
+bool store_is_full(struct store *s);
+
+/* A hot, compacted copy into an empty directory; readers and the writer go on. */
+int store_backup(struct store *s, const char *dir, struct why *out_why);
+
+/* SHA-256 over every row of the given tables in order: two equal states have equal hashes. */
+int store_hash(struct store_txn *txn, const struct store_table *const *tables, size_t n,
+	       uint8_t out[static 32]);
+
+#endif

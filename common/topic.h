@@ -1,0 +1,112 @@
+/*
+ * THE CONTRACT: every stream, bucket, subject and durable consumer, and who may publish and read
+ * it. Printed by `healctl topics`; the bus's permissions are generated from it; the streams are
+ * created from it. Layer 1; depends on nothing but base.h.
+ */
+#ifndef COMMON_TOPIC_H
+#define COMMON_TOPIC_H
+
+#include "common/err.h"
+
+enum { SUBJECT_MAX = 255 };
+
+#define STREAM_RAW "RAW"
+#define STREAM_EVENTS "EVENTS"
+#define STREAM_STORY "STORY"
+#define STREAM_DEAD "DEAD"
+#define BUCKET_CLAIM "CLAIM"
+#define BUCKET_LOCK "LOCK"
+#define BUCKET_LIVE "LIVE"
+
+/* Headers of every message we publish. */
+#define HEADER_ID "Nats-Msg-Id"
+#define HEADER_TIME                                                                                \
+	"Healbus-Time" /* ms; the message's own time; never later than the stream's time for it */
+#define HEADER_CAUSE "Healbus-Cause"   /* id of the message that caused this one */
+#define HEADER_SCHEMA "Healbus-Schema" /* "1" */
+#define SCHEMA_VERSION "1"
+#define HEADER_CONTENT_TYPE                                                                        \
+	"Content-Type" /* raw.*: application/json (default) or application/x-protobuf (an Event)   \
+			*/
+
+/* What a message is; the wire type follows from the subject. */
+enum kind {
+	KIND_NONE = 0,
+	KIND_RAW,      /* raw.<source>: bytes */
+	KIND_EVENT,    /* event.<part>.<source> */
+	KIND_TICK,     /* event.<part>.tick */
+	KIND_INCIDENT, /* heal.incident.<incident> ... */
+	KIND_PLAN,
+	KIND_APPROVAL,
+	KIND_DECISION,
+	KIND_STEP,
+	KIND_OUTCOME,
+	KIND_MODEL,
+	KIND_NOTICE,
+	KIND_CONTROL, /* heal.control.<incident or pause|silence|catalogue|tick>,
+			 event.<part>.control */
+	KIND_DEAD,    /* dead.<stage> */
+	KINDS,
+};
+
+/* "plan"; NULL for KIND_NONE. */
+const char *kind_name(enum kind kind);
+
+/* A subject taken apart; token points into a buffer of its own. */
+struct topic {
+	enum kind kind;
+	unsigned partition; /* KIND_EVENT, KIND_TICK, KIND_CONTROL on event.* */
+	char token[65];     /* source, incident or stage */
+};
+
+/* 0, or ERR_INVALID for a subject that is not in the table. */
+int topic_parse(const char *subject, struct topic *out);
+
+/* Write the subject into out, return out. Tokens must be valid (asserted). */
+const char *subject_raw(char out[static SUBJECT_MAX + 1], const char *source);
+const char *subject_event(char out[static SUBJECT_MAX + 1], unsigned partition, const char *source);
+const char *subject_story(char out[static SUBJECT_MAX + 1], enum kind kind, const char *incident);
+const char *subject_dead(char out[static SUBJECT_MAX + 1], const char *stage);
+
+/* Reserved source tokens on event.<part>.*: "tick", "control". */
+bool source_reserved(const char *source);
+
+/* A stream or bucket as it must be on the server. */
+struct topic_stream {
+	const char *name;
+	const char *subjects[2]; /* NULL for a bucket */
+	int64_t max_age_ms;      /* 0: for ever */
+	int64_t max_bytes;       /* discard new when full */
+	int64_t duplicate_window_ms;
+	bool bucket;
+	int64_t bucket_ttl_ms; /* 0: no expiry */
+	const char *help;
+};
+extern const struct topic_stream topic_streams[];
+extern const size_t topic_streams_n;
+
+/* A durable consumer shared by the workers of a stage. */
+struct topic_consumer {
+	const char *name;
+	const char *stream;
+	const char *filter;
+	const char *stage;
+	int64_t ack_wait_ms;
+	int max_ack_pending;
+	const char *help;
+};
+extern const struct topic_consumer topic_consumers[];
+extern const size_t topic_consumers_n;
+const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when unknown */
+
+/* Who may publish and read what, per stage user. */
+struct topic_right {
+	const char *stage;     /* "monitor", ..., "healctl", "external" */
+	const char *publish;   /* subject pattern; NULL */
+	const char *subscribe; /* subject pattern; NULL */
+	const char *help;
+};
+extern const struct topic_right topic_rights[];
+extern const size_t topic_rights_n;
+
+#endif

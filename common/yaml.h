@@ -1,0 +1,79 @@
+/*
+ * YAML (and so JSON) files as a tree with file:line on every node. The only user of libfyaml. Layer
+ * 0. Aliases are expanded within limits; duplicate keys, tabs as indentation and documents over the
+ * limits are errors.
+ */
+#ifndef COMMON_YAML_H
+#define COMMON_YAML_H
+
+#include "common/err.h"
+
+enum {
+	YAML_FILE_MAX_BYTES = 4 << 20,
+	YAML_NODES_MAX = 200000,
+	YAML_DEPTH_MAX = 32,
+};
+
+enum yaml_type { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
+
+/* Owned by its document. Children of a list or map are a linked list in file order. */
+struct yaml_node {
+	enum yaml_type type;
+	const char *key;    /* in a map: its key; else NULL */
+	const char *scalar; /* YAML_SCALAR: text; quoted says whether it was */
+	bool quoted;
+	struct yaml_node *child; /* first of LIST or MAP */
+	struct yaml_node *next;
+	size_t count; /* children */
+	const char *file;
+	int line;
+};
+
+struct yaml_doc {
+	struct yaml_node
+		*root; /* never NULL after a successful parse; YAML_NULL for an empty file */
+	void *storage;
+};
+
+/* 0, ERR_NOT_FOUND, ERR_IO, ERR_TOO_LARGE or ERR_CONFIG with "file:line: what". Caller frees with
+ * yaml_release. */
+int yaml_parse_file(const char *path, struct yaml_doc *out, struct why *out_why);
+int yaml_parse_text(const char *name, const char *text, size_t len, struct yaml_doc *out,
+		    struct why *out_why);
+void yaml_release(struct yaml_doc *doc);
+
+/* The child with this key, or NULL. map may be NULL. */
+const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
+
+#define YAML_EACH(var, parent)                                                                     \
+	for (const struct yaml_node *var = (parent) ? (parent)->child : NULL; var; var = var->next)
+
+/* Readers: 0, or ERR_CONFIG with "file:line: key: what is wrong". node NULL with a non-NULL
+ * fallback gives the fallback. */
+int yaml_str(const struct yaml_node *node, const char *what, const char **out, struct why *out_why);
+int yaml_int(const struct yaml_node *node, const char *what, int64_t min, int64_t max, int64_t *out,
+	     struct why *out_why);
+int yaml_double(const struct yaml_node *node, const char *what, double min, double max, double *out,
+		struct why *out_why);
+int yaml_bool(const struct yaml_node *node, const char *what, bool *out, struct why *out_why);
+int yaml_duration_ms(const struct yaml_node *node, const char *what, int64_t min, int64_t max,
+		     int64_t *out, struct why *out_why);
+
+/* ERR_CONFIG naming the first key of map that is not in the list, with the nearest known key as a
+ * hint. */
+int yaml_only_keys(const struct yaml_node *map, const char *const *keys, size_t n,
+		   struct why *out_why);
+
+/* ERR_CONFIG "file:line: text" at this node. */
+int yaml_error(const struct yaml_node *node, struct why *out_why, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+/* The node as compact JSON (scalars that look like numbers, booleans or null unquoted, unless
+ * quoted in the file). */
+struct buf;
+void yaml_to_json(const struct yaml_node *node, struct buf *out);
+
+/* The node as YAML, indented by `indent` spaces; parses back to the same tree. */
+void yaml_print(const struct yaml_node *node, int indent, struct buf *out);
+
+#endif
