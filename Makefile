@@ -90,11 +90,76 @@ $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
 $(UNIT_STAGE_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(B)/$$(patsubst %/,%,$$(dir %)).a $(B)/common.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+# Helpers of integration tests, in C.
+INTEGRATION_C := $(basename $(notdir $(wildcard tests/integration/*.c)))
+INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
+$(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+## make            build the four stages and healctl into build/
+## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
+demo: deps-demo
+	@$(MAKE) --no-print-directory B=$(B) all >/dev/null
+	@deploy/demo/run --build $(B) $(if $(ALERTMANAGER),--alertmanager)
+
+## make test       install what is missing, build, run all tests
+test: deps-test
+	@$(MAKE) --no-print-directory B=$(B) tests
+tests: all $(UNIT_T) $(INTEGRATION_T)
+	tests/run --build $(B) all
+
+## make unit       the tests that need no network and no server
 unit: $(UNIT_T)
 	tests/run --build $(B) unit
 
-test: deps-check all $(UNIT_T)
-	tests/run --build $(B) all
+## make asan       unit and integration tests under AddressSanitizer and UBSan;  make tsan: under ThreadSanitizer
+asan: deps-test
+	$(MAKE) B=$(B)/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+		all san-tests
+tsan: deps-test deps-lint
+	$(MAKE) B=$(B)/tsan CC=clang SAN="-fsanitize=thread" all san-tests
+san-tests: $(UNIT_T) $(INTEGRATION_T)
+	tests/run --build $(B) unit integration
+
+## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus
+FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
+$(FUZZ_T): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a \
+		$(B)/notifier.a $(B)/common.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+fuzz: deps-lint
+	$(MAKE) B=$(B)/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefined" fuzz-run
+fuzz-run: LDFLAGS += -fsanitize=fuzzer
+fuzz-run: $(FUZZ_T)
+	tests/fuzz/run --seconds $(T) $(FUZZ_T)
+
+## make lint       warnings of gcc -fanalyzer, clang-tidy, cppcheck, shellcheck; format, layers
+lint: deps-lint layers
+	tests/lint/lint --build $(B)
+## make layers     who may include whom
+layers:
+	tests/lint/layers
+## make format     clang-format, in place
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+## make cover      line coverage of the unit and integration tests, into build/cover/
+cover: deps-test deps-lint
+	$(MAKE) B=$(B)/cover SAN="--coverage -fprofile-update=atomic" all san-tests
+	tests/lint/cover --build $(B)/cover
+
+## make install    programs, man pages, runbooks, tools, example configuration (PREFIX, DESTDIR)
+install: all
+	deploy/install.sh --build $(B) --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+
+## make deps       the Debian packages for building;  deps-test, deps-demo, deps-lint: for those
+deps:
+	deploy/deps.sh build
+deps-test:
+	@deploy/deps.sh test
+deps-demo:
+	@deploy/deps.sh $(if $(ALERTMANAGER),alertmanager,demo)
+deps-lint:
+	@deploy/deps.sh lint
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -102,5 +167,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit test help clean deps deps-check asan tsan fuzz lint layers format cover bench fault demo install
+.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint asan tsan fuzz fuzz-run lint \
+	layers format cover demo install
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
