@@ -48,6 +48,8 @@ int hex_decode(const char *text, void *out, size_t len);
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4); start with crc = 0. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+/* The same without SSE 4.2, which crc32c() uses where the machine has it. */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
 
 /* 64-bit FNV-1a; start with FNV_INIT. */
 #define FNV_INIT UINT64_C(14695981039346656037)
