@@ -23,14 +23,14 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 
 # ---- sources, every one by name ------------------------------------------------------------------------
 COMMON := err mem buf clock id yaml log config secret store expr matcher breaker metrics http_server http_client \
-	topic wire wire_json wire_sign bus bus_pull bus_admin lease fold stage
+	topic topic_rights wire wire_json wire_sign bus bus_pull bus_admin lease fold stage
 MONITOR :=
 REASONER :=
 EXECUTOR :=
 NOTIFIER :=
 CTL :=
 
-UNIT_COMMON :=
+UNIT_COMMON := topic
 UNIT_MONITOR :=
 UNIT_REASONER :=
 UNIT_EXECUTOR :=

@@ -1,11 +1,12 @@
 /*
  * THE CONTRACT: every stream, bucket, subject and durable consumer, and who may publish and read
  * it. Printed by `healctl topics`; the bus's permissions are generated from it; the streams are
- * created from it. Layer 1; depends on nothing but base.h.
+ * created from it. Layer 1.
  */
 #ifndef COMMON_TOPIC_H
 #define COMMON_TOPIC_H
 
+#include "common/buf.h"
 #include "common/err.h"
 
 enum { SUBJECT_MAX = 255 };
@@ -67,6 +68,8 @@ const char *subject_raw(char out[static SUBJECT_MAX + 1], const char *source);
 const char *subject_event(char out[static SUBJECT_MAX + 1], unsigned partition, const char *source);
 const char *subject_story(char out[static SUBJECT_MAX + 1], enum kind kind, const char *incident);
 const char *subject_dead(char out[static SUBJECT_MAX + 1], const char *stage);
+/* The filter of one partition's fold: "event.07.>". Partitions are always two digits. */
+const char *subject_partition(char out[static SUBJECT_MAX + 1], unsigned partition);
 
 /* Reserved source tokens on event.<part>.*: "tick", "control". */
 bool source_reserved(const char *source);
@@ -99,7 +102,14 @@ extern const struct topic_consumer topic_consumers[];
 extern const size_t topic_consumers_n;
 const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when unknown */
 
-/* Who may publish and read what, per stage user. */
+/*
+ * Who may publish and read what, per user of the bus: the four stages, "admin" (provisioning,
+ * replay, requeue), "healctl" (publish, record, doctor) and "external" (alerters). An allow-list;
+ * nobody may create, purge or delete a stream but admin, who may create. Consumers by name: folds
+ * "monitor-00" to "monitor-15", "reasoner", "notifier"; a fold that rebuilds reads its own outputs
+ * on STORY through
+ * "<fold>-rebuild"; `healctl record` reads each stream through "healctl".
+ */
 struct topic_right {
 	const char *stage;     /* "monitor", ..., "healctl", "external" */
 	const char *publish;   /* subject pattern; NULL */
@@ -108,5 +118,12 @@ struct topic_right {
 };
 extern const struct topic_right topic_rights[];
 extern const size_t topic_rights_n;
+
+/* The whole contract as text for people: streams, buckets, subjects, consumers, rights. */
+void topic_print(struct buf *out);
+/* The `accounts { HEAL { ... } }` block of a nats-server configuration. Passwords are taken by the
+ * server from its environment: HEALBUS_MONITOR_PASSWORD, ... (quote them there if they look like
+ * numbers). */
+void topic_print_nats_users(struct buf *out);
 
 #endif

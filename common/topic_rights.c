@@ -1,0 +1,230 @@
+#include "common/topic.h"
+
+
+/* clang-format off */
+#define PUB(user, subject, help) {user, subject, NULL, help}
+#define SUB(user, subject, help) {user, NULL, subject, help}
+
+/* Libraries differ in how they create a consumer (by name, by name and filter, or the old durable way). */
+#define OWN_CONSUMER(user, stream, consumer)                                                       \
+	PUB(user, "$JS.API.CONSUMER.CREATE." stream "." consumer, "own consumer"),                 \
+	PUB(user, "$JS.API.CONSUMER.CREATE." stream "." consumer ".>", "own consumer"),            \
+	PUB(user, "$JS.API.CONSUMER.DURABLE.CREATE." stream "." consumer, "own consumer"),         \
+	PUB(user, "$JS.API.CONSUMER.DELETE." stream "." consumer, "own consumer"),                 \
+	PUB(user, "$JS.API.CONSUMER.INFO." stream "." consumer, "own consumer"),                   \
+	PUB(user, "$JS.API.CONSUMER.MSG.NEXT." stream "." consumer, "own consumer"),               \
+	PUB(user, "$JS.ACK." stream "." consumer ".>", "own consumer")
+
+#define CONNECTED(user)                                                                            \
+	PUB(user, "$JS.API.INFO", "what the bus can do"),                                          \
+	SUB(user, "_INBOX_" user ".>", "answers")
+
+#define STREAM_STATE(user, stream)                                                                 \
+	PUB(user, "$JS.API.STREAM.INFO." stream, "state of " stream)
+
+#define STREAM_READ(user, stream)                                                                  \
+	STREAM_STATE(user, stream),                                                                \
+	PUB(user, "$JS.API.STREAM.MSG.GET." stream, "one message of " stream),                     \
+	PUB(user, "$JS.API.DIRECT.GET." stream, "one message of " stream),                         \
+	PUB(user, "$JS.API.DIRECT.GET." stream ".>", "last message of a subject")
+
+#define BUCKET_USE(user, bucket)                                                                   \
+	STREAM_READ(user, "KV_" bucket),                                                           \
+	PUB(user, "$KV." bucket ".>", "compare-and-set")
+
+#define FOLD_PARTITION(part)                                                                       \
+	OWN_CONSUMER("monitor", STREAM_EVENTS, "monitor-" part),                                   \
+	OWN_CONSUMER("monitor", STREAM_STORY, "monitor-" part "-rebuild")
+
+#define PROVISION(stream)                                                                          \
+	PUB("admin", "$JS.API.STREAM.CREATE." stream, "provisioning"),                             \
+	PUB("admin", "$JS.API.STREAM.UPDATE." stream, "provisioning"),                             \
+	STREAM_READ("admin", stream)
+
+#define INSPECT(user, stream)                                                                      \
+	STREAM_READ(user, stream), OWN_CONSUMER(user, stream, "healctl"),                          \
+	PUB(user, "$JS.API.CONSUMER.NAMES." stream, "doctor"),                                     \
+	PUB(user, "$JS.API.CONSUMER.LIST." stream, "doctor"),                                      \
+	PUB(user, "$JS.API.CONSUMER.INFO." stream ".*", "doctor")
+
+const struct topic_right topic_rights[] = {
+	CONNECTED("monitor"),
+	PUB("monitor", "raw.>", "what webhooks and checks brought"),
+	PUB("monitor", "event.>", "events, ticks, silences"),
+	PUB("monitor", "heal.incident.*", "incidents"),
+	PUB("monitor", "dead.monitor", "what it could not read"),
+	STREAM_READ("monitor", STREAM_RAW),
+	STREAM_READ("monitor", STREAM_EVENTS),
+	STREAM_READ("monitor", STREAM_STORY),
+	OWN_CONSUMER("monitor", STREAM_RAW, "normaliser"),
+	OWN_CONSUMER("monitor", STREAM_STORY, "relay"),
+	FOLD_PARTITION("00"), FOLD_PARTITION("01"), FOLD_PARTITION("02"), FOLD_PARTITION("03"),
+	FOLD_PARTITION("04"), FOLD_PARTITION("05"), FOLD_PARTITION("06"), FOLD_PARTITION("07"),
+	FOLD_PARTITION("08"), FOLD_PARTITION("09"), FOLD_PARTITION("10"), FOLD_PARTITION("11"),
+	FOLD_PARTITION("12"), FOLD_PARTITION("13"), FOLD_PARTITION("14"), FOLD_PARTITION("15"),
+
+	CONNECTED("reasoner"),
+	PUB("reasoner", "heal.plan.*", "plans"),
+	PUB("reasoner", "heal.incident.*", "escalations"),
+	PUB("reasoner", "heal.model.*", "exchanges with models"),
+	PUB("reasoner", "heal.control.tick", "time passed"),
+	PUB("reasoner", "dead.reasoner", "what it could not read"),
+	STREAM_READ("reasoner", STREAM_STORY),
+	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner"),
+	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner-rebuild"),
+
+	CONNECTED("executor"),
+	PUB("executor", "heal.approval.*", "questions"),
+	PUB("executor", "heal.step.*", "progress"),
+	PUB("executor", "heal.outcome.*", "ends of plans"),
+	PUB("executor", "heal.control.catalogue", "its tools"),
+	PUB("executor", "dead.executor", "what it could not read"),
+	STREAM_READ("executor", STREAM_STORY),
+	OWN_CONSUMER("executor", STREAM_STORY, "plans"),
+	OWN_CONSUMER("executor", STREAM_STORY, "decisions"),
+	BUCKET_USE("executor", BUCKET_CLAIM),
+	BUCKET_USE("executor", BUCKET_LOCK),
+	BUCKET_USE("executor", BUCKET_LIVE),
+
+	CONNECTED("notifier"),
+	PUB("notifier", "heal.decision.*", "answers of people"),
+	PUB("notifier", "heal.notice.*", "what is told"),
+	PUB("notifier", "heal.control.*", "pause, silences, undo, ticks"),
+	PUB("notifier", "raw.>", "requeue of dead raw messages"),
+	PUB("notifier", "dead.notifier", "what it could not read"),
+	STREAM_READ("notifier", STREAM_STORY),
+	STREAM_READ("notifier", STREAM_DEAD),
+	OWN_CONSUMER("notifier", STREAM_STORY, "notifier"),
+	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-rebuild"),
+	OWN_CONSUMER("notifier", STREAM_STORY, "notices"),
+
+	CONNECTED("admin"),
+	PUB("admin", "raw.>", "replay, requeue"),
+	PUB("admin", "event.>", "replay, requeue"),
+	PUB("admin", "heal.>", "replay, requeue"),
+	PUB("admin", "dead.>", "replay"),
+	PUB("admin", "$JS.API.STREAM.NAMES", "provisioning"),
+	PUB("admin", "$JS.API.STREAM.LIST", "provisioning"),
+	PROVISION(STREAM_RAW), PROVISION(STREAM_EVENTS), PROVISION(STREAM_STORY), PROVISION(STREAM_DEAD),
+	PROVISION("KV_" BUCKET_CLAIM), PROVISION("KV_" BUCKET_LOCK), PROVISION("KV_" BUCKET_LIVE),
+
+	CONNECTED("healctl"),
+	PUB("healctl", "raw.>", "healctl publish"),
+	PUB("healctl", "$JS.API.STREAM.NAMES", "doctor"),
+	PUB("healctl", "$JS.API.STREAM.LIST", "doctor"),
+	INSPECT("healctl", STREAM_RAW),
+	INSPECT("healctl", STREAM_EVENTS),
+	INSPECT("healctl", STREAM_STORY),
+	INSPECT("healctl", STREAM_DEAD),
+	STREAM_READ("healctl", "KV_" BUCKET_CLAIM),
+	STREAM_READ("healctl", "KV_" BUCKET_LOCK),
+	STREAM_READ("healctl", "KV_" BUCKET_LIVE),
+
+	PUB("external", "raw.>", "alerts"),
+	SUB("external", "_INBOX.>", "answers"),
+};
+/* clang-format on */
+const size_t topic_rights_n = ARRAY_SIZE(topic_rights);
+
+/* ---- the same as nats-server configuration ---- */
+
+static bool is_first_of_user(size_t i)
+{
+	return i == 0 || !str_eq(topic_rights[i - 1].stage, topic_rights[i].stage);
+}
+
+static void print_allow(struct buf *out, size_t first, bool publish)
+{
+	const char *user = topic_rights[first].stage;
+	buf_printf(out, "\t\t\t\t%s: { allow: [\n", publish ? "publish" : "subscribe");
+	for (size_t i = first; i < topic_rights_n && str_eq(topic_rights[i].stage, user); i++) {
+		const struct topic_right *r = &topic_rights[i];
+		const char *subject = publish ? r->publish : r->subscribe;
+		if (subject)
+			buf_printf(out, "\t\t\t\t\t\"%s\"\n", subject);
+	}
+	buf_add_str(out, "\t\t\t\t] }\n");
+}
+
+static void print_user(struct buf *out, size_t first)
+{
+	const char *user = topic_rights[first].stage;
+	buf_printf(out, "\t\t{ user: \"%s\", password: $HEALBUS_", user);
+	for (const char *c = user; *c; c++)
+		buf_add_char(out, (char)(*c - 'a' + 'A'));
+	buf_add_str(out, "_PASSWORD, permissions: {\n");
+	print_allow(out, first, true);
+	print_allow(out, first, false);
+	buf_add_str(out, "\t\t} }\n");
+}
+
+void topic_print_nats_users(struct buf *out)
+{
+	buf_add_str(out, "# Generated from the topic table by `healctl topics --nats`.\n"
+			 "accounts {\n\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: [\n");
+	for (size_t i = 0; i < topic_rights_n; i++)
+		if (is_first_of_user(i))
+			print_user(out, i);
+	buf_add_str(out, "\t\t]\n\t}\n}\n");
+}
+
+/* ---- the same for people ---- */
+
+struct mark {
+	const char *subject;
+	const char *what;
+	const char *writes;
+	const char *reads;
+};
+
+static const struct mark marks[] = {
+	{"raw.<source>", "bytes", "monitor, external", "monitor (normaliser)"},
+	{"event.<part>.<source>", "Event", "monitor", "monitor (one fold a partition)"},
+	{"event.<part>.tick", "Tick", "monitor", "monitor (one fold a partition)"},
+	{"event.<part>.control", "Control", "monitor", "monitor (one fold a partition)"},
+	{"heal.incident.<incident>", "Incident", "monitor, reasoner", "reasoner, notifier"},
+	{"heal.plan.<incident>", "Plan", "reasoner", "executor, notifier"},
+	{"heal.approval.<incident>", "ApprovalRequest", "executor", "notifier"},
+	{"heal.decision.<incident>", "Decision", "notifier", "executor"},
+	{"heal.step.<incident>", "StepReport", "executor", "reasoner, notifier"},
+	{"heal.outcome.<incident>", "Outcome", "executor", "reasoner, notifier"},
+	{"heal.model.<incident>", "ModelExchange", "reasoner", "reasoner, notifier"},
+	{"heal.notice.<incident>", "Notice", "notifier", "notifier"},
+	{"heal.control.<incident>", "Control", "notifier", "reasoner, notifier"},
+	{"heal.control.pause", "Control", "notifier", "executor, notifier"},
+	{"heal.control.silence", "Control", "notifier", "monitor (relay), notifier"},
+	{"heal.control.catalogue", "Control", "executor", "notifier"},
+	{"heal.control.tick", "Control", "reasoner, notifier", "reasoner, notifier"},
+	{"dead.<stage>", "Dead", "each stage", "people"},
+};
+
+static void print_streams(struct buf *out)
+{
+	buf_printf(out, "%-8s %-10s %-9s %-10s %s\n", "STREAM", "SUBJECTS", "MAX AGE", "MAX BYTES",
+		   "WHAT");
+	for (size_t i = 0; i < topic_streams_n; i++) {
+		const struct topic_stream *s = &topic_streams[i];
+		int64_t age_ms = s->bucket ? s->bucket_ttl_ms : s->max_age_ms;
+		char age[24];
+		snprintf(age, sizeof(age), "%" PRId64 "s", age_ms / 1000);
+		buf_printf(out, "%-8s %-10s %-9s %-10" PRId64 " %s\n", s->name,
+			   s->bucket ? "(bucket)" : s->subjects[0], age_ms ? age : "for ever",
+			   s->max_bytes, s->help);
+	}
+}
+
+void topic_print(struct buf *out)
+{
+	print_streams(out);
+	buf_printf(out, "\n%-25s %-16s %-19s %s\n", "SUBJECT", "MESSAGE", "WRITTEN BY", "READ BY");
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+		buf_printf(out, "%-25s %-16s %-19s %s\n", marks[i].subject, marks[i].what,
+			   marks[i].writes, marks[i].reads);
+	buf_printf(out, "\n%-11s %-7s %-21s %-9s %s\n", "CONSUMER", "STREAM", "FILTER", "STAGE",
+		   "WHAT");
+	for (size_t i = 0; i < topic_consumers_n; i++) {
+		const struct topic_consumer *c = &topic_consumers[i];
+		buf_printf(out, "%-11s %-7s %-21s %-9s %s\n", c->name, c->stream, c->filter,
+			   c->stage, c->help);
+	}
+}
