@@ -30,7 +30,7 @@ EXECUTOR :=
 NOTIFIER :=
 CTL :=
 
-UNIT_COMMON := topic
+UNIT_COMMON := topic breaker metrics
 UNIT_MONITOR :=
 UNIT_REASONER :=
 UNIT_EXECUTOR :=
