@@ -1,0 +1,51 @@
+#include "reasoner/config.h"
+
+#include "reasoner/runbook.h"
+
+#define DAY_MS (24.0 * 3600000)
+
+static const struct option rows[] = {
+	STAGE_OPTIONS(struct reasoner_config, "reasoner", "127.0.0.1:9096"),
+	OPT_PATH(struct reasoner_config, runbooks_dir, "runbooks_dir", "runbooks",
+		 "Directory of runbooks, one *.yaml file each: the ones that are shipped."),
+	OPT_PATH(struct reasoner_config, runbooks_local_dir, "runbooks_local_dir", NULL,
+		 "A second directory, for your own. A runbook there replaces a shipped one of the "
+		 "same name."),
+	OPT_DURATION(struct reasoner_config, cases.plan_ttl_ms, "plan_ttl", "1h", 1000, DAY_MS,
+		     "A plan that has not started by then never starts."),
+	OPT_DURATION(struct reasoner_config, cases.outcome_grace_ms, "outcome_grace", "15m", 1000,
+		     DAY_MS,
+		     "After plan_ttl and the time its steps may take, how long to wait for an "
+		     "outcome before a human is told that nobody executed the plan."),
+	OPT_INT(struct reasoner_config, cases.ineffective_limit, "ineffective_limit", "5", 1, 100,
+		"So many fixes in a row that did not last, for incidents of one key, and no more "
+		"plans are made until a human acknowledges or the key stays quiet for the "
+		"runbook's effective_window."),
+	OPT_INT(struct reasoner_config, cases.max_open_plans, "max_open_plans", "50", 1, 10000,
+		"Plans under way at the same time. Further incidents wait in order."),
+	OPT_DURATION(struct reasoner_config, cases.case_retain_ms, "case_retain", "7d", 60000,
+		     365 * DAY_MS, "How long a resolved incident's case is kept."),
+	OPT_DURATION(struct reasoner_config, cases.change_retain_ms, "change_retain", "30d", 60000,
+		     365 * DAY_MS, "How long a change can be undone."),
+};
+
+const struct option_table reasoner_options = {
+	.file = "reasoner.yaml",
+	.env_prefix = "HEALBUS_REASONER_",
+	.rows = rows,
+	.n = ARRAY_SIZE(rows),
+};
+
+int reasoner_prepare(void *config, struct why *out_why)
+{
+	struct reasoner_config *c = config;
+	const char *dirs[] = {c->runbooks_dir, c->runbooks_local_dir};
+	return runbooks_load(dirs, ARRAY_SIZE(dirs), &c->cases.runbooks, out_why);
+}
+
+void reasoner_unprepare(void *config)
+{
+	struct reasoner_config *c = config;
+	runbooks_free(c->cases.runbooks);
+	c->cases.runbooks = NULL;
+}

@@ -1,0 +1,21 @@
+/* The reasoner's configuration, reasoner.yaml. Immutable once loaded; a reload makes a new one. */
+#ifndef REASONER_CONFIG_H
+#define REASONER_CONFIG_H
+
+#include "common/stage.h"
+#include "reasoner/settings.h"
+
+struct reasoner_config {
+	struct stage_config stage;
+	char *runbooks_dir;
+	char *runbooks_local_dir;
+	struct settings cases; /* its runbooks are loaded by reasoner_prepare */
+};
+
+extern const struct option_table reasoner_options;
+
+/* For struct stage_def. Loads the runbooks; ERR_CONFIG with file:line. */
+int reasoner_prepare(void *config, struct why *out_why);
+void reasoner_unprepare(void *config);
+
+#endif
