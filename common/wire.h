@@ -29,12 +29,16 @@ enum {
 	WIRE_TEXT_MAX = 16384,
 	WIRE_REASON_MAX = 1024,
 	WIRE_TITLE_MAX = 256,
+	/* One message may take this and twice its size of the arena; more is ERR_TOO_LARGE. */
+	WIRE_UNPACK_MIN_BYTES = 1 << 20,
 };
 
 /*
  * Unpacks into the arena and checks. The result is a Healbus__<Kind> (KIND_TICK: Healbus__Tick),
  * valid until the arena is reset; no call frees it. ERR_TOO_LARGE, ERR_INVALID or ERR_SCHEMA with
- * the field's path in out_why, e.g. "plan.steps[2].tool: not a token".
+ * the field's path in out_why, e.g. "plan.steps[2].tool: not a token". Enum values of a newer build
+ * read as 0. KIND_RAW: an Event from outside the house; what is there is checked alike, but id,
+ * source and fingerprint may be missing. A full arena also is ERR_TOO_LARGE: give each batch room.
  */
 int wire_unpack(enum kind kind, const void *data, size_t len, struct arena *arena,
 		ProtobufCMessage **out, struct why *out_why);
@@ -61,7 +65,7 @@ struct label_set {
 };
 const char *label_set_lookup(const void *label_set, const char *name);
 
-/* Allocates in the arena (or with mem_alloc when arena is NULL). */
+/* Allocates in the arena (NULL when that is full), or with mem_alloc when arena is NULL. */
 Healbus__Label *label_new(struct arena *arena, const char *name, const char *value);
 Healbus__Param *param_new_string(struct arena *arena, const char *name, const char *value);
 

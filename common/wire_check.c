@@ -1,0 +1,285 @@
+#include "common/wire.h"
+
+#include "common/wire_fields.h"
+
+#include <math.h>
+
+/* ---- a path that costs nothing until something is wrong ---- */
+
+struct place {
+	const struct place *up;
+	const char *field; /* NULL at the top, where message says what it is */
+	const char *message;
+	size_t index; /* SIZE_MAX: not repeated */
+};
+
+static void place_print(const struct place *at, struct buf *out)
+{
+	if (at->up)
+		place_print(at->up, out);
+	if (!at->field) {
+		buf_add_str(out, at->message);
+		return;
+	}
+	buf_printf(out, ".%s", at->field);
+	if (at->index != SIZE_MAX)
+		buf_printf(out, "[%zu]", at->index);
+}
+
+static int refuse(const struct place *at, struct why *out_why, int rc, const char *what)
+{
+	auto_buf path = {0};
+	place_print(at, &path);
+	return why_set(out_why, rc, "%s: %s", buf_str(&path), what);
+}
+
+static int refuse_member(const struct place *up, const char *field, struct why *out_why,
+			 const char *what)
+{
+	const struct place at = {.up = up, .field = field, .index = SIZE_MAX};
+	return refuse(&at, out_why, ERR_INVALID, what);
+}
+
+/* ---- values ---- */
+
+static bool name_valid(const char *s, size_t max, const char *first, const char *rest)
+{
+	size_t len = strlen(s);
+	return len > 0 && len <= max && strspn(s, first) > 0 && strspn(s, rest) == len;
+}
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+static bool label_name_valid(const char *s)
+{
+	return name_valid(s, WIRE_LABEL_NAME_MAX, LOWER UPPER "_", LOWER UPPER DIGITS "_.-");
+}
+
+static bool param_name_valid(const char *s)
+{
+	return name_valid(s, 63, LOWER, LOWER DIGITS "_");
+}
+
+static bool hex16_valid(const char *s)
+{
+	return strlen(s) == 16 && strspn(s, DIGITS "abcdef") == 16;
+}
+
+static int text_check(const struct place *at, const struct wire_rule *rule, const char *s,
+		      struct why *out_why)
+{
+	size_t len = strlen(s);
+	if (len > (size_t)rule->max)
+		return refuse(at, out_why, ERR_TOO_LARGE, "too long");
+	if (!utf8_valid(s, len))
+		return refuse(at, out_why, ERR_INVALID, "not UTF-8");
+	for (const char *c = s; *c; c++)
+		if (wire_is_control(c))
+			return refuse(at, out_why, ERR_INVALID, "holds a control character");
+	return 0;
+}
+
+static int string_check(const struct place *at, const struct wire_rule *rule, const char *s,
+			struct why *out_why)
+{
+	static const struct {
+		bool (*valid)(const char *s);
+		const char *what;
+	} forms[] = {
+		[TOKEN] = {token_valid, "not a token"},
+		[HEX16] = {hex16_valid, "not 16 hex digits"},
+		[LABEL_NAME] = {label_name_valid, "not a label name"},
+		[PARAM_NAME] = {param_name_valid, "not a parameter name"},
+	};
+	if (!s || !*s)
+		return rule->required ? refuse(at, out_why, ERR_INVALID, "missing") : 0;
+	if (rule->type == TEXT)
+		return text_check(at, rule, s, out_why);
+	assert(rule->type < ARRAY_SIZE(forms) && forms[rule->type].valid);
+	if (!forms[rule->type].valid(s))
+		return refuse(at, out_why, ERR_INVALID, forms[rule->type].what);
+	return 0;
+}
+
+static int bytes_check(const struct place *at, const struct wire_rule *rule,
+		       const ProtobufCBinaryData *b, struct why *out_why)
+{
+	if (b->len == 0 && !rule->required)
+		return 0;
+	if (b->len > (size_t)rule->max)
+		return refuse(at, out_why, ERR_TOO_LARGE, "too long");
+	if (b->len < (size_t)rule->min)
+		return refuse(at, out_why, ERR_INVALID, b->len ? "too short" : "missing");
+	return 0;
+}
+
+static int number_check(const struct place *at, const struct wire_rule *rule, int64_t n,
+			struct why *out_why)
+{
+	return n < rule->min || n > rule->max ? refuse(at, out_why, ERR_INVALID, "out of range")
+					      : 0;
+}
+
+static int real_check(const struct place *at, const struct wire_rule *rule, double n,
+		      struct why *out_why)
+{
+	bool ok = isfinite(n) && n >= (double)rule->min && n <= (double)rule->max;
+	return ok ? 0 : refuse(at, out_why, ERR_INVALID, "out of range");
+}
+
+static int enum_check(const struct place *at, const ProtobufCFieldDescriptor *field, int value,
+		      struct why *out_why)
+{
+	if (protobuf_c_enum_descriptor_get_value(field->descriptor, value))
+		return 0;
+	return refuse(at, out_why, ERR_INVALID, "unknown value");
+}
+
+/* ---- messages ---- */
+
+static int message_check(const struct place *at, const ProtobufCMessage *msg, bool strict,
+			 struct why *out_why);
+
+static int value_check(const struct place *at, const struct wire_rule *rule,
+		       const struct wire_value *value, struct why *out_why)
+{
+	switch (value->field->type) {
+	case PROTOBUF_C_TYPE_STRING:
+		return string_check(at, rule, wire_value_string(value), out_why);
+	case PROTOBUF_C_TYPE_BYTES:
+		return bytes_check(at, rule, wire_value_bytes(value), out_why);
+	case PROTOBUF_C_TYPE_MESSAGE:
+		return message_check(at, wire_value_message(value), true, out_why);
+	case PROTOBUF_C_TYPE_ENUM:
+		return enum_check(at, value->field, wire_value_enum(value), out_why);
+	case PROTOBUF_C_TYPE_DOUBLE:
+		return real_check(at, rule, wire_value_double(value), out_why);
+	case PROTOBUF_C_TYPE_BOOL:
+		return 0;
+	default:
+		return number_check(at, rule, wire_value_int(value), out_why);
+	}
+}
+
+static int field_check(const struct place *up, const struct wire_rule *rule,
+		       const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field,
+		       struct why *out_why)
+{
+	struct place at = {.up = up, .field = field->name, .index = SIZE_MAX};
+	size_t n = wire_field_count(msg, field);
+	bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+	if (n == 0)
+		return rule->required ? refuse(&at, out_why, ERR_INVALID, "missing") : 0;
+	if (repeated && n > rule->count_max)
+		return refuse(&at, out_why, ERR_TOO_LARGE, "too many");
+	for (size_t i = 0; i < n; i++) {
+		at.index = repeated ? i : SIZE_MAX;
+		struct wire_value value = wire_field_value(msg, field, i);
+		int rc = value_check(&at, rule, &value, out_why);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int labels_check(const struct place *up, Healbus__Label *const *labels, size_t n,
+			struct why *out_why)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct place at = {.up = up, .field = "labels", .index = i};
+		if (labels[i]->value && strlen(labels[i]->value) > WIRE_LABEL_VALUE_MAX)
+			return refuse(&at, out_why, ERR_TOO_LARGE, "value too long");
+		if (i > 0 && strcmp(labels[i - 1]->name, labels[i]->name) >= 0)
+			return refuse(&at, out_why, ERR_INVALID,
+				      "not sorted by name, or named twice");
+	}
+	return 0;
+}
+
+/* What one field alone cannot say. The casts follow from the rows of `extras`. */
+
+static int event_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Event *e = (const Healbus__Event *)msg;
+	return labels_check(at, e->labels, e->n_labels, out_why);
+}
+
+static int incident_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Incident *i = (const Healbus__Incident *)msg;
+	return labels_check(at, i->labels, i->n_labels, out_why);
+}
+
+static int plan_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Plan *p = (const Healbus__Plan *)msg;
+	return labels_check(at, p->labels, p->n_labels, out_why);
+}
+
+static int param_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Param *p = (const Healbus__Param *)msg;
+	int set = (p->string_value != NULL) + !!p->has_int_value + !!p->has_bool_value +
+		  !!p->has_double_value;
+	return set == 1 ? 0 : refuse(at, out_why, ERR_INVALID, "not exactly one value");
+}
+
+static int control_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Control *c = (const Healbus__Control *)msg;
+	bool silence = c->kind == HEALBUS__CONTROL_KIND__CONTROL_SILENCE;
+	bool expire = c->kind == HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE;
+	if ((silence || expire) && !c->silence)
+		return refuse_member(at, "silence", out_why, "missing");
+	if (silence && c->silence->n_matchers == 0)
+		return refuse_member(at, "silence.matchers", out_why, "missing");
+	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_UNDO && (!c->change || !*c->change))
+		return refuse_member(at, "change", out_why, "missing");
+	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_TICK && !c->tick)
+		return refuse_member(at, "tick", out_why, "missing");
+	return 0;
+}
+
+static const struct {
+	const ProtobufCMessageDescriptor *descriptor;
+	int (*check)(const struct place *at, const ProtobufCMessage *msg, struct why *out_why);
+} extras[] = {
+	{&healbus__event__descriptor, event_extra},
+	{&healbus__incident__descriptor, incident_extra},
+	{&healbus__param__descriptor, param_extra},
+	{&healbus__plan__descriptor, plan_extra},
+	{&healbus__control__descriptor, control_extra},
+};
+
+static int extra_check(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(extras); i++)
+		if (extras[i].descriptor == msg->descriptor)
+			return extras[i].check(at, msg, out_why);
+	return 0;
+}
+
+/* strict false: what an outsider may leave out (see KIND_RAW) is not demanded of the top level. */
+static int message_check(const struct place *at, const ProtobufCMessage *msg, bool strict,
+			 struct why *out_why)
+{
+	const struct wire_rules *m = wire_rules_of(msg->descriptor);
+	assert(m && m->n == msg->descriptor->n_fields);
+	for (size_t i = 0; i < m->n; i++) {
+		struct wire_rule rule = m->rules[i];
+		rule.required = rule.required && strict;
+		int rc = field_check(at, &rule, msg, &msg->descriptor->fields[i], out_why);
+		if (rc)
+			return rc;
+	}
+	return extra_check(at, msg, out_why);
+}
+
+int wire_check_fields(const ProtobufCMessage *msg, const char *name, bool strict,
+		      struct why *out_why)
+{
+	const struct place top = {.message = name};
+	return message_check(&top, msg, strict, out_why);
+}

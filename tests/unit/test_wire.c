@@ -1,0 +1,665 @@
+#include "common/wire.h"
+
+#include "common/wire_fields.h"
+#include "tests/unit/wire_fill.h"
+
+#include <setjmp.h>
+#include <cmocka.h>
+#include <sys/stat.h>
+
+#define auto_arena __attribute__((cleanup(arena_release))) struct arena
+
+#define DIGEST "0123456789abcdef0123456789abcdef"
+
+static Healbus__Plan *plan_new(struct arena *a, size_t n_steps)
+{
+	Healbus__Plan *p = arena_alloc(a, sizeof(*p));
+	healbus__plan__init(p);
+	p->id = arena_strdup(a, "p1");
+	p->incident = arena_strdup(a, "i1");
+	p->steps = arena_alloc(a, n_steps * sizeof(*p->steps));
+	p->n_steps = n_steps;
+	for (size_t i = 0; i < n_steps; i++) {
+		p->steps[i] = arena_alloc(a, sizeof(Healbus__Step));
+		healbus__step__init(p->steps[i]);
+		p->steps[i]->tool = arena_strdup(a, "service-restart");
+		p->steps[i]->target = arena_strdup(a, "web-1");
+	}
+	return p;
+}
+
+static Healbus__Event *event_new(struct arena *a)
+{
+	Healbus__Event *e = arena_alloc(a, sizeof(*e));
+	healbus__event__init(e);
+	e->id = arena_strdup(a, "e1");
+	e->source = arena_strdup(a, "check");
+	e->fingerprint = arena_strdup(a, "0123456789abcdef");
+	e->labels = arena_alloc(a, 3 * sizeof(*e->labels));
+	e->labels[0] = label_new(a, "alertname", "x");
+	e->labels[1] = label_new(a, "service", "db");
+	e->n_labels = 2;
+	return e;
+}
+
+static Healbus__Control *control_new(struct arena *a, Healbus__ControlKind kind)
+{
+	Healbus__Control *c = arena_alloc(a, sizeof(*c));
+	healbus__control__init(c);
+	c->id = arena_strdup(a, "c1");
+	SET(c, kind, kind);
+	return c;
+}
+
+/* ---- every rule names its field ---- */
+
+static void rules_fit(const ProtobufCMessageDescriptor *d)
+{
+	const struct wire_rules *rules = wire_rules_of(d);
+	print_message("# %s\n", d->name);
+	assert_non_null(rules);
+	assert_int_equal(rules->n, d->n_fields);
+	for (unsigned i = 0; i < d->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &d->fields[i];
+		const struct wire_rule *rule = &rules->rules[i];
+		assert_string_equal(rule->field, field->name);
+		bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+		assert_int_equal(repeated, rule->count_max > 0);
+		if (field->type == PROTOBUF_C_TYPE_STRING)
+			assert_true(rule->type >= TOKEN && rule->type <= PARAM_NAME);
+		if (field->type == PROTOBUF_C_TYPE_BYTES)
+			assert_int_equal(rule->type, BYTES);
+		if (rule->type == TEXT || rule->type == BYTES)
+			assert_true(rule->max > 0);
+		if (field->type == PROTOBUF_C_TYPE_MESSAGE)
+			rules_fit(field->descriptor);
+	}
+}
+
+static void test_rules_fit_the_descriptors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fill_kinds); i++)
+		rules_fit(fill_kinds[i].descriptor);
+}
+
+/* ---- refusals, by path ---- */
+
+static ProtobufCMessage *plan_step_tool(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 3);
+	p->steps[2]->tool = arena_strdup(a, "rm -rf");
+	return &p->base;
+}
+
+static ProtobufCMessage *plan_no_steps(struct arena *a)
+{
+	return &plan_new(a, 0)->base;
+}
+
+static ProtobufCMessage *plan_many_steps(struct arena *a)
+{
+	return &plan_new(a, WIRE_STEPS_MAX + 1)->base;
+}
+
+static ProtobufCMessage *plan_param_two_values(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 1);
+	Healbus__Param *q = param_new_string(a, "name", "x");
+	SET(q, int_value, 5);
+	p->steps[0]->params = arena_alloc(a, sizeof(q));
+	p->steps[0]->params[0] = q;
+	p->steps[0]->n_params = 1;
+	return &p->base;
+}
+
+static ProtobufCMessage *plan_param_name(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 1);
+	p->steps[0]->params = arena_alloc(a, sizeof(void *));
+	p->steps[0]->params[0] = param_new_string(a, "Name", "x");
+	p->steps[0]->n_params = 1;
+	return &p->base;
+}
+
+static ProtobufCMessage *plan_confidence(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 1);
+	SET(p, confidence, 0.0 / 0.0 * 1.5);
+	return &p->base;
+}
+
+static ProtobufCMessage *plan_interval(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 1);
+	p->verify = arena_alloc(a, sizeof(*p->verify));
+	healbus__check__init(p->verify);
+	p->verify->tool = arena_strdup(a, "http-ok");
+	SET(p->verify, interval_ms, 99);
+	return &p->base;
+}
+
+static ProtobufCMessage *plan_enum(struct arena *a)
+{
+	Healbus__Plan *p = plan_new(a, 1);
+	SET(p, provenance, (Healbus__Provenance)77);
+	return &p->base;
+}
+
+static ProtobufCMessage *event_control_character(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->summary = arena_strdup(a, "red \033[31m");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_c1_control(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->summary = arena_strdup(a, "\xc2\x9b");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_utf8(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->labels[1]->value = arena_strdup(a, "\xc0\xaf");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_label_name(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->labels[1] = label_new(a, "a b", "x");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_labels_unsorted(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->labels[2] = label_new(a, "bad", "x");
+	e->n_labels = 3;
+	return &e->base;
+}
+
+static ProtobufCMessage *event_label_twice(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->labels[2] = label_new(a, "service", "x");
+	e->n_labels = 3;
+	return &e->base;
+}
+
+static ProtobufCMessage *event_label_value(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	char *value = arena_alloc(a, WIRE_LABEL_VALUE_MAX + 2);
+	memset(value, 'x', WIRE_LABEL_VALUE_MAX + 1);
+	e->labels[1] = label_new(a, "service", value);
+	return &e->base;
+}
+
+static ProtobufCMessage *event_fingerprint(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->fingerprint = arena_strdup(a, "0123456789ABCDEF");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_no_source(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	e->source = arena_strdup(a, "");
+	return &e->base;
+}
+
+static ProtobufCMessage *event_time(struct arena *a)
+{
+	Healbus__Event *e = event_new(a);
+	SET(e, starts_at_ms, -1);
+	return &e->base;
+}
+
+static ProtobufCMessage *incident_partition(struct arena *a)
+{
+	Healbus__Incident *i = arena_alloc(a, sizeof(*i));
+	healbus__incident__init(i);
+	i->id = i->key = arena_strdup(a, "k");
+	SET(i, partition, 16);
+	return &i->base;
+}
+
+static ProtobufCMessage *incident_event(struct arena *a)
+{
+	Healbus__Incident *i = arena_alloc(a, sizeof(*i));
+	healbus__incident__init(i);
+	i->id = i->key = arena_strdup(a, "k");
+	i->events = arena_alloc(a, sizeof(void *));
+	i->events[0] = (Healbus__Event *)event_fingerprint(a);
+	i->n_events = 1;
+	return &i->base;
+}
+
+static Healbus__Decision *decision_new(struct arena *a)
+{
+	Healbus__Decision *d = arena_alloc(a, sizeof(*d));
+	healbus__decision__init(d);
+	d->id = d->incident = d->plan_id = arena_strdup(a, "x");
+	SET(d, plan_digest, ((ProtobufCBinaryData){32, (uint8_t *)arena_strdup(a, DIGEST)}));
+	return d;
+}
+
+static ProtobufCMessage *decision_no_digest(struct arena *a)
+{
+	Healbus__Decision *d = decision_new(a);
+	d->has_plan_digest = 0;
+	return &d->base;
+}
+
+static ProtobufCMessage *decision_short_digest(struct arena *a)
+{
+	Healbus__Decision *d = decision_new(a);
+	d->plan_digest.len = 31;
+	return &d->base;
+}
+
+static ProtobufCMessage *decision_seq(struct arena *a)
+{
+	Healbus__Decision *d = decision_new(a);
+	SET(d, plan_seq, UINT64_MAX);
+	return &d->base;
+}
+
+static ProtobufCMessage *control_silence(struct arena *a)
+{
+	return &control_new(a, HEALBUS__CONTROL_KIND__CONTROL_SILENCE)->base;
+}
+
+static ProtobufCMessage *control_silence_all(struct arena *a)
+{
+	Healbus__Control *c = control_new(a, HEALBUS__CONTROL_KIND__CONTROL_SILENCE);
+	c->silence = arena_alloc(a, sizeof(*c->silence));
+	healbus__silence__init(c->silence);
+	c->silence->id = arena_strdup(a, "s");
+	return &c->base;
+}
+
+static ProtobufCMessage *control_undo(struct arena *a)
+{
+	return &control_new(a, HEALBUS__CONTROL_KIND__CONTROL_UNDO)->base;
+}
+
+static ProtobufCMessage *control_tick(struct arena *a)
+{
+	return &control_new(a, HEALBUS__CONTROL_KIND__CONTROL_TICK)->base;
+}
+
+static const struct refusal {
+	enum kind kind;
+	ProtobufCMessage *(*make)(struct arena *a);
+	int rc;
+	const char *why;
+} refusals[] = {
+	{KIND_PLAN, plan_step_tool, ERR_INVALID, "plan.steps[2].tool: not a token"},
+	{KIND_PLAN, plan_no_steps, ERR_INVALID, "plan.steps: missing"},
+	{KIND_PLAN, plan_many_steps, ERR_TOO_LARGE, "plan.steps: too many"},
+	{KIND_PLAN, plan_param_two_values, ERR_INVALID,
+	 "plan.steps[0].params[0]: not exactly one value"},
+	{KIND_PLAN, plan_param_name, ERR_INVALID,
+	 "plan.steps[0].params[0].name: not a parameter name"},
+	{KIND_PLAN, plan_confidence, ERR_INVALID, "plan.confidence: out of range"},
+	{KIND_PLAN, plan_interval, ERR_INVALID, "plan.verify.interval_ms: out of range"},
+	{KIND_PLAN, plan_enum, ERR_INVALID, "plan.provenance: unknown value"},
+	{KIND_EVENT, event_control_character, ERR_INVALID,
+	 "event.summary: holds a control character"},
+	{KIND_EVENT, event_c1_control, ERR_INVALID, "event.summary: holds a control character"},
+	{KIND_EVENT, event_utf8, ERR_INVALID, "event.labels[1].value: not UTF-8"},
+	{KIND_EVENT, event_label_name, ERR_INVALID, "event.labels[1].name: not a label name"},
+	{KIND_EVENT, event_labels_unsorted, ERR_INVALID,
+	 "event.labels[2]: not sorted by name, or named twice"},
+	{KIND_EVENT, event_label_twice, ERR_INVALID,
+	 "event.labels[2]: not sorted by name, or named twice"},
+	{KIND_EVENT, event_label_value, ERR_TOO_LARGE, "event.labels[1]: value too long"},
+	{KIND_EVENT, event_fingerprint, ERR_INVALID, "event.fingerprint: not 16 hex digits"},
+	{KIND_EVENT, event_no_source, ERR_INVALID, "event.source: missing"},
+	{KIND_EVENT, event_time, ERR_INVALID, "event.starts_at_ms: out of range"},
+	{KIND_INCIDENT, incident_partition, ERR_INVALID, "incident.partition: out of range"},
+	{KIND_INCIDENT, incident_event, ERR_INVALID,
+	 "incident.events[0].fingerprint: not 16 hex digits"},
+	{KIND_DECISION, decision_no_digest, ERR_INVALID, "decision.plan_digest: missing"},
+	{KIND_DECISION, decision_short_digest, ERR_INVALID, "decision.plan_digest: too short"},
+	{KIND_DECISION, decision_seq, ERR_INVALID, "decision.plan_seq: out of range"},
+	{KIND_CONTROL, control_silence, ERR_INVALID, "control.silence: missing"},
+	{KIND_CONTROL, control_silence_all, ERR_INVALID, "control.silence.matchers: missing"},
+	{KIND_CONTROL, control_undo, ERR_INVALID, "control.change: missing"},
+	{KIND_CONTROL, control_tick, ERR_INVALID, "control.tick: missing"},
+};
+
+static void test_refusals_name_the_field(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		const struct refusal *r = &refusals[i];
+		auto_arena a = {0};
+		auto_buf packed = {0};
+		struct why why = {0};
+		ProtobufCMessage *msg = r->make(&a), *out = NULL;
+		print_message("# %s\n", r->why);
+		assert_int_equal(wire_check(r->kind, msg, &why), r->rc);
+		assert_string_equal(why.text, r->why);
+		if (r->make == plan_enum)
+			continue;
+		why = (struct why){0};
+		wire_pack(msg, &packed);
+		assert_int_equal(wire_unpack(r->kind, packed.data, packed.len, &a, &out, &why),
+				 r->rc);
+		assert_string_equal(why.text, r->why);
+		assert_null(out);
+	}
+}
+
+static void test_outsiders_may_leave_ids_out(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	Healbus__Event *e = event_new(&a);
+	e->id = e->source = e->fingerprint = NULL;
+	auto_buf packed = {0};
+	wire_pack(&e->base, &packed);
+	ProtobufCMessage *out = NULL;
+	struct why why = {0};
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, &why),
+			 ERR_INVALID);
+	assert_int_equal(wire_unpack(KIND_RAW, packed.data, packed.len, &a, &out, NULL), 0);
+	buf_reset(&packed);
+	e->labels[0]->name = NULL;
+	wire_pack(&e->base, &packed);
+	why = (struct why){0};
+	assert_int_equal(wire_unpack(KIND_RAW, packed.data, packed.len, &a, &out, &why),
+			 ERR_INVALID);
+	assert_string_equal(why.text, "raw.labels[0].name: missing");
+}
+
+/* ---- hostile bytes ---- */
+
+static void test_unknown_enum_reads_as_unknown(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	auto_buf packed = {0};
+	Healbus__Plan *p = plan_new(&a, 1);
+	SET(p, provenance, (Healbus__Provenance)77);
+	wire_pack(&p->base, &packed);
+	ProtobufCMessage *out = NULL;
+	assert_int_equal(wire_unpack(KIND_PLAN, packed.data, packed.len, &a, &out, NULL), 0);
+	assert_int_equal(((Healbus__Plan *)out)->provenance, 0);
+}
+
+static void test_nul_in_text_is_refused(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	auto_buf packed = {0};
+	Healbus__Event *e = event_new(&a);
+	e->summary = arena_strdup(&a, "abcdef");
+	wire_pack(&e->base, &packed);
+	char *at = memmem(packed.data, packed.len, "abcdef", 6);
+	at[3] = '\0';
+	ProtobufCMessage *out = NULL;
+	struct why why = {0};
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, &why),
+			 ERR_INVALID);
+	assert_non_null(strstr(why.text, "canonical"));
+}
+
+static void test_a_field_twice_is_refused(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	auto_buf packed = {0};
+	wire_pack(&event_new(&a)->base, &packed);
+	size_t n = packed.len;
+	auto_free char *copy = mem_dup(packed.data, n);
+	buf_add(&packed, copy, 4); /* id "e1" again */
+	ProtobufCMessage *out = NULL;
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, n, &a, &out, NULL), 0);
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, NULL),
+			 ERR_INVALID);
+}
+
+static void test_unknown_fields_survive(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	auto_buf packed = {0}, again = {0};
+	wire_pack(&event_new(&a)->base, &packed);
+	buf_add(&packed, "\xc2\x3e\x03new", 6); /* field 1000, a string */
+	ProtobufCMessage *out = NULL;
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, NULL), 0);
+	wire_pack(out, &again);
+	assert_int_equal(again.len, packed.len);
+	assert_memory_equal(again.data, packed.data, packed.len);
+}
+
+static void test_a_bomb_meets_the_ceiling(void **state)
+{
+	(void)state;
+	auto_arena a = {.limit_bytes = 64 << 20};
+	auto_buf packed = {0};
+	for (size_t i = 0; i < WIRE_MESSAGE_MAX_BYTES / 2; i++)
+		buf_add(&packed, "\x3a\x00", 2); /* an empty label */
+	ProtobufCMessage *out = NULL;
+	struct why why = {0};
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, &why),
+			 ERR_TOO_LARGE);
+	assert_string_equal(why.text, "event: too many parts");
+	assert_true(a.used_bytes < 4 << 20);
+}
+
+static void test_a_full_arena_is_refused(void **state)
+{
+	(void)state;
+	auto_arena a = {.limit_bytes = 1 << 16}, b = {.limit_bytes = 64};
+	auto_buf packed = {0};
+	wire_pack(&event_new(&a)->base, &packed);
+	ProtobufCMessage *out = NULL;
+	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &b, &out, NULL),
+			 ERR_TOO_LARGE);
+}
+
+static void test_sizes_and_kinds(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	ProtobufCMessage *out = NULL;
+	auto_free char *big = mem_alloc(WIRE_MESSAGE_MAX_BYTES + 1);
+	assert_int_equal(wire_unpack(KIND_EVENT, big, WIRE_MESSAGE_MAX_BYTES + 1, &a, &out, NULL),
+			 ERR_TOO_LARGE);
+	assert_int_equal(wire_unpack(KIND_NONE, "", 0, &a, &out, NULL), ERR_SCHEMA);
+	assert_int_equal(wire_unpack(KINDS, "", 0, &a, &out, NULL), ERR_SCHEMA);
+	assert_int_equal(wire_unpack(KIND_EVENT, "\xff\xff", 2, &a, &out, NULL), ERR_INVALID);
+	assert_int_equal(wire_unpack(KIND_TICK, "", 0, &a, &out, NULL), ERR_INVALID);
+	assert_int_equal(wire_check(KIND_TICK, &event_new(&a)->base, NULL), ERR_SCHEMA);
+}
+
+/* ---- properties ---- */
+
+static void test_round_trip(void **state)
+{
+	(void)state;
+	struct fill f = {.state = fill_seed()};
+	for (size_t i = 0; i < 3000; i++) {
+		auto_arena a = {0};
+		auto_buf first = {0}, second = {0};
+		struct why why = {0};
+		f.arena = &a;
+		size_t k = i % ARRAY_SIZE(fill_kinds);
+		ProtobufCMessage *msg = fill_message(&f, fill_kinds[k].descriptor, 0), *out = NULL;
+		int rc = wire_check(fill_kinds[k].kind, msg, &why);
+		if (rc)
+			fail_msg("made a bad message: %s", why.text);
+		wire_pack(msg, &first);
+		rc = wire_unpack(fill_kinds[k].kind, first.data, first.len, &a, &out, &why);
+		if (rc)
+			fail_msg("did not unpack: %s", why.text);
+		wire_pack(out, &second);
+		assert_int_equal(first.len, second.len);
+		assert_memory_equal(first.data, second.data, first.len);
+	}
+}
+
+/* Whatever the bytes: an answer, and what is accepted packs to the same bytes. */
+static void test_damaged_bytes(void **state)
+{
+	(void)state;
+	struct fill f = {.state = fill_seed()};
+	size_t accepted = 0;
+	for (size_t i = 0; i < 5000; i++) {
+		auto_arena a = {0};
+		auto_buf bytes = {0}, again = {0};
+		f.arena = &a;
+		size_t k = i % ARRAY_SIZE(fill_kinds);
+		wire_pack(fill_message(&f, fill_kinds[k].descriptor, 0), &bytes);
+		for (size_t n = fill_below(&f, 4) + 1; n > 0 && bytes.len; n--)
+			bytes.data[fill_below(&f, bytes.len)] ^= (char)(1 << fill_below(&f, 8));
+		size_t len = fill_below(&f, 4) ? bytes.len : fill_below(&f, bytes.len + 1);
+		ProtobufCMessage *out = NULL;
+		if (wire_unpack(fill_kinds[k].kind, bytes.data, len, &a, &out, NULL))
+			continue;
+		accepted++;
+		assert_int_equal(wire_check(fill_kinds[k].kind, out, NULL), 0);
+	}
+	print_message("# %zu of 5000 damaged messages were still good ones\n", accepted);
+}
+
+/* ---- golden bytes: what v1 wrote is read for ever ---- */
+
+static void golden_write(const char *path, const ProtobufCMessage *msg)
+{
+	auto_buf b = {0};
+	wire_pack(msg, &b);
+	auto_file FILE *file = fopen(path, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(b.data, 1, b.len, file), b.len);
+}
+
+static void test_golden(void **state)
+{
+	(void)state;
+	struct fill f = {.state = 20261121, .full = true};
+	for (size_t i = 0; i < ARRAY_SIZE(fill_kinds); i++) {
+		auto_arena a = {0};
+		auto_buf bytes = {0}, again = {0};
+		char path[128];
+		f.arena = &a;
+		snprintf(path, sizeof(path), "tests/golden/v1/%s.bin",
+			 kind_name(fill_kinds[i].kind));
+		if (getenv("HEALBUS_GOLDEN_WRITE"))
+			golden_write(path, fill_message(&f, fill_kinds[i].descriptor, 0));
+		print_message("# %s\n", path);
+		assert_int_equal(buf_read_file(&bytes, path, 1 << 20), 0);
+		ProtobufCMessage *out = NULL;
+		struct why why = {0};
+		int rc = wire_unpack(fill_kinds[i].kind, bytes.data, bytes.len, &a, &out, &why);
+		if (rc)
+			fail_msg("%s: %s", path, why.text);
+		assert_int_equal(out->n_unknown_fields, 0);
+		wire_pack(out, &again);
+		assert_int_equal(bytes.len, again.len);
+		assert_memory_equal(bytes.data, again.data, bytes.len);
+	}
+}
+
+/* ---- small things ---- */
+
+static const struct {
+	const char *in;
+	size_t max;
+	const char *out;
+} texts[] = {
+	{"plain", 100, "plain"},
+	{"a\nb\tc", 100, "a\nb\tc"},
+	{"\033[31m", 100, "?[31m"},
+	{"a\xff"
+	 "b",
+	 100, "a?b"},
+	{"\xc2\x9b", 100, "?"},
+	{"\xc3\xa9\xc3\xa9", 3, "\xc3\xa9"},
+	{"abc", 2, "ab"},
+	{"\xe2\x82", 100, "??"},
+	{"", 0, ""},
+	{"abc", 0, ""},
+};
+
+static void test_text(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		auto_free char *out =
+			wire_text(NULL, texts[i].in, strlen(texts[i].in), texts[i].max);
+		assert_string_equal(out, texts[i].out);
+	}
+	auto_free char *nul = wire_text(NULL, "a\0b", 3, 10);
+	assert_string_equal(nul, "a?b");
+}
+
+static void test_labels(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	Healbus__Event *e = event_new(&a);
+	struct label_set set = {e->labels, e->n_labels};
+	assert_string_equal(label_set_lookup(&set, "service"), "db");
+	assert_null(label_set_lookup(&set, "nothing"));
+	assert_null(label_get(NULL, 0, "x"));
+}
+
+static void test_enum_names_fit_the_schema(void **state)
+{
+	(void)state;
+	const ProtobufCEnumDescriptor *all[] = {
+		&healbus__status__descriptor,         &healbus__severity__descriptor,
+		&healbus__incident_state__descriptor, &healbus__provenance__descriptor,
+		&healbus__level__descriptor,          &healbus__decision_verdict__descriptor,
+		&healbus__phase__descriptor,          &healbus__step_state__descriptor,
+		&healbus__verdict__descriptor,        &healbus__notice_state__descriptor,
+		&healbus__match_op__descriptor,       &healbus__control_kind__descriptor,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		for (unsigned j = 0; j < all[i]->n_values; j++) {
+			const ProtobufCEnumValue *v = &all[i]->values[j];
+			const char *name = wire_enum_name(all[i], v->value);
+			assert_int_equal(strcasecmp(name, strchr(v->name, '_') + 1), 0);
+			int parsed = -1;
+			assert_int_equal(wire_enum_parse(all[i], name, &parsed), 0);
+			assert_int_equal(parsed, v->value);
+		}
+	assert_string_equal(wire_enum_name(&healbus__verdict__descriptor, 99), "unknown");
+	assert_string_equal(wire_enum_name(&healbus__verdict__descriptor, -1), "unknown");
+	int out;
+	assert_int_equal(wire_enum_parse(&healbus__verdict__descriptor, "HEALED", &out),
+			 ERR_INVALID);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules_fit_the_descriptors),
+		cmocka_unit_test(test_refusals_name_the_field),
+		cmocka_unit_test(test_outsiders_may_leave_ids_out),
+		cmocka_unit_test(test_unknown_enum_reads_as_unknown),
+		cmocka_unit_test(test_nul_in_text_is_refused),
+		cmocka_unit_test(test_a_field_twice_is_refused),
+		cmocka_unit_test(test_unknown_fields_survive),
+		cmocka_unit_test(test_a_bomb_meets_the_ceiling),
+		cmocka_unit_test(test_a_full_arena_is_refused),
+		cmocka_unit_test(test_sizes_and_kinds),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_damaged_bytes),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_enum_names_fit_the_schema),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
