@@ -1,0 +1,32 @@
+#!/bin/sh
+# make install: programs, man pages, completions, runbooks, tools, mappings; example configuration where none is.
+#   deploy/install.sh --build DIR [--prefix /usr/local] [--destdir DIR]
+set -eu
+cd "$(dirname "$0")/.."
+build=build prefix=/usr/local destdir=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--build) build=$2 ;;
+	--prefix) prefix=$2 ;;
+	--destdir) destdir=$2 ;;
+	*) sed -n '2,3s/^# //p' "$0"; exit 64 ;;
+	esac
+	shift 2
+done
+bin=$destdir$prefix/bin share=$destdir$prefix/share etc=$destdir/etc/healbus
+install -d "$bin" "$share/healbus/runbooks" "$share/healbus/tools" "$share/healbus/sources" "$share/man/man1" \
+	"$share/bash-completion/completions" "$share/zsh/site-functions" "$etc"
+install -m 755 "$build"/healbus-monitor "$build"/healbus-reasoner "$build"/healbus-executor \
+	"$build"/healbus-notifier "$build"/healctl "$bin"
+install -m 644 reasoner/runbooks/*.yaml "$share/healbus/runbooks"
+install -m 644 executor/tools/*.yaml "$share/healbus/tools"
+install -m 644 monitor/sources/*.yaml "$share/healbus/sources"
+"$build/healctl" completion bash >"$share/bash-completion/completions/healctl"
+"$build/healctl" completion zsh >"$share/zsh/site-functions/_healctl"
+for page in healctl healbus-monitor healbus-reasoner healbus-executor healbus-notifier; do
+	"$build/healctl" manual "$page" --config "$build" >"$share/man/man1/$page.1"
+done
+for file in bus monitor reasoner executor notifier; do
+	[ -e "$etc/$file.yaml" ] || install -m 640 "deploy/config/$file.yaml" "$etc/$file.yaml"
+done
+echo "Installed under $destdir$prefix; configuration in $etc. Next: healctl doctor"
