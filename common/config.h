@@ -4,7 +4,8 @@
  * directory: `bus.yaml` (shared by all) and `<stage>.yaml`. Every scalar key can be overridden by
  * the environment: key `http.listen` of the monitor is HEALBUS_MONITOR_HTTP_LISTEN, key `url` of
  * bus.yaml is HEALBUS_BUS_URL. Unknown keys, wrong types and values out of range are errors with
- * file:line. Layer 1.
+ * file:line. An empty variable counts as not set, an empty key as absent. Paths come out absolute.
+ * Layer 1.
  *
  * A program's values live in one struct of its own; a row says at which offset:
  *
@@ -42,10 +43,12 @@ struct option {
 	const char *fallback;     /* default as text; NULL: none (the value stays zero) */
 	double min, max;          /* in the unit of the stored value */
 	const char *const *names; /* OPTION_ENUM: NULL-terminated */
-	int (*parse)(void *field, const struct yaml_node *node,
-		     struct why *out_why); /* OPTION_TREE; node may be NULL */
-	void (*release)(void *field);      /* OPTION_TREE */
-	const char *help;                  /* one or two sentences; what it is, when to change it */
+	/* OPTION_TREE; node is NULL when the key is absent or empty, and dies with the call. */
+	int (*parse)(void *field, const struct yaml_node *node, struct why *out_why);
+	/* OPTION_TREE; also called for a zeroed field and after a parse that failed; leaves zeroes.
+	 */
+	void (*release)(void *field);
+	const char *help; /* one or two sentences; what it is, when to change it */
 };
 
 #define OPT_STRING(T, f, n, def, h)                                                                \
@@ -123,7 +126,13 @@ void config_example(const struct option_table *table, struct buf *out);
 /* Adds the section of --help: name, default, range and help a row, wrapped at 100 columns. */
 void config_help(const struct option_table *table, struct buf *out);
 
-/* "64MiB" -> bytes. 0 or ERR_INVALID. */
+/* Adds the name of the environment variable of a row. */
+void config_env_name(const struct option_table *table, const struct option *row, struct buf *out);
+
+/* The node at a dotted name below root, or NULL when it is absent or empty. root may be NULL. */
+const struct yaml_node *config_node(const struct yaml_node *root, const char *name);
+
+/* "64MiB" -> bytes; KiB MiB GiB TiB, kB MB GB TB. 0 or ERR_INVALID. */
 int bytes_parse(const char *text, int64_t *out_bytes);
 
 #endif

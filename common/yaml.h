@@ -48,8 +48,11 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 #define YAML_EACH(var, parent)                                                                     \
 	for (const struct yaml_node *var = (parent) ? (parent)->child : NULL; var; var = var->next)
 
-/* Readers: 0, or ERR_CONFIG with "file:line: key: what is wrong". node NULL with a non-NULL
- * fallback gives the fallback. */
+/*
+ * Readers: 0, or ERR_CONFIG with "file:line: what: what is wrong". node NULL (the key is absent)
+ * leaves *out as the caller set it, which is the default; only yaml_str with *out NULL says
+ * "missing". A key with nothing behind it is wrong. Text lives as long as the document.
+ */
 int yaml_str(const struct yaml_node *node, const char *what, const char **out, struct why *out_why);
 int yaml_int(const struct yaml_node *node, const char *what, int64_t min, int64_t max, int64_t *out,
 	     struct why *out_why);
@@ -64,7 +67,10 @@ int yaml_duration_ms(const struct yaml_node *node, const char *what, int64_t min
 int yaml_only_keys(const struct yaml_node *map, const char *const *keys, size_t n,
 		   struct why *out_why);
 
-/* ERR_CONFIG "file:line: text" at this node. */
+/* Of words, the one that `word` is most probably a misspelling of, or NULL. */
+const char *yaml_nearest(const char *word, const char *const *words, size_t n);
+
+/* ERR_CONFIG "file:line: text" at this node (no line when it is 0; neither when node is NULL). */
 int yaml_error(const struct yaml_node *node, struct why *out_why, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 
@@ -73,7 +79,13 @@ int yaml_error(const struct yaml_node *node, struct why *out_why, const char *fm
 struct buf;
 void yaml_to_json(const struct yaml_node *node, struct buf *out);
 
-/* The node as YAML, indented by `indent` spaces; parses back to the same tree. */
+/*
+ * The node as YAML; parses back to the same tree. A list or map with children gives lines that
+ * start with `indent` spaces; everything else is what may follow "key: ". Ends with a newline.
+ */
 void yaml_print(const struct yaml_node *node, int indent, struct buf *out);
+
+/* Text as a double-quoted YAML scalar. */
+void yaml_print_quoted(const char *text, struct buf *out);
 
 #endif
