@@ -6,7 +6,11 @@
  *
  * Routing: exact method and path after one percent-decoding; a last segment "*" matches one
  * segment, "**" the rest. Not found is 404, wrong method 405 with Allow. Authentication is decided
- * per route before the handler runs, on by default.
+ * per route before the handler runs, on by default. Refused before any route is looked at: paths
+ * with empty, "." or ".." segments (400), ambiguous framing (400), headers or bodies over the
+ * limits (431, 413). A client has request_timeout_s for its whole request, however it trickles;
+ * when three quarters of the connections are taken, one second. HEAD is answered like GET, without
+ * the body.
  */
 #ifndef COMMON_HTTP_SERVER_H
 #define COMMON_HTTP_SERVER_H
@@ -29,7 +33,7 @@ typedef void http_handler(void *ctx, struct http_request *req);
 
 enum http_auth {
 	HTTP_AUTH_BEARER, /* default: Authorization: Bearer <one of the server's tokens> (or Basic
-			     with it as password) */
+			     with it as password); never for a foreign Origin */
 	HTTP_AUTH_NONE,   /* public by intent: /healthz, /readyz, /metrics */
 	HTTP_AUTH_HANDLER /* the handler checks (HMAC over the body, per-source secrets) */
 };
@@ -42,15 +46,17 @@ struct http_route {
 	enum http_auth auth;
 };
 
+/* Routes, tokens and what they point to are borrowed until http_server_close. */
 struct http_server_options {
 	const char *listen; /* "127.0.0.1:9095", "[::1]:9095", ":9095"; port 0 picks one */
 	const struct http_route *routes;
 	size_t n_routes;
 	const struct secret *tokens; /* bearer tokens; with none, HTTP_AUTH_BEARER routes accept
-					loopback peers only */
+					loopback peers only, with a loopback Host and not through
+					a proxy */
 	size_t n_tokens;
-	const char *tls_cert_file; /* PEM; both or neither */
-	const char *tls_key_file;
+	const char *tls_cert_file;  /* PEM; both or neither */
+	const char *tls_key_file;   /* 0600 */
 	unsigned threads;           /* 0: 2 */
 	size_t body_max_bytes;      /* 0: HTTP_BODY_MAX_BYTES */
 	unsigned request_timeout_s; /* 0: HTTP_REQUEST_TIMEOUT_S */
@@ -59,7 +65,8 @@ struct http_server_options {
 
 int http_server_open(const struct http_server_options *options, struct http_server **out,
 		     struct why *out_why);
-/* Refuses new connections, waits up to grace_ms for requests under way, then closes. */
+/* Refuses new connections, waits up to grace_ms for requests under way, then closes. A handler that
+ * answers only after that is allowed to: its answer goes nowhere (the client has got a 503). */
 void http_server_close(struct http_server *s, int64_t grace_ms);
 /* The port it listens on. */
 unsigned http_server_port(const struct http_server *s);

@@ -144,7 +144,7 @@ static int promtool(const char *path)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (!freopen(path, "re", stdin))
+		if (!freopen(path, "r", stdin))
 			_exit(126);
 		execlp("promtool", "promtool", "check", "metrics", (char *)NULL);
 		_exit(127);
