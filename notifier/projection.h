@@ -1,0 +1,53 @@
+/*
+ * The notifier's fold over STORY: what people see, and what they are told. It keeps incidents, the
+ * index of every story, approvals, decisions, changes, silences, notices and the machinery's state,
+ * and it emits Notice{QUEUED} (what the routing tree says, grouped and throttled) and
+ * Decision{EXPIRED} (nobody answered in time). Deleted and rebuilt from the bus it is the same.
+ *
+ * Timers: "a:<approval>" its deadline, "g:<group>" the next flush, "r:<incident>" and
+ * "s:<silence>" the end of retention.
+ */
+#ifndef NOTIFIER_PROJECTION_H
+#define NOTIFIER_PROJECTION_H
+
+#include "notifier/render.h"
+#include "notifier/routing.h"
+#include "notifier/tables.h"
+
+extern const struct fold_def notifier_fold;
+
+/* One function a kind of message; called after the story's index has it. */
+typedef int project(struct fold *f, const struct fold_input *in, struct why *out_why);
+project project_incident;
+project project_plan;
+project project_approval;
+project project_decision;
+project project_step;
+project project_outcome;
+project project_notice;
+project project_control;
+
+/* One function a kind of timer; id is the key behind its letter. */
+typedef void on_timer(struct fold *f, const char *id);
+on_timer approval_deadline;
+on_timer group_flush;
+on_timer incident_retire;
+on_timer silence_retire;
+
+/* Lets the routing tree decide who hears of it, and when. bits: TELL_*. */
+void tell(struct fold *f, const Healbus__Incident *i, uint32_t bits);
+/* At once, past mutes and throttles. incident may be NULL. */
+void tell_approval(struct fold *f, const Healbus__ApprovalRequest *a, const Healbus__Incident *i);
+/* A human has it: no repeats. */
+void tell_acked(struct fold *f, const char *incident);
+/* The groups forget the incident. */
+void tell_forget(struct fold *f, const char *incident);
+
+/* How the incident's plans ended, oldest first, in the fold's arena. */
+size_t incident_attempts(struct fold *f, const char *incident, Healbus__Attempt **out, size_t max);
+Healbus__Incident *incident_row(struct fold *f, const char *incident);
+
+/* Labels of an incident for matchers, with severity, state and trusted where no label says so. */
+const char *incident_lookup(const void *incident, const char *name);
+
+#endif

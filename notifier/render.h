@@ -1,0 +1,41 @@
+/*
+ * The words people read: short and factual; what broke, what was done, did it help, what is needed
+ * from you. Pure. Everything from outside goes through buf_add_printable, so that what is shown
+ * cannot lie; each channel escapes further for its own protocol.
+ */
+#ifndef NOTIFIER_RENDER_H
+#define NOTIFIER_RENDER_H
+
+#include "common/wire.h"
+
+enum { RENDER_SUBJECT_MAX = 256, RENDER_TEXT_MAX = 16000, RENDER_LINES_MAX = 20 };
+
+/* What is known about one incident. */
+struct render_incident {
+	const Healbus__Incident *incident;
+	Healbus__Attempt *const *attempts; /* oldest first */
+	size_t n_attempts;
+	uint32_t tell; /* TELL_* bits of tables.h that are news; 0: a repeat */
+};
+
+struct notice_text {
+	struct buf subject;
+	struct buf text;
+};
+void notice_text_release(struct notice_text *t);
+#define auto_notice_text __attribute__((cleanup(notice_text_release))) struct notice_text
+
+/* The kind of the notice about this: opened, outcome, escalated, resolved. */
+const char *render_kind(const struct render_incident *r);
+void render_incident(const struct render_incident *r, struct notice_text *out);
+/* Several incidents in one notice; total counts those that did not fit as well. */
+void render_digest(const struct render_incident *items, size_t n, size_t total,
+		   struct notice_text *out);
+/* incident may be NULL. */
+void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
+		     struct notice_text *out);
+
+/* "restart_service(web-1), http_check(web-1)": the acts of an outcome, for Attempt.what. */
+void render_what(const Healbus__Outcome *o, struct buf *out);
+
+#endif
