@@ -1,0 +1,316 @@
+#include "reasoner/cases.h"
+
+#include "reasoner/case.h"
+#include "reasoner/effect.h"
+#include "reasoner/plan.h"
+#include "reasoner/queue.h"
+#include "reasoner/undo.h"
+
+const struct store_table table_cases = {"cases", 1};
+const struct store_table table_incidents = {"incidents", 1};
+const struct store_table table_effects = {"effects", 1};
+const struct store_table table_plans = {"plans", 1};
+const struct store_table table_queue = {"queue", 1};
+const struct store_table table_changes = {"changes", 1};
+const struct store_table table_storm = {"storm", 1};
+
+static const struct store_table *const tables[] = {
+	&table_cases, &table_incidents, &table_effects, &table_plans,
+	&table_queue, &table_changes,   &table_storm,
+};
+
+/* ---- timers by name ---- */
+
+static const char *timer_key(char out[static 256], const char *prefix, const char *id)
+{
+	snprintf(out, 256, "%s%s", prefix, id);
+	return out;
+}
+
+void desk_timer(struct desk *d, const char *prefix, const char *id, int64_t due_ms)
+{
+	char key[256];
+	fold_timer_set(d->f, timer_key(key, prefix, id), due_ms);
+}
+
+void desk_timer_cancel(struct desk *d, const char *prefix, const char *id)
+{
+	char key[256];
+	fold_timer_cancel(d->f, timer_key(key, prefix, id));
+}
+
+/* ---- incidents ---- */
+
+/* What we know goes over into what the monitor says. */
+static int incident_case(struct desk *d, const Healbus__Incident *said, struct case_file *out,
+			 bool *out_was_open)
+{
+	Healbus__Incident *copy = arena_alloc(&d->arena, sizeof(*copy));
+	*copy = *said;
+	copy->tried = NULL;
+	copy->n_tried = 0;
+	*out = (struct case_file){0};
+	int rc = case_load(d, said->id, out);
+	*out_was_open = rc == 0 && case_is_open(out);
+	if (rc == 0 && said->revision <= out->incident->revision)
+		return ERR_EXISTS;
+	if (rc == 0) {
+		copy->tried = out->incident->tried;
+		copy->n_tried = out->incident->n_tried;
+	}
+	out->incident = copy;
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int apply_incident(struct desk *d, const struct fold_input *in)
+{
+	const Healbus__Incident *said = (const Healbus__Incident *)in->msg;
+	struct case_file c;
+	bool was_open;
+	if (said->set_by && str_eq(said->set_by, fold_definition(d->f)->name))
+		return 0;
+	int rc = incident_case(d, said, &c, &was_open);
+	if (rc)
+		return rc == ERR_EXISTS ? 0 : rc;
+	if (said->state == HEALBUS__INCIDENT_STATE__INCIDENT_RESOLVED)
+		desk_timer(d, TIMER_FORGET, said->id,
+			   fold_now_ms(d->f) + d->settings->case_retain_ms);
+	else
+		desk_timer_cancel(d, TIMER_FORGET, said->id);
+	if (!case_is_open(&c))
+		return case_event(d, &c, CASE_CLOSED);
+	if (was_open) {
+		case_save(d, &c);
+		return 0;
+	}
+	c.row.since_ms = fold_now_ms(d->f);
+	return case_event(d, &c, CASE_OPEN);
+}
+
+/* ---- outcomes ---- */
+
+static const enum case_event verdict_events[] = {
+	[HEALBUS__VERDICT__VERDICT_UNKNOWN] = CASE_FAILED,
+	[HEALBUS__VERDICT__VERDICT_HEALED] = CASE_FIXED,
+	[HEALBUS__VERDICT__VERDICT_FAILED] = CASE_FAILED,
+	[HEALBUS__VERDICT__VERDICT_ROLLED_BACK] = CASE_FAILED,
+	[HEALBUS__VERDICT__VERDICT_REFUSED] = CASE_STOPPED,
+	[HEALBUS__VERDICT__VERDICT_DENIED] = CASE_STOPPED,
+	[HEALBUS__VERDICT__VERDICT_EXPIRED] = CASE_EXPIRED,
+	[HEALBUS__VERDICT__VERDICT_OBSERVED] = CASE_OBSERVED,
+	[HEALBUS__VERDICT__VERDICT_ROLLBACK_FAILED] = CASE_STOPPED,
+};
+
+struct ended {
+	Healbus__Verdict verdict;
+	const char *reason;
+	enum case_event event;
+};
+
+static void note_attempt(struct desk *d, struct case_file *c, const Healbus__Plan *plan,
+			 const struct ended *how)
+{
+	Healbus__Attempt *a = arena_alloc(&d->arena, sizeof(*a));
+	healbus__attempt__init(a);
+	SET(a, number, plan->attempt);
+	SET(a, verdict, how->verdict);
+	a->plan_id = plan->id;
+	a->runbook = plan->runbook;
+	a->reason = wire_text(&d->arena, how->reason, strlen(how->reason), WIRE_REASON_MAX);
+	a->what = plan_summary(d, plan);
+	case_tried(d, c, a);
+}
+
+/* The case of the plan, if it still waits for this plan. */
+static int case_of_plan(struct desk *d, const Healbus__Plan *plan, struct case_file *out)
+{
+	int rc = case_load(d, plan->incident, out);
+	return !rc && !str_eq(out->row.plan, plan->id) ? ERR_NOT_FOUND : rc;
+}
+
+static int case_plan_ended(struct desk *d, const Healbus__Plan *plan, const struct ended *how)
+{
+	struct case_file c;
+	char waiting[TOKEN_MAX + 8];
+	int rc = effect_plan_ended(d, plan, waiting);
+	if (rc)
+		return rc;
+	rc = case_of_plan(d, plan, &c);
+	if (rc == 0) {
+		c.row.plan[0] = 0;
+		note_attempt(d, &c, plan, how);
+		rc = case_event(d, &c, how->event);
+	}
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	rc = waiting[0] ? case_load(d, waiting, &c) : ERR_NOT_FOUND;
+	if (rc == 0 && c.row.phase == CASE_COOLING)
+		rc = case_event(d, &c, CASE_DUE);
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int plan_ended(struct desk *d, const Healbus__Plan *plan, const struct ended *how)
+{
+	bool undo = plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO;
+	int rc;
+	plan_close(d, plan);
+	if (undo)
+		rc = undo_ended(d, plan, how->event == CASE_FIXED, how->reason);
+	else
+		rc = case_plan_ended(d, plan, how);
+	return rc ? rc : queue_release(d);
+}
+
+static int apply_outcome(struct desk *d, const struct fold_input *in)
+{
+	const Healbus__Outcome *o = (const Healbus__Outcome *)in->msg;
+	Healbus__Plan *plan = NULL;
+	/* A rehearsal is not the end of its plan. */
+	if ((size_t)o->verdict >= ARRAY_SIZE(verdict_events))
+		return 0;
+	int rc = plan_load(d, o->plan_id, &plan);
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (plan && !str_eq(plan->incident, o->incident))
+		return why_set(d->why, ERR_INVALID, "outcome.incident: plan %s belongs to %s",
+			       plan->id, plan->incident);
+	rc = changes_record(d, o);
+	if (rc || !plan)
+		return rc;
+	const struct ended how = {
+		.verdict = o->verdict,
+		.reason = o->reason && *o->reason
+				  ? o->reason
+				  : wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict),
+		.event = verdict_events[o->verdict],
+	};
+	return plan_ended(d, plan, &how);
+}
+
+/* Somebody works on it: the wait for the outcome starts anew. */
+static int apply_step(struct desk *d, const struct fold_input *in)
+{
+	const Healbus__StepReport *s = (const Healbus__StepReport *)in->msg;
+	Healbus__Plan *plan = NULL;
+	struct case_file c;
+	int rc = plan_load(d, s->plan_id, &plan);
+	if (!rc)
+		rc = case_of_plan(d, plan, &c);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	int64_t late = MAX(in->message_ms, plan->not_after_ms) + plan_patience_ms(d, plan);
+	c.row.late_ms = MAX(late, c.row.late_ms);
+	c.row.started |= s->state == HEALBUS__STEP_STATE__STEP_STARTED;
+	desk_timer(d, TIMER_LATE, plan->id, c.row.late_ms);
+	case_save(d, &c);
+	return 0;
+}
+
+/* ---- controls ---- */
+
+static int apply_control(struct desk *d, const struct fold_input *in)
+{
+	const Healbus__Control *control = (const Healbus__Control *)in->msg;
+	struct case_file c;
+	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_UNDO)
+		return undo_request(d, control);
+	if (control->kind != HEALBUS__CONTROL_KIND__CONTROL_ACK || !control->incident)
+		return 0;
+	int rc = case_load(d, control->incident, &c);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	return case_event(d, &c, CASE_TAKEN);
+}
+
+static int (*const appliers[KINDS])(struct desk *, const struct fold_input *) = {
+	[KIND_INCIDENT] = apply_incident,
+	[KIND_OUTCOME] = apply_outcome,
+	[KIND_STEP] = apply_step,
+	[KIND_CONTROL] = apply_control,
+};
+
+static struct desk desk_open(struct fold *f, struct why *out_why)
+{
+	return (struct desk){
+		.f = f,
+		.settings = settings_of(fold_config(f)),
+		.why = out_why,
+	};
+}
+
+static int cases_apply(struct fold *f, const struct fold_input *in, struct why *out_why)
+{
+	struct desk d = desk_open(f, out_why);
+	int rc = appliers[in->kind] ? appliers[in->kind](&d, in) : 0;
+	arena_release(&d.arena);
+	return rc;
+}
+
+/* ---- timers ---- */
+
+static int timer_late(struct desk *d, const char *id)
+{
+	static const struct ended lost = {.verdict = HEALBUS__VERDICT__VERDICT_UNKNOWN,
+					  .reason = "no outcome came",
+					  .event = CASE_LATE};
+	Healbus__Plan *plan = NULL;
+	int rc = plan_load(d, id, &plan);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	return plan_ended(d, plan, &lost);
+}
+
+static int timer_case(struct desk *d, const char *id, enum case_event event)
+{
+	struct case_file c;
+	int rc = case_load(d, id, &c);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	return case_event(d, &c, event);
+}
+
+static int timer_cool(struct desk *d, const char *id)
+{
+	return timer_case(d, id, CASE_DUE);
+}
+
+static int timer_settle(struct desk *d, const char *id)
+{
+	return timer_case(d, id, CASE_STILL_FIRING);
+}
+
+static int timer_forget(struct desk *d, const char *id)
+{
+	case_delete(d, id);
+	return 0;
+}
+
+static const struct {
+	const char *prefix;
+	int (*fire)(struct desk *d, const char *id);
+} timers[] = {
+	{TIMER_LATE, timer_late},     {TIMER_COOL, timer_cool},    {TIMER_SETTLE, timer_settle},
+	{TIMER_FORGET, timer_forget}, {TIMER_QUIET, effect_quiet}, {TIMER_CHANGE, change_forget},
+};
+
+static int cases_timer(struct fold *f, const char *key, struct why *out_why)
+{
+	struct desk d = desk_open(f, out_why);
+	int rc = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+		if (str_starts(key, timers[i].prefix))
+			rc = timers[i].fire(&d, key + strlen(timers[i].prefix));
+	}
+	arena_release(&d.arena);
+	return rc;
+}
+
+const struct fold_def cases_fold = {
+	.name = "reasoner",
+	.stream = STREAM_STORY,
+	.filter = "heal.>",
+	.tables = tables,
+	.n_tables = ARRAY_SIZE(tables),
+	.apply = cases_apply,
+	.timer = cases_timer,
+};
