@@ -8,6 +8,7 @@ enum {
 	STORAGE_MAX_BYTES = 64 << 20,
 	KEY_MAX_BYTES = 512, /* well below the 1024 characters that YAML allows a plain key */
 	ANCHORS_MAX = 1000,
+	OPEN_BRACKETS_MAX = 1000,
 };
 
 struct anchor {
@@ -87,10 +88,16 @@ static int copy_text(struct builder *b, struct fy_token *token, const char **out
 {
 	size_t len = 0;
 	const char *text = token ? fy_token_get_text(token, &len) : "";
+	enum fy_scalar_style style;
 	char *copy;
 
 	if (!text)
 		return fail(b, ERR_CONFIG, "unreadable text");
+	/* libfyaml 0.7.12 puts a NUL into an empty block at the end of the file; there is no other
+	 * way to have one in a block. */
+	style = token ? fy_scalar_token_get_style(token) : FYSS_ANY;
+	if (style == FYSS_LITERAL || style == FYSS_FOLDED)
+		len = strnlen(text, len);
 	if (memchr(text, '\0', len))
 		return fail(b, ERR_CONFIG, "a NUL character in a string");
 	copy = arena_alloc(b->arena, len + 1);
@@ -198,11 +205,15 @@ static int on_scalar(struct builder *b, const struct fy_event *event)
 	return anchor_add(b, event->scalar.anchor, node);
 }
 
-static int open_level(struct builder *b, enum yaml_type type, struct fy_token *anchor)
+static int open_level(struct builder *b, enum yaml_type type, const struct fy_event *event)
 {
+	/* The library has the same three members for both kinds of container. */
+	const struct fy_event_mapping_start_data *start = &event->mapping_start;
 	struct yaml_node *node;
 	int rc;
 
+	if (start->tag)
+		return fail(b, ERR_CONFIG, "tags other than !!str are not supported");
 	if (key_expected(b))
 		return fail(b, ERR_CONFIG, "a key must be a plain or quoted text");
 	if (b->depth == YAML_DEPTH_MAX)
@@ -212,21 +223,17 @@ static int open_level(struct builder *b, enum yaml_type type, struct fy_token *a
 		return rc;
 	attach(b, node);
 	b->levels[b->depth++] = (struct level){.node = node};
-	return anchor_add(b, anchor, node);
+	return anchor_add(b, start->anchor, node);
 }
 
 static int on_map(struct builder *b, const struct fy_event *event)
 {
-	if (event->mapping_start.tag)
-		return fail(b, ERR_CONFIG, "tags other than !!str are not supported");
-	return open_level(b, YAML_MAP, event->mapping_start.anchor);
+	return open_level(b, YAML_MAP, event);
 }
 
 static int on_list(struct builder *b, const struct fy_event *event)
 {
-	if (event->sequence_start.tag)
-		return fail(b, ERR_CONFIG, "tags other than !!str are not supported");
-	return open_level(b, YAML_LIST, event->sequence_start.anchor);
+	return open_level(b, YAML_LIST, event);
 }
 
 static int on_list_end(struct builder *b, const struct fy_event *event UNUSED)
@@ -291,17 +298,9 @@ static int copy_tree(struct builder *b, const struct yaml_node *from, struct yam
 	return 0;
 }
 
-static const struct yaml_node *anchored(const struct builder *b, const char *name)
-{
-	for (const struct anchor *a = b->anchors; a; a = a->next)
-		if (str_eq(a->name, name))
-			return a->node;
-	return NULL;
-}
-
 static int on_alias(struct builder *b, const struct fy_event *event)
 {
-	const struct yaml_node *target;
+	const struct anchor *anchor = b->anchors;
 	struct yaml_node *copy;
 	const char *name;
 	int rc;
@@ -311,13 +310,14 @@ static int on_alias(struct builder *b, const struct fy_event *event)
 	rc = copy_text(b, event->alias.anchor, &name);
 	if (rc)
 		return rc;
-	target = anchored(b, name);
-	if (!target)
+	while (anchor && !str_eq(anchor->name, name))
+		anchor = anchor->next;
+	if (!anchor)
 		return fail(b, ERR_CONFIG, "an alias of an anchor that is not defined above");
 	for (size_t i = 0; i < b->depth; i++)
-		if (b->levels[i].node == target)
+		if (b->levels[i].node == anchor->node)
 			return fail(b, ERR_CONFIG, "an alias inside its own anchor");
-	rc = copy_tree(b, target, &copy, b->depth);
+	rc = copy_tree(b, anchor->node, &copy, b->depth);
 	if (rc)
 		return rc;
 	copy->line = b->key ? b->key_line : b->line;
@@ -332,17 +332,8 @@ static int on_document(struct builder *b, const struct fy_event *event UNUSED)
 	return 0;
 }
 
-static int on_other(struct builder *b UNUSED, const struct fy_event *event UNUSED)
-{
-	return 0;
-}
-
 static int (*const handlers[])(struct builder *, const struct fy_event *) = {
-	[FYET_NONE] = on_other,
-	[FYET_STREAM_START] = on_other,
-	[FYET_STREAM_END] = on_other,
 	[FYET_DOCUMENT_START] = on_document,
-	[FYET_DOCUMENT_END] = on_other,
 	[FYET_MAPPING_START] = on_map,
 	[FYET_MAPPING_END] = on_map_end,
 	[FYET_SEQUENCE_START] = on_list,
@@ -364,7 +355,6 @@ static struct fy_diag *diag_new(void)
 	fy_diag_cfg_default(&cfg);
 	cfg.fp = NULL;
 	cfg.output_fn = keep_silent;
-	cfg.colorize = false;
 	diag = fy_diag_create(&cfg);
 	if (!diag)
 		abort();
@@ -393,7 +383,8 @@ static int build(struct builder *b, struct fy_parser *parser, struct fy_diag *di
 		/* An empty value has no place of its own: the last one is where a person looks. */
 		if (mark)
 			b->line = mark->line + 1;
-		rc = handlers[event->type](b, event);
+		if (handlers[event->type])
+			rc = handlers[event->type](b, event);
 		fy_parser_event_free(parser, event);
 	}
 	if (rc == 0 && fy_parser_get_stream_error(parser))
@@ -403,10 +394,28 @@ static int build(struct builder *b, struct fy_parser *parser, struct fy_diag *di
 	return rc;
 }
 
-/* What the YAML specification forbids as input but the library lets through. */
+/*
+ * What the YAML specification forbids as input but the library lets through; and more brackets
+ * open on one line than any file needs: the library reads all of them before it gives us the first.
+ */
+static int check_line(struct builder *b, const char *line, const char *stop)
+{
+	int open = 0;
+
+	for (const char *p = line; p < stop; p++) {
+		if ((unsigned char)*p < 0x20 && *p != '\t' && *p != '\r')
+			return fail(b, ERR_CONFIG, "a control character");
+		open += (*p == '[' || *p == '{') - (*p == ']' || *p == '}');
+		if (open > OPEN_BRACKETS_MAX)
+			return fail(b, ERR_TOO_LARGE, "nested too deep");
+	}
+	return 0;
+}
+
 static int check_text(struct builder *b, const char *text, size_t len)
 {
 	const char *end = text + len;
+	int rc;
 
 	for (const char *line = text; line < end; b->line++) {
 		const char *stop = memchr(line, '\n', (size_t)(end - line));
@@ -414,9 +423,9 @@ static int check_text(struct builder *b, const char *text, size_t len)
 		stop = stop ? stop : end;
 		if (!utf8_valid(line, (size_t)(stop - line)))
 			return fail(b, ERR_CONFIG, "not UTF-8");
-		for (const char *p = line; p < stop; p++)
-			if ((unsigned char)*p < 0x20 && *p != '\t' && *p != '\r')
-				return fail(b, ERR_CONFIG, "a control character");
+		rc = check_line(b, line, stop);
+		if (rc)
+			return rc;
 		line = stop + 1;
 	}
 	b->line = 1;
@@ -432,15 +441,12 @@ static int parse(struct builder *b, const char *text, size_t len)
 		.diag = diag,
 	};
 	struct fy_parser *parser = fy_parser_create(&cfg);
-	int rc = 0;
+	int rc;
 
-	if (!parser)
-		abort();
 	/* The library refuses an empty string. */
-	if (fy_parser_set_string(parser, len ? text : "\n", len ? len : 1))
-		rc = fail(b, ERR_CONFIG, "not YAML");
-	if (rc == 0)
-		rc = build(b, parser, diag);
+	if (!parser || fy_parser_set_string(parser, len ? text : "\n", len ? len : 1))
+		abort();
+	rc = build(b, parser, diag);
 	fy_parser_destroy(parser);
 	fy_diag_destroy(diag);
 	return rc;

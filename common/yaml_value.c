@@ -421,6 +421,16 @@ static void print_inline(const struct yaml_node *node, int indent, struct buf *o
 	buf_add_char(out, '\n');
 }
 
+/* A list item stands on the line of its dash, where its own indentation would be. */
+static void print_item(const struct yaml_node *item, int indent, struct buf *out)
+{
+	auto_buf text = {0};
+
+	yaml_print(item, indent + 2, &text);
+	buf_printf(out, "%*s- ", indent, "");
+	buf_add_str(out, text.data + (item->child ? indent + 2 : 0));
+}
+
 void yaml_print(const struct yaml_node *node, int indent, struct buf *out)
 {
 	if (!node->child) {
@@ -429,11 +439,12 @@ void yaml_print(const struct yaml_node *node, int indent, struct buf *out)
 	}
 	YAML_EACH(child, node)
 	{
+		if (node->type == YAML_LIST) {
+			print_item(child, indent, out);
+			continue;
+		}
 		buf_printf(out, "%*s", indent, "");
-		if (node->type == YAML_MAP)
-			print_key(child->key, out);
-		else
-			buf_add_char(out, '-');
+		print_key(child->key, out);
 		buf_add_char(out, child->child ? '\n' : ' ');
 		yaml_print(child, child->child ? indent + 2 : indent, out);
 	}
