@@ -30,7 +30,7 @@ EXECUTOR :=
 NOTIFIER :=
 CTL :=
 
-UNIT_COMMON := topic breaker metrics http_server wire
+UNIT_COMMON := err mem buf clock id topic breaker metrics http_server wire
 UNIT_MONITOR :=
 UNIT_REASONER :=
 UNIT_EXECUTOR :=
