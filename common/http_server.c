@@ -281,12 +281,15 @@ void http_server_close(struct http_server *s, int64_t grace_ms)
 		return;
 	s->draining = true;
 	int fd = MHD_quiesce_daemon(s->daemon);
+	/* Its threads may still look at the descriptor, so it is closed only after them. */
 	if (fd != MHD_INVALID_SOCKET)
-		close(fd);
+		shutdown(fd, SHUT_RDWR);
 	wait_idle(s, grace_ms);
 	http_requests_abort(s);
 	wait_idle(s, ABORT_GRACE_MS);
 	MHD_stop_daemon(s->daemon);
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_signal(&s->wake);
