@@ -27,7 +27,9 @@ COMMON := err mem buf clock id yaml yaml_value log config config_text secret sto
 MONITOR :=
 REASONER :=
 EXECUTOR :=
-NOTIFIER :=
+NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \
+	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
+	notices view api api_read api_story api_act api_dead
 CTL :=
 
 UNIT_COMMON := err mem buf clock id topic breaker metrics http_server http_client wire

@@ -1,0 +1,225 @@
+#include "notifier/api.h"
+
+#include "common/log.h"
+#include "common/metrics.h"
+#include "notifier/config.h"
+
+#include <fcntl.h>
+#include <poll.h>
+
+enum { QUEUE_POLL_MS = 200, BY_MAX_BYTES = 128 };
+
+/* A pipe of job pointers: the kernel's queue, its bound and its wake-ups. */
+struct api {
+	int queue_in, queue_out;
+	struct sign_key *key;
+};
+
+struct job {
+	struct http_request *req;
+	api_func *run;
+};
+
+static struct metric requests =
+	METRIC_COUNTER("healbus_api_requests_total", "Answers of the API.", "status");
+
+static void queue_put(void *ctx, struct http_request *req, api_func *run)
+{
+	struct stage *s = ctx;
+	struct api *api = stage_data(s);
+	struct job *job = mem_alloc(sizeof(*job));
+	*job = (struct job){req, run};
+	if (!stage_stopping(s) && write(api->queue_in, &job, sizeof(job)) == sizeof(job))
+		return;
+	free(job);
+	http_reply_retry(req, 503, 1, "stopping, or too many requests under way");
+}
+
+/* method, path, function */
+#define API_ROUTES(X)                                                                              \
+	X("GET", "/api/status", api_status)                                                        \
+	X("GET", "/api/incidents", api_incidents)                                                  \
+	X("GET", "/api/incidents/*", api_incident)                                                 \
+	X("GET", "/api/story/*", api_story)                                                        \
+	X("GET", "/api/plans/*", api_plan)                                                         \
+	X("GET", "/api/approvals", api_approvals)                                                  \
+	X("POST", "/api/decisions", api_decide)                                                    \
+	X("POST", "/api/rehearse", api_rehearse)                                                   \
+	X("GET", "/api/tools", api_tools)                                                          \
+	X("GET", "/api/silences", api_silences)                                                    \
+	X("POST", "/api/silences", api_silence_add)                                                \
+	X("DELETE", "/api/silences/*", api_silence_expire)                                         \
+	X("POST", "/api/pause", api_pause)                                                         \
+	X("POST", "/api/resume", api_resume)                                                       \
+	X("GET", "/api/changes", api_changes)                                                      \
+	X("POST", "/api/undo", api_undo)                                                           \
+	X("GET", "/api/dead", api_dead)                                                            \
+	X("GET", "/api/dead/*", api_dead_one)                                                      \
+	X("POST", "/api/dead/**", api_dead_requeue)
+
+#define ENQUEUE(method, path, run)                                                                 \
+	static void enqueue_##run(void *ctx, struct http_request *req)                             \
+	{                                                                                          \
+		queue_put(ctx, req, run);                                                          \
+	}
+API_ROUTES(ENQUEUE)
+
+#define ROUTE(m, p, run) {.method = m, .path = p, .handler = enqueue_##run},
+const struct http_route api_routes[] = {API_ROUTES(ROUTE)};
+const size_t api_routes_n = ARRAY_SIZE(api_routes);
+
+static void job_run(struct stage *s, const struct job *job)
+{
+	struct api *api = stage_data(s);
+	struct api_call call = {.stage = s, .req = job->req, .key = api->key};
+	size_t len;
+	const char *body = http_body(job->req, &len);
+	call.body = len ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : json_object();
+	if (json_is_object(call.body)) {
+		job->run(&call);
+	} else {
+		struct why why = {0};
+		why_set(&why, ERR_INVALID, "the body is not a JSON object");
+		api_fail(&call, ERR_INVALID, &why);
+	}
+	json_decref(call.body);
+	arena_release(&call.arena);
+}
+
+static struct job *queue_take(const struct api *api, int timeout_ms)
+{
+	struct job *job = NULL;
+	struct pollfd p = {.fd = api->queue_out, .events = POLLIN};
+	if (poll(&p, 1, timeout_ms) <= 0 || read(api->queue_out, &job, sizeof(job)) != sizeof(job))
+		return NULL; /* another thread was faster */
+	return job;
+}
+
+static void api_run(struct stage *s)
+{
+	const struct api *api = stage_data(s);
+	while (!stage_stopping(s)) {
+		auto_free struct job *job = queue_take(api, QUEUE_POLL_MS);
+		if (job)
+			job_run(s, job);
+	}
+}
+
+const struct stage_thread api_threads[API_THREADS] = {
+	{"api-0", api_run},
+	{"api-1", api_run},
+	{"api-2", api_run},
+	{"api-3", api_run},
+};
+
+int api_start(struct stage *s, struct why *out_why)
+{
+	int fds[2];
+	struct api *api = mem_alloc(sizeof(*api));
+	auto_buf path = {0};
+	const struct notifier_config *config = stage_config_get(s);
+	notifier_key_path(config, &path);
+	stage_config_put(s, config);
+	int rc = sign_key_load_or_create(buf_str(&path), &api->key, out_why);
+	if (!rc && pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+		rc = why_set(out_why, err_from_errno(errno), "pipe: %s", strerror(errno));
+	if (rc) {
+		sign_key_free(api->key);
+		free(api);
+		return rc;
+	}
+	api->queue_out = fds[0];
+	api->queue_in = fds[1];
+	stage_set_data(s, api);
+	return 0;
+}
+
+void api_stop(struct stage *s)
+{
+	struct api *api = stage_data(s);
+	if (!api)
+		return;
+	for (struct job *job; (job = queue_take(api, 0)); free(job))
+		http_reply_retry(job->req, 503, 1, "stopping");
+	close(api->queue_in);
+	close(api->queue_out);
+	sign_key_free(api->key);
+	free(api);
+	stage_set_data(s, NULL);
+}
+
+void api_reply(struct api_call *call, unsigned status, json_t *out)
+{
+	char code[8];
+	snprintf(code, sizeof(code), "%u", status);
+	metric_add(&requests, 1, code);
+	auto_free char *text = json_dumps(out, JSON_COMPACT);
+	json_decref(out);
+	if (!text)
+		http_reply(call->req, 500, "application/json", "{\"error\":\"internal\"}", 20);
+	else
+		http_reply(call->req, status, "application/json", text, strlen(text));
+}
+
+/* A decision that came too late is a conflict with what the deadline decided, not a refusal of the
+ * caller. */
+void api_fail(struct api_call *call, int rc, const struct why *why)
+{
+	if (rc == ERR_EXPIRED) {
+		api_reply(call, 409,
+			  json_pack("{s:s,s:s}", "error", err_name(rc), "reason", why->text));
+		return;
+	}
+	metric_add(&requests, 1, err_name(rc));
+	http_reply_error(call->req, rc, why);
+}
+
+struct store_txn *api_read(struct api_call *call)
+{
+	return store_begin_read(fold_store(stage_fold(call->stage, 0, 0)));
+}
+
+const char *api_str(const struct api_call *call, const char *name)
+{
+	const char *text = json_string_value(json_object_get(call->body, name));
+	return text ? text : "";
+}
+
+size_t api_limit(struct api_call *call, const char *name, size_t fallback, size_t max)
+{
+	const char *text = http_query(call->req, name);
+	char *end = NULL;
+	if (!text || *text < '0' || *text > '9')
+		return fallback;
+	unsigned long long n = strtoull(text, &end, 10);
+	return *end ? fallback : (size_t)MIN(n, (unsigned long long)max);
+}
+
+int api_find(struct api_call *call, struct store_txn *txn, const struct store_table *table,
+	     const char *prefix, char out[static TOKEN_MAX + 1])
+{
+	auto_buf candidates = {0};
+	struct why why = {0};
+	int rc = id_find(txn, table, prefix, out, &candidates);
+	if (rc == ERR_CONFLICT)
+		why_set(&why, rc, "ambiguous: %s", buf_str(&candidates));
+	else if (rc)
+		why_set(&why, rc, "nothing has the id %.64s", prefix);
+	if (rc)
+		api_fail(call, rc, &why);
+	return rc;
+}
+
+const char *api_by(struct api_call *call, const char *given)
+{
+	struct why why = {0};
+	size_t len = given ? strlen(given) : 0;
+	bool ok = len > 0 && len <= BY_MAX_BYTES && utf8_valid(given, len);
+	for (size_t i = 0; ok && i < len; i++)
+		ok = (unsigned char)given[i] >= ' ' && given[i] != 0x7f;
+	if (ok)
+		return given;
+	why_set(&why, ERR_INVALID, "by: say who you are, in 1 to %d bytes", BY_MAX_BYTES);
+	api_fail(call, ERR_INVALID, &why);
+	return NULL;
+}

@@ -1,0 +1,42 @@
+#include "notifier/config.h"
+
+#include <stdatomic.h>
+
+const struct rules *rules_of(const void *config)
+{
+	return &((const struct notifier_config *)config)->rules;
+}
+
+static int words_check(const struct notifier_config *c, const struct receiver *r,
+		       const struct words *w, struct why *out_why)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (!channel_find(&c->channels, w->items[i]))
+			return why_set(out_why, ERR_CONFIG,
+				       "receivers: %s: channel \"%s\" is not defined", r->name,
+				       w->items[i]);
+	return 0;
+}
+
+int notifier_prepare(void *config, struct why *out_why)
+{
+	static atomic_uint_fast64_t loads;
+	struct notifier_config *c = config;
+	c->serial = atomic_fetch_add(&loads, 1) + 1;
+	int rc = rules_check(&c->rules, out_why);
+	for (size_t i = 0; i < c->rules.receivers.n && !rc; i++) {
+		const struct receiver *r = &c->rules.receivers.items[i];
+		rc = words_check(c, r, &r->channels, out_why);
+		if (!rc)
+			rc = words_check(c, r, &r->fallback, out_why);
+	}
+	return rc;
+}
+
+void notifier_key_path(const struct notifier_config *c, struct buf *out)
+{
+	if (c->decision_key_file)
+		buf_add_str(out, c->decision_key_file);
+	else
+		buf_printf(out, "%s/decision.key", c->stage.state_dir);
+}

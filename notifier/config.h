@@ -1,0 +1,28 @@
+/* The notifier's configuration: notifier.yaml. */
+#ifndef NOTIFIER_CONFIG_H
+#define NOTIFIER_CONFIG_H
+
+#include "common/stage.h"
+#include "notifier/channels/channel.h"
+#include "notifier/routing.h"
+
+struct notifier_config {
+	struct stage_config stage;
+	struct rules rules;
+	struct channels channels;
+	char *decision_key_file;
+	int64_t notice_workers;
+	int64_t give_up_after_ms;
+	int64_t approval_give_up_after_ms;
+	uint64_t serial; /* counts loads in this process: a worker sees that its sessions are old */
+};
+
+extern const struct option_table notifier_options;
+
+/* struct stage_def's hooks: names agree. */
+int notifier_prepare(void *config, struct why *out_why);
+
+/* Where the key that signs decisions is: as configured, or decision.key in the state directory. */
+void notifier_key_path(const struct notifier_config *c, struct buf *out);
+
+#endif

@@ -1,0 +1,28 @@
+#include "notifier/api.h"
+#include "notifier/config.h"
+#include "notifier/notices.h"
+#include "notifier/projection.h"
+
+int main(int argc, char **argv)
+{
+	static const struct fold_def *const folds[] = {&notifier_fold};
+	static const struct effect_def *const effects[] = {&notices_effect};
+	const struct stage_def def = {
+		.name = "notifier",
+		.summary = "keeps what people see, asks them, tells them, and answers healctl",
+		.options = &notifier_options,
+		.config_size = sizeof(struct notifier_config),
+		.prepare = notifier_prepare,
+		.folds = folds,
+		.n_folds = ARRAY_SIZE(folds),
+		.effects = effects,
+		.n_effects = ARRAY_SIZE(effects),
+		.threads = api_threads,
+		.n_threads = API_THREADS,
+		.routes = api_routes,
+		.n_routes = api_routes_n,
+		.start = api_start,
+		.stop = api_stop,
+	};
+	return stage_main(&def, argc, argv);
+}

@@ -1,0 +1,280 @@
+#include "notifier/notices.h"
+
+#include "common/breaker.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "notifier/config.h"
+#include "notifier/tables.h"
+
+#include <sys/random.h>
+
+enum {
+	RETRY_BASE_MS = 1000,
+	RETRY_CAP_MS = 5 * 60 * 1000,
+	APPROVAL_RETRY_CAP_MS = 5000,
+	RECORD_TIMEOUT_MS = 5000,
+	UNRECORDED_MAX = 64,
+};
+
+static struct metric sent =
+	METRIC_COUNTER("healbus_notices_total", "Notices by channel and what became of them.",
+		       "channel", "result");
+static struct metric took = METRIC_HISTOGRAM("healbus_notice_send_seconds",
+					     "How long a channel took for a notice.", "channel");
+
+/* A channel that comes back is to be noticed within a minute. */
+static const struct breaker_options breaker_options = {.open_ms = 1000, .open_max_ms = 60000};
+
+/* One channel as this worker sees it. */
+struct line {
+	void *session;
+	struct breaker breaker;
+	int64_t backoff_ms;
+};
+
+struct worker {
+	struct stage *stage;
+	struct http_client *http;
+	const struct notifier_config *config; /* held while the sessions live */
+	struct line *lines;                   /* as many as channels */
+	/* Sent, but the bus did not take the record: a redelivery must not send them again. */
+	char unrecorded[UNRECORDED_MAX][ID_BYTES];
+	size_t unrecorded_next;
+};
+
+static void lines_close(struct worker *w)
+{
+	for (size_t i = 0; w->config && i < w->config->channels.n; i++) {
+		const struct channel_kind *kind = w->config->channels.items[i].kind;
+		if (kind->close && w->lines[i].session)
+			kind->close(w->lines[i].session);
+	}
+	free(w->lines);
+	w->lines = NULL;
+	if (w->config)
+		stage_config_put(w->stage, w->config);
+	w->config = NULL;
+}
+
+static int lines_open(struct worker *w, struct why *out_why)
+{
+	const struct channels *all = &w->config->channels;
+	w->lines = mem_calloc(all->n, sizeof(*w->lines));
+	for (size_t i = 0; i < all->n; i++) {
+		breaker_init(&w->lines[i].breaker, &breaker_options);
+		const struct channel_kind *kind = all->items[i].kind;
+		int rc = kind->open ? kind->open(&all->items[i], &w->lines[i].session, out_why) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* After a reload the sessions belong to the old configuration. */
+static int worker_refresh(struct stage *s, struct worker *w, struct why *out_why)
+{
+	const struct notifier_config *now = stage_config_get(s);
+	if (w->config && w->config->serial == now->serial) {
+		stage_config_put(s, now);
+		return 0;
+	}
+	lines_close(w);
+	w->config = now;
+	return lines_open(w, out_why);
+}
+
+static void worker_close(void *worker)
+{
+	struct worker *w = worker;
+	lines_close(w);
+	http_client_free(w->http);
+	free(w);
+}
+
+static int worker_open(struct stage *s, void **out_worker, struct why *out_why UNUSED)
+{
+	struct worker *w = mem_alloc(sizeof(*w));
+	int rc = http_client_new(&w->http);
+	if (rc) {
+		free(w);
+		return rc;
+	}
+	w->stage = s;
+	*out_worker = w;
+	return 0;
+}
+
+static bool was_sent(const struct worker *w, const char *id)
+{
+	for (size_t i = 0; i < UNRECORDED_MAX; i++)
+		if (str_eq(w->unrecorded[i], id))
+			return true;
+	return false;
+}
+
+static void remember_sent(struct worker *w, const char *id)
+{
+	char *slot = w->unrecorded[w->unrecorded_next++ % UNRECORDED_MAX];
+	snprintf(slot, ID_BYTES, "%.*s", ID_LEN, id);
+}
+
+/* Did the fold already see how it ended? */
+static bool is_settled(struct stage *s, const char *id, struct arena *arena)
+{
+	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
+	const Healbus__Notice *n = row_get(txn, &table_notices, id, Healbus__Notice, notice, arena);
+	return n && n->state != HEALBUS__NOTICE_STATE__NOTICE_QUEUED;
+}
+
+static int record(struct stage *s, const struct effect_job *job, const Healbus__Notice *n,
+		  Healbus__NoticeState state, const char *error)
+{
+	char msg_id[TOKEN_MAX + 16];
+	auto_free char *text =
+		error ? wire_text(NULL, error, strlen(error), WIRE_REASON_MAX) : NULL;
+	Healbus__Notice out = HEALBUS__NOTICE__INIT;
+	bool ok = state == HEALBUS__NOTICE_STATE__NOTICE_SENT;
+	out.id = n->id;
+	out.incident = n->incident;
+	out.channel = n->channel;
+	out.kind = n->kind;
+	SET(&out, state, state);
+	out.subject = n->subject;
+	SET(&out, attempts, (uint32_t)MIN(job->delivered, (uint64_t)UINT32_MAX));
+	SET(&out, at_ms, clock_real_ms());
+	out.error = text;
+	out.approval = n->approval;
+	snprintf(msg_id, sizeof(msg_id), "%s:%s", n->id, ok ? "sent" : "failed");
+	metric_add(&sent, 1, n->channel, ok ? "sent" : "failed");
+	return stage_publish(s, KIND_NOTICE, job->token, &out.base, msg_id, job->id, out.at_ms,
+			     RECORD_TIMEOUT_MS, NULL, NULL);
+}
+
+static void record_or_retry(struct stage *s, struct effect_job *job, const Healbus__Notice *n,
+			    const char *error)
+{
+	bool failed = error != NULL;
+	int rc = record(s, job, n,
+			failed ? HEALBUS__NOTICE_STATE__NOTICE_FAILED
+			       : HEALBUS__NOTICE_STATE__NOTICE_SENT,
+			error);
+	if (rc) {
+		job->verdict = RETRY;
+		why_set(&job->why, rc, "could not record the notice");
+	}
+}
+
+static double random_unit(void)
+{
+	uint32_t n = 0;
+	if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+		return 0.5;
+	return (double)n / 4294967296.0;
+}
+
+static bool is_question(const Healbus__Notice *n)
+{
+	return n->approval && *n->approval;
+}
+
+static bool is_too_old(const struct notifier_config *c, const Healbus__Notice *n)
+{
+	int64_t limit = is_question(n) ? c->approval_give_up_after_ms : c->give_up_after_ms;
+	return clock_real_ms() - n->at_ms >= limit;
+}
+
+/*
+ * What the peer understood and refused stays refused. Everything else may pass (an outage, a
+ * password to repair), but a question has no time for that: its next channel is asked.
+ */
+static bool is_hopeless(int rc, const Healbus__Notice *n)
+{
+	enum err_class class = err_class(rc);
+	bool may_pass = class == ERR_CLASS_TRANSIENT || class == ERR_CLASS_INTERNAL;
+	return rc == ERR_REJECTED || class == ERR_CLASS_INPUT || (is_question(n) && !may_pass);
+}
+
+static void retry(struct line *line, struct effect_job *job, const Healbus__Notice *n,
+		  int64_t asked_ms)
+{
+	int64_t cap = is_question(n) ? APPROVAL_RETRY_CAP_MS : RETRY_CAP_MS;
+	line->backoff_ms = backoff_next_ms(line->backoff_ms, RETRY_BASE_MS, cap, random_unit());
+	job->verdict = RETRY;
+	job->retry_ms = MAX(asked_ms, line->backoff_ms);
+}
+
+static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
+		     const Healbus__Notice *n)
+{
+	const struct channel *c = channel_find(&w->config->channels, n->channel);
+	struct line *line = &w->lines[c - w->config->channels.items];
+	int64_t start = clock_mono_ms(), asked_ms = 0;
+	int rc = c->kind->send(c, line->session, w->http, n, &asked_ms, &job->why);
+	int64_t now = clock_mono_ms();
+	breaker_record(&line->breaker, now, !rc || rc == ERR_REJECTED, now - start);
+	metric_observe(&took, (double)(now - start) / 1000, n->channel);
+	if (!rc) {
+		line->backoff_ms = 0;
+		remember_sent(w, n->id);
+		record_or_retry(s, job, n, NULL);
+	} else if (is_hopeless(rc, n)) {
+		record_or_retry(s, job, n, job->why.text);
+	} else {
+		metric_add(&sent, 1, n->channel, "retried");
+		retry(line, job, n, asked_ms);
+	}
+}
+
+static void notice_handle(struct stage *s, struct worker *w, struct effect_job *job,
+			  const Healbus__Notice *n)
+{
+	int64_t wait_ms;
+	const struct channel *c = channel_find(&w->config->channels, n->channel);
+	if (is_settled(s, n->id, job->arena))
+		return;
+	if (was_sent(w, n->id)) {
+		record_or_retry(s, job, n, NULL);
+		return;
+	}
+	if (!c || is_too_old(w->config, n)) {
+		record_or_retry(s, job, n,
+				c ? "the channel did not take it in time"
+				  : "no such channel in the configuration");
+		return;
+	}
+	struct line *line = &w->lines[c - w->config->channels.items];
+	if (!breaker_allow(&line->breaker, clock_mono_ms(), &wait_ms)) {
+		retry(line, job, n, is_question(n) ? 0 : wait_ms);
+		why_set(&job->why, ERR_UNAVAILABLE, "%s: deferred, it failed just now", n->channel);
+		return;
+	}
+	send_now(s, w, job, n);
+}
+
+static void notices_handle(struct stage *s, void *worker, struct effect_job *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct effect_job *job = &jobs[i];
+		Healbus__Notice notice = *(const Healbus__Notice *)job->msg;
+		if (notice.state != HEALBUS__NOTICE_STATE__NOTICE_QUEUED)
+			continue;
+		notice.channel = notice.channel ? notice.channel : (char *)"";
+		notice.subject = notice.subject ? notice.subject : (char *)"";
+		notice.text = notice.text ? notice.text : (char *)"";
+		int rc = worker_refresh(s, worker, &job->why);
+		if (rc) {
+			job->verdict = RETRY;
+			continue;
+		}
+		notice_handle(s, worker, job, &notice);
+	}
+}
+
+const struct effect_def notices_effect = {
+	.consumer = "notices",
+	.workers_offset = offsetof(struct notifier_config, notice_workers),
+	.batch_max = 1,
+	.open = worker_open,
+	.close = worker_close,
+	.handle = notices_handle,
+};

@@ -1,0 +1,40 @@
+#include "notifier/config.h"
+
+#define DAY_MS 86400000.0
+
+#define CONFIG struct notifier_config
+
+static const struct option rows[] = {
+	STAGE_OPTIONS(CONFIG, "notifier", "127.0.0.1:9098"),
+	OPT_PATH(
+		CONFIG, decision_key_file, "decision_key_file", NULL,
+		"Ed25519 private key (PEM) that signs decisions; created on the first start, its "
+		"public half beside it as .pub, which the executors need. Without it: decision.key "
+		"in the state directory."),
+	OPT_DURATION(CONFIG, rules.retain_ms, "retain", "90d", 60000, 3650 * DAY_MS,
+		     "How long an incident stays in the projection after its last message."),
+	OPT_INT(CONFIG, notice_workers, "notice_workers", "2", 1, 64, "Threads that send notices."),
+	OPT_DURATION(CONFIG, give_up_after_ms, "give_up_after", "24h", 1000, 30 * DAY_MS,
+		     "A notice that its channel does not take for so long goes to the receiver's "
+		     "next fallback."),
+	OPT_DURATION(CONFIG, approval_give_up_after_ms, "approval_give_up_after", "20s", 1000,
+		     DAY_MS, "The same for questions to a human, which have a deadline."),
+	OPT_TREE(CONFIG, channels, "channels", channels_parse, channels_release,
+		 "Where notices go: a list of {name, type: terminal|webhook|slack|email, timeout, "
+		 "...}."),
+	OPT_TREE(CONFIG, rules.receivers, "receivers", receivers_parse, receivers_release,
+		 "Who is told: a list of {name, channels, fallback, send_resolved, throttle: "
+		 "{limit, per}}."),
+	OPT_TREE(CONFIG, rules.intervals, "time_intervals", intervals_parse, intervals_release,
+		 "Named times, as Alertmanager writes them, for mute_time_intervals."),
+	OPT_TREE(CONFIG, rules.route, "route", route_parse, route_release,
+		 "The routing tree: {receiver, matchers, continue, group_by, group_wait, "
+		 "group_interval, repeat_interval, severity, mute_time_intervals, routes}."),
+};
+
+const struct option_table notifier_options = {
+	.file = "notifier.yaml",
+	.env_prefix = "HEALBUS_NOTIFIER_",
+	.rows = rows,
+	.n = ARRAY_SIZE(rows),
+};

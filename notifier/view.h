@@ -1,0 +1,46 @@
+/*
+ * The projection as JSON, for the API: pure functions of a read transaction. Field names are part
+ * of the API; equal projections give equal bytes. Every result is a new reference.
+ */
+#ifndef NOTIFIER_VIEW_H
+#define NOTIFIER_VIEW_H
+
+#include "notifier/tables.h"
+
+#include <jansson.h>
+
+enum { VIEW_LIMIT_DEFAULT = 100, VIEW_LIMIT_MAX = 100000 };
+
+struct view_filter {
+	const char *state; /* NULL: any; "open", "escalated", ... */
+	size_t limit;      /* 0: none */
+};
+
+/* {"incidents":[...]}: newest first, without their events. */
+json_t *view_incidents(struct store_txn *txn, const struct view_filter *filter);
+/* One incident with its events, NULL when unknown. */
+json_t *view_incident(struct store_txn *txn, const char *id);
+/* {"open":n,"escalated":n,"resolved":n,"suppressed":n} */
+json_t *view_counts(struct store_txn *txn);
+size_t view_pending(struct store_txn *txn);
+/* {"on":bool,"by","at_ms","reason"} */
+json_t *view_paused(struct store_txn *txn);
+/* [{"executor","at_ms","tools":n}] */
+json_t *view_executors(struct store_txn *txn);
+/* {"approvals":[...]}: those that wait for an answer, with their incident's title. */
+json_t *view_approvals(struct store_txn *txn);
+/* {"tools":[...]} of the newest catalogue. */
+json_t *view_tools(struct store_txn *txn);
+/* {"silences":[...]}: those in force or still to come, or all. */
+json_t *view_silences(struct store_txn *txn, bool all, int64_t now_ms);
+/* {"changes":[...]}: newest first. */
+json_t *view_changes(struct store_txn *txn, size_t limit);
+/* "planned", "pending", "approved", "denied", "expired", "running" or the outcome's verdict. */
+const char *view_plan_state(const struct plan_row *row);
+
+/* The last plan of an incident; false when it has none. */
+bool view_last_plan(struct store_txn *txn, const char *incident, char out[static TOKEN_MAX + 1]);
+/* The approval that waits for an answer about this incident, or else its last plan's. */
+bool view_approval_of(struct store_txn *txn, const char *incident, char out[static TOKEN_MAX + 1]);
+
+#endif
