@@ -22,7 +22,7 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
-COMMON := err mem buf clock id yaml yaml_value log config config_text secret store expr matcher breaker metrics http_server http_request http_reply http_text http_client http_mail mail address \
+COMMON := err mem buf clock id yaml yaml_value log config config_text secret store store_rows store_file expr matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
 	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_pull bus_admin lease fold stage
 MONITOR :=
 REASONER :=
@@ -32,7 +32,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 	notices view api api_read api_story api_act api_dead
 CTL :=
 
-UNIT_COMMON := err mem buf clock id topic breaker metrics http_server http_client wire
+UNIT_COMMON := err mem buf clock id topic breaker metrics http_server http_client wire store
 UNIT_MONITOR :=
 UNIT_REASONER :=
 UNIT_EXECUTOR :=

@@ -36,7 +36,8 @@ struct store_options {
 	const struct store_table *const *tables;
 	size_t n_tables;
 	int64_t map_bytes;       /* 0: STORE_DEFAULT_MAP_BYTES */
-	int64_t map_limit_bytes; /* growth stops here; 0: 64 times map_bytes */
+	int64_t map_limit_bytes; /* growth stops here, but for a reserve of an eighth that only
+				    deletes may use; 0: 64 times map_bytes */
 	bool no_sync;            /* tests and backtests only */
 };
 
@@ -52,13 +53,16 @@ void store_close(struct store *s);
  * The store is not open. */
 int store_set_aside(const char *dir, struct why *out_why);
 
-/* Read transactions are cheap (microseconds) and see one moment. Close with store_end. */
+/* Read transactions are cheap (microseconds) and see one moment. Close with store_end, on the
+ * thread that began it. Neither returns NULL: when it could not begin, every call on it gives the
+ * error. A write transaction blocks while another is open. */
 struct store_txn *store_begin_read(struct store *s);
 struct store_txn *store_begin_write(struct store *s);
 /* Ends a read transaction, or drops a write one. NULL is fine. */
 void store_end(struct store_txn *txn);
 /* 0, ERR_FULL, ERR_IO or the first error of the transaction; txn is gone either way. Blocks for one
- * fsync. */
+ * fsync. After ERR_FULL while store_is_full() is false, the same transaction can be tried again:
+ * the map was too small for it, and the next store_begin_write makes it larger. */
 int store_commit(struct store_txn *txn);
 /* The first error so far, 0 when none. */
 int store_error(const struct store_txn *txn);
@@ -69,7 +73,8 @@ static inline void store_end_cleanup(struct store_txn **txn)
 }
 #define auto_txn __attribute__((cleanup(store_end_cleanup))) struct store_txn *
 
-/* Borrowed from the map: dies with the transaction or at its next write. */
+/* Borrowed from the map: dies with the transaction or at its next write. Not aligned: memcpy
+ * structs out of it. */
 struct store_val {
 	const void *data;
 	size_t len;
@@ -113,9 +118,9 @@ uint64_t store_key64_value(const void *key);
 
 /*
  * Walks rows in key order, from the first key >= `from` (NULL: the first), or backwards from the
- * last key that starts with the prefix. `prefix` NULL or a byte string every key must start with.
- * The callback returns 0 to go on, 1 to stop (store_each returns 0) or an error (returned). It may
- * not write to the same table; collect, then write.
+ * last key that starts with the prefix (from the last key <= `from`, when given). `prefix` NULL or
+ * a byte string every key must start with. The callback returns 0 to go on, 1 to stop (store_each
+ * returns 0) or an error (returned). It may not write to the same table; collect, then write.
  */
 typedef int store_visit(void *ctx, const void *key, size_t key_len, struct store_val val);
 struct store_range {

@@ -1,0 +1,48 @@
+/* What the files of the store share. Private to store*.c. Layer 1. */
+#ifndef COMMON_STORE_IMPL_H
+#define COMMON_STORE_IMPL_H
+
+#include "common/buf.h"
+#include "common/store.h"
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct store {
+	MDB_env *env;
+	char *dir;
+	int lock_fd;
+	int64_t map_limit_bytes;
+	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
+	_Atomic bool was_too_small;
+	const struct store_table *tables[STORE_TABLES_MAX];
+	MDB_dbi dbis[STORE_TABLES_MAX];
+	size_t n_tables;
+};
+
+struct store_txn {
+	struct store *store;
+	MDB_txn *mdb;
+	bool write;
+	bool only_deletes; /* over the limit: what is left is for making room */
+	int error;
+	struct buf scratch;
+};
+
+int store_rc(int mdb_rc);
+/* Keeps the first error of the transaction. Returns rc. */
+int store_fail(struct store_txn *txn, int rc);
+MDB_dbi store_dbi(const struct store_txn *txn, const struct store_table *table);
+/* Takes the header off a stored value: 0, ERR_CORRUPT or ERR_SCHEMA. */
+int store_open_value(const struct store_table *table, const MDB_val *key, const MDB_val *stored,
+		     struct store_val *out);
+
+/* 0 and a descriptor that holds the lock, or ERR_BUSY, ERR_IO. */
+int store_lock_dir(const char *dir, int *out_fd, struct why *out_why);
+/* Looks at the files in a child process; 0 when there are none. */
+int store_check_files(const struct store_options *options, struct why *out_why);
+/* Pages that are free inside the file, from `first_page` on; walks LMDB's own list of them. */
+int store_free_pages(MDB_txn *txn, size_t first_page, size_t *out);
+
+#endif
