@@ -1,4 +1,4 @@
-#include "common/http_private.h"
+#include "common/http_server_private.h"
 
 #include "common/buf.h"
 #include "common/clock.h"

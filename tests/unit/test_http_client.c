@@ -23,7 +23,7 @@ struct peer {
 	unsigned port;
 	void (*serve)(struct peer *p, int fd);
 	pthread_t thread;
-	volatile int stop;
+	_Atomic int stop;
 	unsigned connections;
 	struct buf got; /* read it after peer_stop */
 };

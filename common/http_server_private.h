@@ -1,9 +1,9 @@
 /*
- * What http_server.c (sockets, connections, life and death) and http_request.c (one request) share.
+ * What http_server.c (sockets, connections, life and death) and http_server_request.c (one request) share.
  * Nobody else includes this.
  */
-#ifndef COMMON_HTTP_PRIVATE_H
-#define COMMON_HTTP_PRIVATE_H
+#ifndef COMMON_HTTP_SERVER_PRIVATE_H
+#define COMMON_HTTP_SERVER_PRIVATE_H
 
 #include <microhttpd.h>
 #include <pthread.h>
