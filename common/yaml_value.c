@@ -426,7 +426,7 @@ static void print_item(const struct yaml_node *item, int indent, struct buf *out
 {
 	auto_buf text = {0};
 
-	yaml_print(item, indent + 2, &text);
+	yaml_print(item, item->child ? indent + 2 : indent, &text);
 	buf_printf(out, "%*s- ", indent, "");
 	buf_add_str(out, text.data + (item->child ? indent + 2 : 0));
 }
