@@ -32,7 +32,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 	notices view api api_read api_story api_act api_dead
 CTL :=
 
-UNIT_COMMON := err mem buf clock id yaml log secret topic breaker metrics http_server http_client wire store
+UNIT_COMMON := err mem buf clock id yaml log secret topic breaker metrics http_server http_client wire store matcher
 UNIT_MONITOR :=
 UNIT_REASONER :=
 UNIT_EXECUTOR :=

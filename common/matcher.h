@@ -1,7 +1,8 @@
 /*
  * Label matchers as Alertmanager writes them: service="db", severity=~"critical|page", team!="x",
  * env!~"dev.*". Regular expressions are PCRE2, anchored at both ends, with match and depth limits,
- * so that no label can make one slow. A missing label counts as "". Layer 1.
+ * so that no label can make one slow; a value that reaches a limit matches neither =~ nor !~. A
+ * missing label counts as "". Layer 1.
  */
 #ifndef COMMON_MATCHER_H
 #define COMMON_MATCHER_H
