@@ -162,16 +162,17 @@ static void test_hostile_labels_are_not_slow(void **state)
 	(void)state;
 	struct matchers m = {0};
 	auto_free char *value = mem_alloc(4097);
-	memset(value, 'a', 4096);
+	memset(value, 'a', 4095);
+	value[4095] = '!';
 	const struct pair labels[] = {{"x", value}, {0}};
-	assert_int_equal(matchers_parse("x=~\"(a+)+(a|aa)+b\"", &m, NULL), 0);
+	assert_int_equal(matchers_parse("x=~\"(a+)+(a|aa)+\"", &m, NULL), 0);
 	int64_t start = clock_mono_ms();
 	for (int i = 0; i < 100; i++)
 		assert_false(matchers_match(&m, lookup, labels));
 	assert_true(clock_mono_ms() - start < 2000);
 	matchers_release(&m);
 	/* A label that cannot be judged must not count as "is not prod". */
-	assert_int_equal(matchers_parse("x!~\"(a+)+(a|aa)+b\"", &m, NULL), 0);
+	assert_int_equal(matchers_parse("x!~\"(a+)+(a|aa)+\"", &m, NULL), 0);
 	assert_false(matchers_match(&m, lookup, labels));
 	matchers_release(&m);
 }
