@@ -23,7 +23,8 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 
 # ---- sources, every one by name ------------------------------------------------------------------------
 COMMON := err mem buf clock id yaml yaml_value log config config_text secret store store_rows store_file expr matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
-	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_pull bus_admin lease fold stage
+	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
+	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_health
 MONITOR :=
 REASONER :=
 EXECUTOR :=

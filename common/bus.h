@@ -44,10 +44,17 @@ void bus_close(struct bus *b);
 uint64_t bus_epoch(struct bus *b);
 /* Blocks until connected: 0, ERR_TIMEOUT, or ERR_DENIED when the server refuses the user. */
 int bus_wait(struct bus *b, int64_t timeout_ms, struct why *out_why);
-/* Server version "2.9.10"; "" while not connected. out holds 32. */
+/* Server version "2.9.10", asked for with a connection of its own (libnats does not tell); "" when
+ * that fails. Blocks up to 2 s. out holds 32. */
 void bus_server_version(struct bus *b, char out[static 32]);
+/* For how long the present connection has lasted, at least 1; 0 while there is none. */
+int64_t bus_connected_ms(struct bus *b);
 /* Permission violations since start, and the last one's text; for /readyz and doctor. */
 uint64_t bus_violations(struct bus *b, char out_last[static WHY_TEXT_BYTES]);
+
+/* Frees what the library keeps for this thread; at the end of each thread of ours that used the bus.
+ */
+void bus_thread_done(void);
 
 struct bus_msg {
 	const char *subject;
@@ -108,6 +115,10 @@ int bus_puller_open(struct bus *b, const char *stream, const char *consumer, uns
 void bus_puller_close(struct bus_puller *p);
 /* 0, ERR_TIMEOUT, ERR_CLOSED (connection lost), ERR_NOT_FOUND (consumer deleted or replaced). */
 int bus_puller_next(struct bus_puller *p, int64_t timeout_ms, struct bus_delivery *out);
+/* Gives back (nak) what was delivered ahead and not taken; nothing is asked for any more. Before
+ * closing a shared consumer's puller while draining. */
+void bus_puller_return(struct bus_puller *p);
+/* Settling works on any connection, also after the delivery's own was lost. */
 int bus_ack(struct bus_puller *p, const struct bus_delivery *d);
 int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms);
 int bus_nak(struct bus_puller *p, const struct bus_delivery *d, int64_t delay_ms);
@@ -123,8 +134,20 @@ int bus_fold_consumer(struct bus *b, const char *stream, const char *name, const
  */
 int bus_shared_consumer(struct bus *b, const struct topic_consumer *c, struct why *out_why);
 
+/* Missing is fine. */
+int bus_consumer_delete(struct bus *b, const char *stream, const char *name, struct why *out_why);
+struct bus_consumer_state {
+	uint64_t pending;     /* not yet delivered */
+	uint64_t unacked;     /* delivered and not settled */
+	uint64_t redelivered; /* of those, more than once */
+	uint64_t waiting;     /* pull requests */
+};
+int bus_consumer_state(struct bus *b, const char *stream, const char *name,
+		       struct bus_consumer_state *out, struct why *out_why);
+
 struct bus_stream_state {
 	uint64_t first_seq, last_seq, messages, bytes;
+	int64_t max_bytes; /* -1: no limit */
 	int64_t created_ns;
 };
 int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state *out,

@@ -16,12 +16,17 @@
 enum {
 	FOLD_BATCH_MAX = 256,
 	FOLD_POISON_TRIES = 3,       /* crashes on one message before it goes to dead.* */
-	FOLD_ARENA_BYTES = 32 << 20, /* for one batch */
+	FOLD_ARENA_BYTES = 32 << 20, /* for one message and the timers before it */
+	FOLD_TIMERS_MAX = 1 << 20,   /* fired by one message: more is a loop, and stops the stage */
+	FOLD_SEEN_MS = 600000,       /* ids of applied messages are kept this much longer than
+					retain_ms, and at least FOLD_SEEN_BATCHES batches of them */
+	FOLD_SEEN_BATCHES = 4096,
 };
 
 struct fold;
 
-/* A message as a fold sees it: unpacked and checked. Borrowed for the call. */
+/* A message as a fold sees it: unpacked and checked. Borrowed for the call. Ticks move time and are
+ * not shown to apply. */
 struct fold_input {
 	enum kind kind;
 	const char *subject;
@@ -37,14 +42,15 @@ struct fold_input {
 };
 
 struct fold_def {
-	const char *name; /* "monitor": part of output ids and of the consumer's name */
+	const char *name; /* a token; "monitor": part of output ids and of the consumer's name */
 	const char *stream;
 	bool partitioned;   /* one fold per owned partition, filter event.<part>.> */
 	const char *filter; /* when not partitioned */
 	const struct store_table *const *tables;
 	size_t n_tables;
-	/* 0, or an error: input class -> dead.* and the message is passed over; anything else stops
-	 * the stage. */
+	/* 0, or an error: input class -> dead.* and the message is passed over, its outputs dropped
+	 * (what it wrote to the store stays: check before writing); anything else stops the stage.
+	 */
 	int (*apply)(struct fold *f, const struct fold_input *in, struct why *out_why);
 	/* A timer set by fold_timer_set is due; fold_now_ms() is its due time. It is already
 	 * removed. NULL: no timers. */
@@ -56,11 +62,12 @@ struct store_txn *fold_txn(struct fold *f);
 int64_t fold_now_ms(const struct fold *f);
 unsigned fold_partition(const struct fold *f);
 const void *fold_config(const struct fold *f);
-struct arena *fold_arena(struct fold *f); /* reset after the batch */
+struct arena *fold_arena(struct fold *f); /* reset after each message */
 /*
  * Checks, packs and puts a message into the outbox: subject heal.<kind>.<token>. Its id is
- * <input id>:<fold>:<n>, its time fold_now_ms(). A message that fails wire_check stops the stage:
- * that is a bug.
+ * <input id>:<fold>:<n> (a hash in place of an input id that is too long), its time fold_now_ms(),
+ * its cause the input's id. Outputs of timers count as the outputs of the message that moved time.
+ * A message that fails wire_check stops the stage: that is a bug.
  */
 void emit(struct fold *f, enum kind kind, const char *token, const ProtobufCMessage *msg);
 void fold_timer_set(struct fold *f, const char *key, int64_t due_ms);
@@ -87,7 +94,8 @@ void fold_set_config(struct fold *f, const void *config); /* between batches */
 struct store *fold_store(struct fold *f);
 const struct fold_def *fold_definition(const struct fold *f);
 
-/* A message as it comes from the bus or a recording. */
+/* A message as it comes from the bus or a recording. One without id gets one from seq and
+ * stream_ns. */
 struct fold_message {
 	const char *subject;
 	const char *id;
@@ -101,7 +109,9 @@ struct fold_message {
 /*
  * Applies up to FOLD_BATCH_MAX messages in one transaction: due timers before each message, in
  * order of due time; state; outbox; offset. Messages whose id is in `skip` (fold_skip_ids) are
- * passed over. Unreadable ones become a Dead row in the outbox. ERR_FULL, ERR_IO: nothing happened.
+ * passed over. Unreadable ones become a Dead row in the outbox, and so does one on which the
+ * process died FOLD_POISON_TRIES times (a file beside the store notes what is being applied). On
+ * any error nothing happened.
  */
 int fold_apply(struct fold *f, const struct fold_message *msgs, size_t n, struct why *out_why);
 
@@ -128,24 +138,30 @@ int fold_outbox_each(struct fold *f, uint64_t from,
 		     int (*visit)(void *ctx, const struct fold_row *row), void *ctx);
 /* First row number that the next output will get. */
 uint64_t fold_outbox_next(struct fold *f);
+/* A new connection: every row must be sent and acked again, since the bus may have lost its tail.
+ */
+void fold_outbox_unack(struct fold *f);
 /* Marks the row; it is deleted (after retain_ms) with a later batch or fold_trim. now_ms: the
  * caller's clock. */
 void fold_outbox_acked(struct fold *f, uint64_t row, int64_t now_ms);
 /* Deletes acked rows that are old enough, in a transaction of its own when there are any. */
 int fold_trim(struct fold *f, int64_t now_ms, struct why *out_why);
 size_t fold_outbox_unacked(struct fold *f);
+/* The first row that is not acked; fold_outbox_next() when all are. */
+uint64_t fold_outbox_oldest(struct fold *f);
 
 /* Rebuild: outputs whose ids are in this set are already on the bus and are not put into the
  * outbox. Copies. */
 void fold_known_outputs_add(struct fold *f, const char *id);
 void fold_known_outputs_clear(struct fold *f);
 
-/* The bus went back: load the ids of applied messages (kept for the last hours) so that redelivered
- * ones are passed over. */
+/* The bus went back behind our offset: load the ids of applied messages, so that redelivered ones
+ * are passed over. Remembered in the store with the next batch: for a day of the stream's time
+ * every fold_open loads them again. */
 int fold_skip_seen(struct fold *f, struct why *out_why);
 void fold_skip_clear(struct fold *f);
 
-/* SHA-256 over the definition's tables: equal states, equal hashes. */
+/* SHA-256 over the definition's tables and the timers: equal states, equal hashes. */
 int fold_hash(struct fold *f, uint8_t out[static DIGEST_BYTES]);
 
 #endif

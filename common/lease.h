@@ -47,7 +47,8 @@ struct lock {
 	uint64_t revision;
 	int64_t renewed_mono_ms;
 };
-/* ERR_BUSY with the holder's text in out_why. value: who and why, for people. */
+/* A call that times out may have taken the lock: it expires by itself.
+ * ERR_BUSY with the holder's text in out_why. value: who and why, for people. */
 int lock_acquire(struct bus *b, const char *target, const char *value, struct lock *out,
 		 struct why *out_why);
 int lock_renew(struct bus *b, struct lock *l, const char *value, struct why *out_why);
@@ -55,7 +56,9 @@ void lock_release_held(struct bus *b, struct lock *l);
 
 /* Says that this boot lives; call every LIVE_BEAT_MS. */
 int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why);
-/* 0 and *out; an error means "cannot tell", which is not "dead". */
+/* 0 and *out; an error means "cannot tell", which is not "dead": also ERR_BUSY while our connection
+ * is younger than LIVE_TTL_MS and the key is missing, for nobody could renew it while the bus was
+ * away. */
 int live_is_alive(struct bus *b, const char *boot, bool *out, struct why *out_why);
 
 #endif

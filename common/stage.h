@@ -2,8 +2,8 @@
  * The skeleton of the four processes: command line, configuration, connecting, fold loops, effect
  * workers, settling, health, metrics, reload, drain. A program's main() is one call. Layer 3.
  *
- *     healbus-<stage> [-c DIR] [--check] [--print-config] [--example-config] [--help] [--version]
- * [COMMAND ...]
+ *     healbus-<stage> [-c DIR] [--check] [--print-config[=bus]] [--example-config[=bus]] [--help]
+ *                     [--version] [COMMAND ...]
  *
  * SIGTERM and SIGINT drain (stop pulling, finish what is under way within drain_timeout, publish,
  * close); a second one stops at once. SIGHUP reloads; a configuration that does not load keeps the
@@ -60,7 +60,7 @@ struct stage_config {
 			"Longer than the server's sync interval; 0 when the server syncs always.")
 extern const char *const stage_log_levels[];
 
-/* bus.yaml. */
+/* bus.yaml. `{stage}` in user and password_file stands for the program's name. */
 struct bus_config {
 	char *url;
 	char *user;
@@ -70,6 +70,9 @@ struct bus_config {
 	char *key_file;
 };
 extern const struct option_table bus_option_table;
+/* Reads config_dir/bus.yaml and opens the bus as `name` ("monitor", "healctl"); for commands and
+ * healctl. Does not wait for the connection. */
+int stage_bus_open(const char *config_dir, const char *name, struct bus **out, struct why *out_why);
 
 /* ---- effects: workers at the edge that act on one message at a time ---- */
 
@@ -107,7 +110,8 @@ struct effect_def {
 	/* Per worker; the result is `worker` below. NULL: none. */
 	int (*open)(struct stage *s, void **out_worker, struct why *out_why);
 	void (*close)(void *worker);
-	/* Sets each job's verdict. stage.c keeps the deliveries alive (in-progress) while this
+	/* Sets each job's verdict. Payloads that do not unpack never come here: they are rejected.
+	 * stage.c keeps the deliveries alive (in-progress) while this
 	 * runs. */
 	void (*handle)(struct stage *s, void *worker, struct effect_job *jobs, size_t n);
 };
@@ -146,6 +150,8 @@ struct stage_def {
 	 * stage_set_data. */
 	int (*start)(struct stage *s, struct why *out_why);
 	void (*stop)(struct stage *s); /* after all threads ended */
+	/* After SIGHUP put a new configuration in place. Main thread. NULL: nothing. */
+	void (*reloaded)(struct stage *s);
 	const struct stage_command *commands;
 	size_t n_commands;
 };
@@ -170,7 +176,8 @@ void stage_config_put(struct stage *s, const void *config);
 /* The store of fold i (partition p); for readers on other threads. */
 struct fold *stage_fold(struct stage *s, size_t i, unsigned partition);
 
-/* Checks, packs, publishes and waits for the ack. subject from (kind, token); id as given. */
+/* Checks, packs, publishes and waits for the ack. subject from (kind, token), for kinds on STORY
+ * and DEAD; id as given. */
 int stage_publish(struct stage *s, enum kind kind, const char *token, const ProtobufCMessage *msg,
 		  const char *id, const char *cause, int64_t time_ms, int64_t timeout_ms,
 		  uint64_t *out_seq, struct why *out_why);

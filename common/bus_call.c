@@ -1,0 +1,419 @@
+#include "common/bus_private.h"
+
+/* ---- requests: one reply subscription a connection, a waiter a request ---- */
+
+struct bus_waiter {
+	struct bus_waiter *next;
+	uint64_t token;
+	const char *subject;
+	natsMsg *answer;
+	int rc; /* set when no answer will come */
+	struct why why;
+	pthread_cond_t changed;
+};
+
+static struct bus_waiter **find_waiter(struct bus_conn *c, uint64_t token)
+{
+	struct bus_waiter **w = &c->waiters;
+	while (*w && (*w)->token != token)
+		w = &(*w)->next;
+	return w;
+}
+
+static void hand_over(struct bus_conn *c, natsMsg *m)
+{
+	const char *last = strrchr(natsMsg_GetSubject(m), '.');
+	uint64_t token = last ? strtoull(last + 1, NULL, 10) : 0;
+	pthread_mutex_lock(&c->lock);
+	struct bus_waiter *w = *find_waiter(c, token);
+	if (w && !w->answer) {
+		w->answer = m;
+		m = NULL;
+		pthread_cond_signal(&w->changed);
+	}
+	pthread_mutex_unlock(&c->lock);
+	natsMsg_Destroy(m);
+}
+
+static void *read_replies(void *arg)
+{
+	struct bus_conn *c = arg;
+	natsStatus s = NATS_OK;
+	while (s == NATS_OK || s == NATS_TIMEOUT) {
+		natsMsg *m = NULL;
+		s = natsSubscription_NextMsg(&m, c->replies, 3600000);
+		if (s == NATS_OK)
+			hand_over(c, m);
+	}
+	pthread_mutex_lock(&c->lock);
+	atomic_store(&c->closed, true);
+	for (struct bus_waiter *w = c->waiters; w; w = w->next)
+		pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&c->lock);
+	nats_ReleaseThreadMemory();
+	return NULL;
+}
+
+void bus_conn_refuse(struct bus_conn *c, const char *text)
+{
+	char quoted[SUBJECT_MAX + 3];
+	pthread_mutex_lock(&c->lock);
+	if (strstr(text, c->inbox))
+		c->denied = true;
+	for (struct bus_waiter *w = c->waiters; w; w = w->next) {
+		snprintf(quoted, sizeof(quoted), "\"%s\"", w->subject);
+		if (!c->denied && !strstr(text, quoted))
+			continue;
+		w->rc = why_set(&w->why, ERR_DENIED, "%s", text);
+		pthread_cond_signal(&w->changed);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- the counted connection ---- */
+
+static void conn_destroy(struct bus_conn *c)
+{
+	natsSubscription_Destroy(c->replies);
+	natsConnection_Destroy(c->nc);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+void bus_conn_put(struct bus_conn *c)
+{
+	if (c && atomic_fetch_sub(&c->refs, 1) == 1)
+		conn_destroy(c);
+}
+
+int bus_conn_open(struct bus *b, natsConnection *nc, uint64_t epoch, struct bus_conn **out)
+{
+	struct bus_conn *c = mem_alloc(sizeof(*c));
+	c->bus = b;
+	c->nc = nc;
+	c->epoch = epoch;
+	c->since_mono_ms = clock_mono_ms();
+	atomic_init(&c->refs, 1);
+	pthread_mutex_init(&c->lock, NULL);
+	char unique[ID_BYTES];
+	id_random(unique);
+	snprintf(c->inbox, sizeof(c->inbox), "_INBOX_%s.%s", b->name, unique);
+	char subject[BUS_INBOX_BYTES + 8];
+	snprintf(subject, sizeof(subject), "%s.r.*", c->inbox);
+	natsStatus s = natsConnection_SubscribeSync(&c->replies, nc, subject);
+	if (s != NATS_OK) {
+		natsConnection_Close(nc);
+		conn_destroy(c);
+		return bus_status(s);
+	}
+	natsSubscription_SetPendingLimits(c->replies, -1, -1);
+	if (pthread_create(&c->reader, NULL, read_replies, c) != 0)
+		abort();
+	*out = c;
+	return 0;
+}
+
+void bus_conn_close(struct bus_conn *c)
+{
+	natsConnection_Close(c->nc);
+	pthread_join(c->reader, NULL);
+}
+
+/* ---- sending ---- */
+
+static const struct {
+	natsStatus status;
+	int rc;
+} statuses[] = {
+	{NATS_OK, 0},
+	{NATS_TIMEOUT, ERR_TIMEOUT},
+	{NATS_CONNECTION_CLOSED, ERR_CLOSED},
+	{NATS_CONNECTION_DISCONNECTED, ERR_CLOSED},
+	{NATS_INVALID_SUBSCRIPTION, ERR_CLOSED},
+	{NATS_IO_ERROR, ERR_CLOSED},
+	{NATS_STALE_CONNECTION, ERR_CLOSED},
+	{NATS_MAX_PAYLOAD, ERR_TOO_LARGE},
+	{NATS_INVALID_SUBJECT, ERR_INVALID},
+	{NATS_INVALID_ARG, ERR_INVALID},
+	{NATS_CONNECTION_AUTH_FAILED, ERR_DENIED},
+	{NATS_NOT_PERMITTED, ERR_DENIED},
+	{NATS_NOT_FOUND, ERR_NOT_FOUND},
+};
+
+int bus_status(natsStatus s)
+{
+	if (s == NATS_NO_MEMORY)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
+		if (statuses[i].status == s)
+			return statuses[i].rc;
+	return ERR_UNAVAILABLE;
+}
+
+/* The library does not check: a line break in a value would forge a header. */
+static bool header_safe(const char *value)
+{
+	for (const char *p = value; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return false;
+	return true;
+}
+
+int bus_conn_send(struct bus_conn *c, const struct bus_call *call, const char *reply)
+{
+	auto_nats_msg m = NULL;
+	natsStatus s = natsMsg_Create(&m, call->subject, reply, call->data, (int)call->len);
+	for (size_t i = 0; s == NATS_OK && i < call->n_headers; i++) {
+		const struct bus_header *h = &call->headers[i];
+		if (!h->value)
+			continue;
+		if (!header_safe(h->value))
+			return ERR_INVALID;
+		s = natsMsgHeader_Set(m, h->name, h->value);
+	}
+	if (s == NATS_OK)
+		s = natsConnection_PublishMsg(c->nc, m);
+	return bus_status(s);
+}
+
+static void add_waiter(struct bus_conn *c, struct bus_waiter *w)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_lock(&c->lock);
+	w->token = ++c->next_token;
+	w->next = c->waiters;
+	c->waiters = w;
+	if (c->denied)
+		w->rc = why_set(&w->why, ERR_DENIED,
+				"the bus user may not subscribe to its inbox %s", c->inbox);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void wait_answer(struct bus_conn *c, struct bus_waiter *w, int64_t timeout_ms)
+{
+	int64_t until = clock_mono_ms() + timeout_ms;
+	struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+	pthread_mutex_lock(&c->lock);
+	int late = 0;
+	while (!w->answer && !w->rc && !atomic_load(&c->closed) && !late)
+		late = pthread_cond_timedwait(&w->changed, &c->lock, &at);
+	*find_waiter(c, w->token) = w->next;
+	pthread_mutex_unlock(&c->lock);
+	pthread_cond_destroy(&w->changed);
+	if (w->answer || w->rc)
+		return;
+	w->rc = late ? why_set(&w->why, ERR_TIMEOUT, "bus: no answer on %s within %" PRId64 " ms",
+			       w->subject, timeout_ms)
+		     : why_set(&w->why, ERR_UNAVAILABLE, "bus: connection lost");
+}
+
+int bus_request(struct bus *b, const struct bus_call *call, natsMsg **out, struct why *out_why)
+{
+	auto_conn c = bus_conn_get(b);
+	if (!c)
+		return why_set(out_why, ERR_UNAVAILABLE, "bus: not connected");
+	struct bus_waiter w = {.subject = call->subject};
+	add_waiter(c, &w);
+	char reply[BUS_INBOX_BYTES + 24];
+	snprintf(reply, sizeof(reply), "%s.r.%" PRIu64, c->inbox, w.token);
+	int rc = bus_conn_send(c, call, reply);
+	wait_answer(c, &w, rc ? 0 : call->timeout_ms ? call->timeout_ms : BUS_REQUEST_TIMEOUT_MS);
+	if (rc) {
+		natsMsg_Destroy(w.answer);
+		return why_set(out_why, rc == ERR_CLOSED ? ERR_UNAVAILABLE : rc,
+			       "bus: cannot send to %s: %s", call->subject, err_name(rc));
+	}
+	if (!w.answer)
+		return why_set(out_why, w.rc, "%s", w.why.text);
+	if (bus_msg_status(w.answer) == 503) {
+		natsMsg_Destroy(w.answer);
+		return why_set(out_why, ERR_UNAVAILABLE,
+			       "bus: nobody answers on %s (no such stream, or JetStream is off)",
+			       call->subject);
+	}
+	*out = w.answer;
+	return 0;
+}
+
+/* ---- reading ---- */
+
+const char *bus_header_get(natsMsg *m, const char *name)
+{
+	const char *value = NULL;
+	return natsMsgHeader_Get(m, name, &value) == NATS_OK && value ? value : "";
+}
+
+int bus_msg_status(natsMsg *m)
+{
+	if (natsMsg_GetDataLength(m) != 0)
+		return 0;
+	return (int)strtol(bus_header_get(m, "Status"), NULL, 10);
+}
+
+int64_t bus_json_int(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+const char *bus_json_str(const json_t *object, const char *name)
+{
+	const char *s = json_string_value(json_object_get(object, name));
+	return s ? s : "";
+}
+
+int64_t bus_time_ns(const char *text)
+{
+	char whole[TIME_TEXT_BYTES];
+	int64_t ms = 0, fraction = 0, unit = 100000000;
+	if (strlen(text) < 20 || text[strlen(text) - 1] != 'Z')
+		return 0;
+	snprintf(whole, sizeof(whole), "%.19sZ", text);
+	if (time_parse(whole, &ms))
+		return 0;
+	for (const char *p = text[19] == '.' ? text + 20 : ""; *p >= '0' && *p <= '9'; p++) {
+		fraction += (*p - '0') * unit;
+		unit /= 10;
+	}
+	return ms * 1000000 + fraction;
+}
+
+int64_t bus_msg_time_ms(natsMsg *m, int64_t stream_ns)
+{
+	int64_t stream_ms = stream_ns / 1000000;
+	char *end = NULL;
+	const char *text = bus_header_get(m, HEADER_TIME);
+	errno = 0;
+	long long own = strtoll(text, &end, 10);
+	if (end == text || *end || errno || own <= 0)
+		return stream_ms;
+	return MIN(stream_ms, (int64_t)own);
+}
+
+/* ---- JetStream's API ---- */
+
+static const struct {
+	int64_t code;
+	int rc;
+} api_errors[] = {
+	{10023, ERR_FULL},      /* insufficient resources */
+	{10028, ERR_FULL},      /* memory resources exceeded */
+	{10047, ERR_FULL},      /* storage resources exceeded */
+	{10077, ERR_FULL},      /* stream store failed: maximum bytes or messages exceeded */
+	{10071, ERR_CONFLICT},  /* wrong last sequence */
+	{10060, ERR_CONFLICT},  /* expected stream does not match */
+	{10070, ERR_CONFLICT},  /* wrong last message id */
+	{10058, ERR_EXISTS},    /* stream name in use */
+	{10013, ERR_EXISTS},    /* consumer name in use */
+	{10105, ERR_EXISTS},    /* consumer already exists */
+	{10148, ERR_EXISTS},    /* consumer already exists (2.10) */
+	{10014, ERR_NOT_FOUND}, /* consumer */
+	{10037, ERR_NOT_FOUND}, /* message */
+	{10059, ERR_NOT_FOUND}, /* stream */
+	{10008, ERR_UNAVAILABLE}, {10009, ERR_UNAVAILABLE},
+	{10039, ERR_UNAVAILABLE}, {10076, ERR_UNAVAILABLE},
+};
+
+static int api_error_code(const json_t *error)
+{
+	int64_t code = bus_json_int(error, "err_code");
+	for (size_t i = 0; i < ARRAY_SIZE(api_errors); i++)
+		if (api_errors[i].code == code)
+			return api_errors[i].rc;
+	int64_t status = bus_json_int(error, "code");
+	return status == 404 ? ERR_NOT_FOUND : status == 400 ? ERR_INVALID : ERR_UNAVAILABLE;
+}
+
+int bus_api_error(const json_t *answer, struct why *out_why)
+{
+	const json_t *error = json_object_get(answer, "error");
+	if (!error)
+		return 0;
+	return why_set(out_why, api_error_code(error), "bus: %s (%" PRId64 ")",
+		       bus_json_str(error, "description"), bus_json_int(error, "err_code"));
+}
+
+int bus_api(struct bus *b, const char *subject, json_t *body, json_t **out, struct why *out_why)
+{
+	auto_free char *text = body ? json_dumps(body, JSON_COMPACT) : mem_strdup("");
+	json_decref(body);
+	if (!text)
+		return why_set(out_why, ERR_INVALID, "bus: %s: not UTF-8", subject);
+	struct bus_call call = {.subject = subject, .data = text, .len = strlen(text)};
+	auto_nats_msg m = NULL;
+	int rc = bus_request(b, &call, &m, out_why);
+	if (rc)
+		return rc;
+	auto_json answer =
+		json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
+	if (!json_is_object(answer))
+		return why_set(out_why, ERR_UNAVAILABLE, "bus: %s: unreadable answer", subject);
+	rc = bus_api_error(answer, out_why);
+	if (rc)
+		return rc;
+	*out = json_incref(answer);
+	return 0;
+}
+
+int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why)
+{
+	if (bus_msg_status(m) == 503)
+		return why_set(out_why, ERR_UNAVAILABLE, "bus: no stream takes this subject");
+	auto_json answer =
+		json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
+	int rc = json_is_object(answer) ? bus_api_error(answer, out_why) : ERR_UNAVAILABLE;
+	if (rc)
+		return rc;
+	if (!json_object_get(answer, "seq"))
+		return why_set(out_why, ERR_UNAVAILABLE, "bus: not an acknowledgement");
+	out->seq = (uint64_t)bus_json_int(answer, "seq");
+	out->duplicate = json_is_true(json_object_get(answer, "duplicate"));
+	return 0;
+}
+
+/* ---- publishing ---- */
+
+size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS_HEADERS_MAX],
+		       char time_text[static 24])
+{
+	snprintf(time_text, 24, "%" PRId64, m->time_ms);
+	const struct bus_header headers[] = {
+		{HEADER_ID, m->id},
+		{HEADER_TIME, m->time_ms > 0 ? time_text : NULL},
+		{HEADER_CAUSE, m->cause && *m->cause ? m->cause : NULL},
+		{HEADER_CONTENT_TYPE, m->content_type && *m->content_type ? m->content_type : NULL},
+		{HEADER_SCHEMA, SCHEMA_VERSION},
+		{"Nats-Expected-Last-Subject-Sequence", m->expect_no_message ? "0" : NULL},
+	};
+	memcpy(out, headers, sizeof(headers));
+	return ARRAY_SIZE(headers);
+}
+
+int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint64_t *out_seq,
+		struct why *out_why)
+{
+	struct bus_header headers[BUS_HEADERS_MAX];
+	char time_text[24];
+	if (m->id && strlen(m->id) > BUS_ID_MAX)
+		return why_set(out_why, ERR_INVALID, "bus: message id over %d bytes", BUS_ID_MAX);
+	struct bus_call call = {.subject = m->subject,
+				.headers = headers,
+				.n_headers = bus_msg_headers(m, headers, time_text),
+				.data = m->data,
+				.len = m->len,
+				.timeout_ms = timeout_ms};
+	auto_nats_msg answer = NULL;
+	int rc = bus_request(b, &call, &answer, out_why);
+	if (rc)
+		return rc;
+	struct bus_ack ack = {0};
+	rc = bus_puback_parse(answer, &ack, out_why);
+	if (rc == ERR_CONFLICT && m->expect_no_message)
+		return ERR_EXISTS;
+	if (rc == 0 && out_seq)
+		*out_seq = ack.seq;
+	return rc;
+}

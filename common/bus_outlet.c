@@ -1,0 +1,89 @@
+#include "common/bus_private.h"
+
+struct bus_outlet {
+	struct bus_conn *conn;
+	natsSubscription *acks;
+	char inbox[BUS_INBOX_BYTES + 16];
+};
+
+int bus_outlet_open(struct bus *b, struct bus_outlet **out)
+{
+	struct bus_conn *c = bus_conn_get(b);
+	if (!c)
+		return ERR_UNAVAILABLE;
+	struct bus_outlet *o = mem_alloc(sizeof(*o));
+	o->conn = c;
+	snprintf(o->inbox, sizeof(o->inbox), "%s.o%u", c->inbox,
+		 atomic_fetch_add(&c->next_name, 1));
+	char subject[sizeof(o->inbox) + 2];
+	snprintf(subject, sizeof(subject), "%s.*", o->inbox);
+	natsStatus s = natsConnection_SubscribeSync(&o->acks, c->nc, subject);
+	if (s != NATS_OK) {
+		bus_outlet_close(o);
+		return ERR_UNAVAILABLE;
+	}
+	natsSubscription_SetPendingLimits(o->acks, -1, -1);
+	*out = o;
+	return 0;
+}
+
+void bus_outlet_close(struct bus_outlet *o)
+{
+	if (!o)
+		return;
+	bus_conn_retire(o->conn, o->acks);
+	bus_conn_put(o->conn);
+	free(o);
+}
+
+int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token)
+{
+	struct bus_header headers[BUS_HEADERS_MAX];
+	char time_text[24], reply[sizeof(o->inbox) + 24];
+	if (m->id && strlen(m->id) > BUS_ID_MAX)
+		return ERR_INVALID;
+	struct bus_call call = {.subject = m->subject,
+				.headers = headers,
+				.n_headers = bus_msg_headers(m, headers, time_text),
+				.data = m->data,
+				.len = m->len};
+	snprintf(reply, sizeof(reply), "%s.%" PRIu64, o->inbox, token);
+	int rc = bus_conn_send(o->conn, &call, reply);
+	return rc == ERR_UNAVAILABLE ? ERR_CLOSED : rc;
+}
+
+/* {"stream":"STORY","seq":12,"duplicate":true}: the common answer without a JSON tree; false sends
+ * everything else to the careful reader. */
+static bool parse_plain_ack(natsMsg *m, struct bus_ack *out)
+{
+	char text[160];
+	size_t len = (size_t)natsMsg_GetDataLength(m);
+	if (len == 0 || len >= sizeof(text))
+		return false;
+	memcpy(text, natsMsg_GetData(m), len);
+	text[len] = '\0';
+	const char *seq = strstr(text, "\"seq\":");
+	if (!seq || strstr(text, "\"error\"") || !str_starts(text, "{\"stream\":"))
+		return false;
+	out->seq = strtoull(seq + 6, NULL, 10);
+	out->duplicate = strstr(seq, "\"duplicate\":true") || strstr(seq, "\"duplicate\": true");
+	return true;
+}
+
+int bus_outlet_next(struct bus_outlet *o, int64_t timeout_ms, struct bus_ack *out)
+{
+	auto_nats_msg m = NULL;
+	int rc = bus_status(natsSubscription_NextMsg(&m, o->acks, timeout_ms));
+	if (rc)
+		return rc == ERR_TIMEOUT ? rc : ERR_CLOSED;
+	struct bus_ack ack = {0};
+	const char *last = strrchr(natsMsg_GetSubject(m), '.');
+	if (!parse_plain_ack(m, &ack)) {
+		ack.rc = bus_puback_parse(m, &ack, NULL);
+		if (ack.rc == ERR_CONFLICT)
+			ack.rc = ERR_EXISTS;
+	}
+	ack.token = strtoull(last + 1, NULL, 10);
+	*out = ack;
+	return 0;
+}

@@ -1,0 +1,139 @@
+/*
+ * What the files of the bus share: the counted connection, requests with early refusal, JetStream's
+ * JSON API. Only bus*.c include this.
+ *
+ * A connection is used by everyone who holds a reference; the bus's thread closes it, and the last
+ * reference destroys it, so that a subscription never outlives its connection (nats.c #637).
+ */
+#ifndef COMMON_BUS_PRIVATE_H
+#define COMMON_BUS_PRIVATE_H
+
+#include "common/bus.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/mem.h"
+#include "common/secret.h"
+
+#include <jansson.h>
+#include <nats/nats.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+	BUS_INBOX_BYTES = TOKEN_MAX + 48,
+	BUS_HEADERS_MAX = 8,
+	BUS_VALUE_MAX_BYTES = 64 << 10,
+};
+
+struct bus_waiter;
+
+struct bus_conn {
+	struct bus *bus;
+	natsConnection *nc;
+	natsSubscription *replies; /* <inbox>.r.* */
+	pthread_t reader;
+	char inbox[BUS_INBOX_BYTES];
+	uint64_t epoch;
+	int64_t since_mono_ms;
+	atomic_uint refs;
+	atomic_uint next_name; /* of pullers and outlets below the inbox */
+	atomic_bool closed;
+	pthread_mutex_t lock; /* guards what follows */
+	struct bus_waiter *waiters;
+	uint64_t next_token;
+	bool denied; /* our inbox may not be subscribed: no answer will ever come */
+};
+
+struct bus {
+	char *url;
+	char *name;
+	char *user;
+	char *password_file;
+	char *ca_file;
+	char *cert_file;
+	char *key_file;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t changed;
+	struct bus_conn *conn;
+	uint64_t epoch;
+	unsigned open_connections; /* whose closed callback has not run */
+	bool stop;
+	int refused; /* ERR_DENIED: the server refuses our user */
+	struct why refused_why;
+	uint64_t violations;
+	char last_violation[WHY_TEXT_BYTES];
+};
+
+/* The present connection with a reference, or NULL. */
+struct bus_conn *bus_conn_get(struct bus *b);
+void bus_conn_put(struct bus_conn *c);
+static inline void bus_conn_put_cleanup(struct bus_conn **c)
+{
+	bus_conn_put(*c);
+}
+#define auto_conn __attribute__((cleanup(bus_conn_put_cleanup))) struct bus_conn *
+static inline void bus_msg_cleanup(natsMsg **m)
+{
+	natsMsg_Destroy(*m);
+}
+#define auto_nats_msg __attribute__((cleanup(bus_msg_cleanup))) natsMsg *
+static inline void bus_json_cleanup(json_t **j)
+{
+	json_decref(*j);
+}
+#define auto_json __attribute__((cleanup(bus_json_cleanup))) json_t *
+
+/* Opens the reply subscription and its thread; takes over nc. */
+int bus_conn_open(struct bus *b, natsConnection *nc, uint64_t epoch, struct bus_conn **out);
+/* Closes the connection and joins its thread; references stay valid. */
+void bus_conn_close(struct bus_conn *c);
+/* Unsubscribes, lets what is on the way pass, destroys. NULL is fine. */
+void bus_conn_retire(struct bus_conn *c, natsSubscription *sub);
+/* A permission violation arrived: waiting requests that it speaks of are refused. */
+void bus_conn_refuse(struct bus_conn *c, const char *text);
+
+/* natsStatus as one of ours. */
+int bus_status(natsStatus s);
+
+struct bus_header {
+	const char *name;
+	const char *value; /* NULL: left out */
+};
+struct bus_call {
+	const char *subject;
+	const struct bus_header *headers;
+	size_t n_headers;
+	const void *data;
+	size_t len;
+	int64_t timeout_ms; /* 0: BUS_REQUEST_TIMEOUT_MS */
+};
+/* Sends with this reply subject. ERR_INVALID for a header value that holds a control character. */
+int bus_conn_send(struct bus_conn *c, const struct bus_call *call, const char *reply);
+/* Request and one answer. ERR_UNAVAILABLE when nobody listens there or the connection goes away. */
+int bus_request(struct bus *b, const struct bus_call *call, natsMsg **out, struct why *out_why);
+
+/* The value of a header, "" when absent. Borrowed from m. */
+const char *bus_header_get(natsMsg *m, const char *name);
+/* The number in the Status header of a message without data; 0 when it is an ordinary message. */
+int bus_msg_status(natsMsg *m);
+
+/* A request to JetStream's API; body is taken over and may be NULL. *out: the answer, a new
+ * reference, or untouched. */
+int bus_api(struct bus *b, const char *subject, json_t *body, json_t **out, struct why *out_why);
+/* The `error` member of an answer as one of our codes; 0 when there is none. */
+int bus_api_error(const json_t *answer, struct why *out_why);
+/* Reads a publish acknowledgement. */
+int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why);
+/* What bus_publish and bus_outlet_send put into headers; returns how many. */
+size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS_HEADERS_MAX],
+		       char time_text[static 24]);
+int64_t bus_json_int(const json_t *object, const char *name);
+const char *bus_json_str(const json_t *object, const char *name);
+/* "2026-11-21T09:03:52.079123456Z" -> ns; 0 when malformed. */
+int64_t bus_time_ns(const char *text);
+/* Healbus-Time of m, bounded by the stream's time. */
+int64_t bus_msg_time_ms(natsMsg *m, int64_t stream_ns);
+
+#endif

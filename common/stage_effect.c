@@ -1,0 +1,420 @@
+#include "common/stage_private.h"
+
+enum {
+	EFFECT_SLICE_MS = 500, /* how long a stop may go unnoticed */
+	EFFECT_BATCH_BYTES = 2 << 20,
+	EFFECT_RETRY_BASE_MS = 1000,
+	EFFECT_RETRY_CAP_MS = 60000,
+	EFFECT_DEAD_RETRY_MS = 5000,
+	EFFECT_BEAT_MS = 500,
+};
+
+struct effect_worker {
+	struct effect_pool *pool;
+	pthread_t thread;
+	bool running;
+	void *state;
+	struct bus_puller *puller;
+	struct arena arena;
+	pthread_mutex_t lock; /* guards what follows: the beat reads it */
+	struct effect_job *jobs;
+	size_t n;
+	int64_t beat_at_mono_ms;
+};
+
+struct effect_pool {
+	struct stage *stage;
+	const struct effect_def *def;
+	const struct topic_consumer *consumer;
+	struct effect_worker *workers;
+	size_t n_workers;
+	unsigned batch_max;
+	pthread_mutex_t lock;
+	uint64_t checked_epoch; /* the consumer is as it must be on this connection */
+	atomic_int last_error;
+	pthread_t beat; /* of the first pool only */
+	bool beating;
+};
+
+/* ---- the consumer ---- */
+
+static int check_consumer(struct effect_pool *p, struct why *out_why)
+{
+	struct bus *b = p->stage->bus;
+	uint64_t epoch = bus_epoch(b);
+	int rc = 0;
+	pthread_mutex_lock(&p->lock);
+	if (epoch == 0)
+		rc = ERR_CLOSED;
+	else if (p->checked_epoch != epoch)
+		rc = bus_shared_consumer(b, p->consumer, out_why);
+	if (rc == 0)
+		p->checked_epoch = epoch;
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+static void note_error(struct effect_pool *p, int rc, const struct why *why)
+{
+	if (atomic_exchange(&p->last_error, rc) != rc && rc)
+		LOG(ERROR, "effect waits", S("worker", p->def->consumer), S("error", err_name(rc)),
+		    S("why", why->text));
+}
+
+static int connect_worker(struct effect_worker *w)
+{
+	struct effect_pool *p = w->pool;
+	struct why why = {0};
+	int rc = bus_wait(p->stage->bus, EFFECT_SLICE_MS, &why);
+	if (rc == ERR_TIMEOUT)
+		return 0;
+	if (rc == 0)
+		rc = check_consumer(p, &why);
+	if (rc == 0)
+		rc = bus_puller_open(p->stage->bus, p->consumer->stream, p->consumer->name,
+				     p->batch_max, &w->puller);
+	note_error(p, rc == ERR_CLOSED ? 0 : rc, &why);
+	return rc;
+}
+
+static void disconnect_worker(struct effect_worker *w, int rc)
+{
+	bus_puller_close(w->puller);
+	w->puller = NULL;
+	if (rc != ERR_NOT_FOUND)
+		return;
+	pthread_mutex_lock(&w->pool->lock);
+	w->pool->checked_epoch = 0;
+	pthread_mutex_unlock(&w->pool->lock);
+}
+
+/* ---- settling ---- */
+
+static int64_t retry_delay_ms(const struct effect_job *job)
+{
+	if (job->retry_ms > 0)
+		return job->retry_ms;
+	uint64_t tries = MIN(job->delivered > 0 ? job->delivered - 1 : 0, 6);
+	return MIN((int64_t)EFFECT_RETRY_BASE_MS << tries, (int64_t)EFFECT_RETRY_CAP_MS);
+}
+
+static int publish_dead(struct effect_worker *w, struct effect_job *job, struct why *out_why)
+{
+	const char *stage = w->pool->stage->def->name;
+	Healbus__Dead dead = HEALBUS__DEAD__INIT;
+	char id[ID_BYTES], seq[24], ns[24];
+	struct arena *a = &w->arena;
+	snprintf(seq, sizeof(seq), "%" PRIu64, job->seq);
+	snprintf(ns, sizeof(ns), "%" PRId64, job->delivery.stream_ns);
+	id_make(id, "dead", w->pool->def->consumer, seq, ns);
+	dead.id = id;
+	dead.stage = (char *)(uintptr_t)stage;
+	dead.subject = wire_text(a, job->subject, strlen(job->subject), SUBJECT_MAX);
+	dead.message_id = wire_text(a, job->id, strlen(job->id), 256);
+	dead.error = wire_text(a, job->why.text, strlen(job->why.text), WIRE_REASON_MAX);
+	SET(&dead, seq, job->seq);
+	SET(&dead, at_ms, clock_real_ms());
+	dead.has_data = 1;
+	dead.data.data = (uint8_t *)(uintptr_t)job->data;
+	dead.data.len = MIN(job->len, (size_t)WIRE_MESSAGE_MAX_BYTES - 8192);
+	return stage_publish(w->pool->stage, KIND_DEAD, stage, &dead.base, id, job->id,
+			     clock_real_ms(), 0, NULL, out_why);
+}
+
+/* The letter is stored before the message goes; without that it stays. */
+static void reject(struct effect_worker *w, struct effect_job *job)
+{
+	const char *name = w->pool->def->consumer;
+	struct why why = {0};
+	int rc = publish_dead(w, job, &why);
+	if (rc) {
+		LOG(ERROR, "cannot store a dead letter", S("worker", name), S("why", why.text));
+		bus_nak(w->puller, &job->delivery, EFFECT_DEAD_RETRY_MS);
+		return;
+	}
+	LOG(WARN, "message rejected", S("worker", name), S("id", job->id),
+	    S("subject", job->subject), S("why", job->why.text));
+	metric_add(&stage_dead, 1, name);
+	bus_term(w->puller, &job->delivery);
+}
+
+static void settle_done(struct effect_worker *w, struct effect_job *job)
+{
+	bus_ack(w->puller, &job->delivery);
+}
+
+static void settle_retry(struct effect_worker *w, struct effect_job *job)
+{
+	metric_add(&stage_retries, 1, w->pool->def->consumer);
+	bus_nak(w->puller, &job->delivery, retry_delay_ms(job));
+}
+
+static void settle(struct effect_worker *w, struct effect_job *job)
+{
+	static void (*const by_verdict[])(struct effect_worker *, struct effect_job *) = {
+		[DONE] = settle_done, [RETRY] = settle_retry, [REJECT] = reject};
+	FAILPOINT("before-settle");
+	by_verdict[job->verdict](w, job);
+	bus_delivery_free(&job->delivery);
+}
+
+/* ---- taking ---- */
+
+static int unpack(struct effect_worker *w, struct effect_job *job, char *token)
+{
+	struct topic topic;
+	ProtobufCMessage *msg = NULL;
+	if (topic_parse(job->subject, &topic))
+		return why_set(&job->why, ERR_INVALID, "subject is not in the topic table");
+	memcpy(token, topic.token, sizeof(topic.token));
+	job->kind = topic.kind;
+	job->token = token;
+	if (topic.kind == KIND_RAW)
+		return 0;
+	int rc = wire_unpack(topic.kind, job->data, job->len, &w->arena, &msg, &job->why);
+	job->msg = msg;
+	return rc;
+}
+
+static void add_job(struct effect_worker *w, const struct bus_delivery *d)
+{
+	struct effect_job *job = &w->jobs[w->n];
+	*job = (struct effect_job){.subject = d->subject,
+				   .id = d->id,
+				   .content_type = d->content_type,
+				   .time_ms = d->time_ms,
+				   .seq = d->seq,
+				   .delivered = d->delivered,
+				   .data = d->data,
+				   .len = d->len,
+				   .arena = &w->arena,
+				   .delivery = *d};
+	char *token = arena_alloc(&w->arena, sizeof(((struct topic *)NULL)->token));
+	if (!token || unpack(w, job, token)) {
+		job->token = "";
+		reject(w, job);
+		bus_delivery_free(&job->delivery);
+		return;
+	}
+	pthread_mutex_lock(&w->lock);
+	w->n++;
+	w->beat_at_mono_ms = clock_mono_ms() + w->pool->consumer->ack_wait_ms / 3;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int collect(struct effect_worker *w)
+{
+	struct bus_delivery d = {0};
+	size_t bytes = 0;
+	int rc = bus_puller_next(w->puller, EFFECT_SLICE_MS, &d);
+	while (rc == 0) {
+		bytes += d.len;
+		add_job(w, &d);
+		if (w->n >= w->pool->batch_max || bytes > EFFECT_BATCH_BYTES)
+			break;
+		rc = bus_puller_next(w->puller, 0, &d);
+	}
+	return rc == ERR_TIMEOUT ? 0 : rc;
+}
+
+static void handle(struct effect_worker *w)
+{
+	struct effect_pool *p = w->pool;
+	int64_t began = clock_mono_ms();
+	metric_add(&stage_messages, (double)w->n, p->def->consumer);
+	p->def->handle(p->stage, w->state, w->jobs, w->n);
+	metric_observe(&stage_effect_seconds, (double)(clock_mono_ms() - began) / 1000,
+		       p->def->consumer);
+	pthread_mutex_lock(&w->lock);
+	size_t n = w->n;
+	w->n = 0;
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		settle(w, &w->jobs[i]);
+}
+
+static void work(struct effect_worker *w)
+{
+	int rc = w->puller ? collect(w) : connect_worker(w);
+	if (w->n > 0)
+		handle(w);
+	arena_reset(&w->arena);
+	if (!rc)
+		return;
+	disconnect_worker(w, rc);
+	stage_sleep(w->pool->stage, rc == ERR_CLOSED ? 20 : 500);
+}
+
+static void *run(void *arg)
+{
+	struct effect_worker *w = arg;
+	while (!stage_stopping(w->pool->stage))
+		work(w);
+	if (w->puller)
+		bus_puller_return(w->puller);
+	disconnect_worker(w, 0);
+	bus_thread_done();
+	return NULL;
+}
+
+/* ---- keeping deliveries alive while handlers run ---- */
+
+static void beat_worker(struct effect_worker *w, int64_t now)
+{
+	struct effect_pool *p = w->pool;
+	pthread_mutex_lock(&w->lock);
+	if (w->n > 0 && now >= w->beat_at_mono_ms) {
+		for (size_t i = 0; i < w->n; i++)
+			bus_in_progress(p->stage->bus, &w->jobs[i].delivery);
+		w->beat_at_mono_ms = now + p->consumer->ack_wait_ms / 3;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+static bool any_running(struct stage *s)
+{
+	bool any = false;
+	for (size_t i = 0; i < s->n_effects; i++)
+		for (size_t k = 0; k < s->effects[i]->n_workers; k++) {
+			pthread_mutex_lock(&s->effects[i]->workers[k].lock);
+			any |= s->effects[i]->workers[k].n > 0;
+			pthread_mutex_unlock(&s->effects[i]->workers[k].lock);
+		}
+	return any;
+}
+
+/* Outlasts the stop while a handler is at work. */
+static void *beat(void *arg)
+{
+	struct stage *s = arg;
+	while (!stage_stopping(s) || any_running(s)) {
+		struct timespec pause = {.tv_nsec = EFFECT_BEAT_MS / 5 * 1000000};
+		if (stage_sleep(s, EFFECT_BEAT_MS))
+			nanosleep(&pause, NULL);
+		int64_t now = clock_mono_ms();
+		for (size_t i = 0; i < s->n_effects; i++)
+			for (size_t k = 0; k < s->effects[i]->n_workers; k++)
+				beat_worker(&s->effects[i]->workers[k], now);
+	}
+	bus_thread_done();
+	return NULL;
+}
+
+/* ---- all of them ---- */
+
+static size_t count_workers(struct stage *s, const struct effect_def *def)
+{
+	int64_t n = 1;
+	const char *config = stage_snapshot_values(s->config);
+	if (def->workers_offset != SIZE_MAX)
+		memcpy(&n, config + def->workers_offset, sizeof(n));
+	return (size_t)MAX(1, n);
+}
+
+static int open_worker(struct effect_pool *p, struct effect_worker *w, struct why *out_why)
+{
+	w->pool = p;
+	w->arena.limit_bytes = FOLD_ARENA_BYTES;
+	w->jobs = mem_calloc(p->batch_max, sizeof(*w->jobs));
+	pthread_mutex_init(&w->lock, NULL);
+	return p->def->open ? p->def->open(p->stage, &w->state, out_why) : 0;
+}
+
+static int open_pool(struct stage *s, const struct effect_def *def, struct why *out_why)
+{
+	struct effect_pool *p = mem_alloc(sizeof(*p));
+	s->effects[s->n_effects++] = p;
+	p->stage = s;
+	p->def = def;
+	p->batch_max = def->batch_max ? def->batch_max : 1;
+	p->consumer = topic_consumer_find(def->consumer);
+	pthread_mutex_init(&p->lock, NULL);
+	if (!p->consumer)
+		return why_set(out_why, ERR_INTERNAL, "no consumer %s in the topic table",
+			       def->consumer);
+	size_t n = count_workers(s, def);
+	p->workers = mem_calloc(n, sizeof(*p->workers));
+	while (p->n_workers < n) {
+		int rc = open_worker(p, &p->workers[p->n_workers++], out_why);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int stage_effects_open(struct stage *s, struct why *out_why)
+{
+	s->effects = mem_calloc(s->def->n_effects, sizeof(struct effect_pool *));
+	for (size_t i = 0; i < s->def->n_effects; i++) {
+		int rc = open_pool(s, s->def->effects[i], out_why);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+void stage_effects_start(struct stage *s)
+{
+	for (size_t i = 0; i < s->n_effects; i++)
+		for (size_t k = 0; k < s->effects[i]->n_workers; k++) {
+			struct effect_worker *w = &s->effects[i]->workers[k];
+			w->thread = stage_spawn(s->effects[i]->def->consumer, run, w);
+			w->running = true;
+		}
+	if (s->n_effects == 0)
+		return;
+	s->effects[0]->beat = stage_spawn("beat", beat, s);
+	s->effects[0]->beating = true;
+}
+
+bool stage_effects_joined(struct stage *s)
+{
+	bool all = true;
+	for (size_t i = 0; i < s->n_effects; i++) {
+		struct effect_pool *p = s->effects[i];
+		for (size_t k = 0; k < p->n_workers; k++) {
+			struct effect_worker *w = &p->workers[k];
+			if (w->running && stage_try_join(w->thread))
+				w->running = false;
+			all &= !w->running;
+		}
+		if (p->beating && stage_try_join(p->beat))
+			p->beating = false;
+		all &= !p->beating;
+	}
+	return all;
+}
+
+static void close_pool(struct effect_pool *p)
+{
+	for (size_t k = 0; k < p->n_workers; k++) {
+		struct effect_worker *w = &p->workers[k];
+		if (p->def->close && w->state)
+			p->def->close(w->state);
+		arena_release(&w->arena);
+		free(w->jobs);
+		pthread_mutex_destroy(&w->lock);
+	}
+	free(p->workers);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+void stage_effects_close(struct stage *s)
+{
+	for (size_t i = 0; i < s->n_effects; i++)
+		close_pool(s->effects[i]);
+	free(s->effects);
+	s->effects = NULL;
+	s->n_effects = 0;
+}
+
+void stage_effects_ready(struct stage *s, struct buf *reasons)
+{
+	for (size_t i = 0; i < s->n_effects; i++) {
+		int rc = atomic_load(&s->effects[i]->last_error);
+		if (rc)
+			buf_printf(reasons, "%s: %s: %s\n", s->effects[i]->def->consumer,
+				   err_name(rc), err_recovery(err_class(rc)));
+	}
+}

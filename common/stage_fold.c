@@ -1,0 +1,375 @@
+#include "common/stage_fold_private.h"
+
+#include <signal.h>
+
+/* ---- one batch ---- */
+
+static void free_batch(struct fold_loop *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		bus_delivery_free(&l->batch[i]);
+	l->n = 0;
+	l->batch_bytes = 0;
+}
+
+/* Takes the next delivery when it is the one that must follow; a gap or a redelivery means that the
+ * consumer is no longer ours alone. */
+static int take_one(struct fold_loop *l, int64_t wait_ms)
+{
+	struct bus_delivery d = {0};
+	int rc = bus_puller_next(l->puller, wait_ms, &d);
+	if (rc)
+		return rc;
+	if (d.consumer_seq != l->expected || d.delivered != 1) {
+		LOG(WARN, "gap in the deliveries, starting again from the offset",
+		    S("worker", l->name), I("expected", l->expected), I("got", d.consumer_seq));
+		bus_delivery_free(&d);
+		return ERR_CONFLICT;
+	}
+	l->expected++;
+	l->batch[l->n++] = d;
+	l->batch_bytes += d.len;
+	return 0;
+}
+
+static int collect(struct fold_loop *l, int64_t wait_ms)
+{
+	int rc = take_one(l, wait_ms);
+	while (rc == 0 && l->n < FOLD_BATCH_MAX && l->batch_bytes < FOLD_LOOP_BATCH_BYTES)
+		rc = take_one(l, 0);
+	return l->n > 0 && rc == ERR_TIMEOUT ? 0 : rc;
+}
+
+static void to_message(const struct bus_delivery *d, struct fold_message *out)
+{
+	*out = (struct fold_message){.subject = d->subject,
+				     .id = d->id,
+				     .time_ms = d->time_ms,
+				     .stream_ns = d->stream_ns,
+				     .seq = d->seq,
+				     .data = d->data,
+				     .len = d->len};
+}
+
+static void refresh_config(struct fold_loop *l)
+{
+	const void *now = stage_config_get(l->stage);
+	fold_set_config(l->fold, now);
+	if (l->config)
+		stage_config_put(l->stage, l->config);
+	l->config = now;
+}
+
+static int apply_batch(struct fold_loop *l)
+{
+	struct why why = {0};
+	for (size_t i = 0; i < l->n; i++)
+		to_message(&l->batch[i], &l->msgs[i]);
+	refresh_config(l);
+	int rc = fold_apply(l->fold, l->msgs, l->n, &why);
+	if (rc) {
+		fold_loop_error(l, rc, &why);
+		return rc;
+	}
+	const struct bus_delivery *last = &l->batch[l->n - 1];
+	metric_add(&stage_messages, (double)l->n, l->name);
+	metric_add(&stage_batches, 1, l->name);
+	atomic_store(&l->lag, last->pending);
+	atomic_store(&l->moved_mono_ms, clock_mono_ms());
+	rc = fold_loop_send_new(l);
+	bus_ack(l->puller, last);
+	if (l->rebuild_head && fold_offset(l->fold).seq >= l->rebuild_head) {
+		fold_known_outputs_clear(l->fold);
+		l->rebuild_head = 0;
+	}
+	return rc;
+}
+
+/* ---- time ---- */
+
+static void send_tick(struct fold_loop *l, int64_t due)
+{
+	Healbus__Tick tick = HEALBUS__TICK__INIT;
+	Healbus__Control control = HEALBUS__CONTROL__INIT;
+	char subject[SUBJECT_MAX + 1], id[BUS_ID_MAX];
+	int64_t now = clock_real_ms();
+	snprintf(id, sizeof(id), "tick:%s:%" PRId64, l->name, due);
+	if (l->ticks > 0)
+		snprintf(id, sizeof(id), "tick:%s:%" PRId64 ":%u", l->name, due, l->ticks);
+	tick.stage = (char *)(uintptr_t)l->def->name;
+	SET(&tick, due_ms, due);
+	SET(&tick, at_ms, now);
+	char control_id[ID_BYTES];
+	id_make(control_id, "tick", id);
+	control.id = control_id;
+	SET(&control, kind, HEALBUS__CONTROL_KIND__CONTROL_TICK);
+	control.by = tick.stage;
+	SET(&control, at_ms, now);
+	control.tick = &tick;
+	auto_buf packed = {0};
+	if (l->def->partitioned)
+		subject_event(subject, l->partition, "tick");
+	else
+		subject_story(subject, KIND_CONTROL, "tick");
+	wire_pack(l->def->partitioned ? &tick.base : &control.base, &packed);
+	struct bus_msg m = {.subject = subject,
+			    .id = id,
+			    .time_ms = now,
+			    .data = packed.data,
+			    .len = packed.len};
+	bus_outlet_send(l->outlet, &m, FOLD_LOOP_TICK_TOKEN);
+}
+
+/* Nothing is left to read and a timer is due: somebody must say that time has passed. */
+static void tick_if_due(struct fold_loop *l)
+{
+	int64_t due = fold_next_due_ms(l->fold);
+	int64_t now = clock_mono_ms();
+	if (due > clock_real_ms())
+		return;
+	if (due == l->tick_due_ms && now < l->tick_at_mono_ms + FOLD_LOOP_TICK_MS)
+		return;
+	l->ticks = due == l->tick_due_ms ? l->ticks + 1 : 0;
+	l->tick_due_ms = due;
+	l->tick_at_mono_ms = now;
+	send_tick(l, due);
+}
+
+static int64_t wait_ms(const struct fold_loop *l)
+{
+	int64_t wait = FOLD_LOOP_SLICE_MS;
+	int64_t due = fold_next_due_ms(l->fold);
+	int64_t now = clock_real_ms();
+	if (fold_outbox_unacked(l->fold) > 0)
+		wait = MIN(wait, 50);
+	if (due > now)
+		return MIN(wait, due - now);
+	if (due == l->tick_due_ms)
+		return MIN(wait, MAX(1, l->tick_at_mono_ms + FOLD_LOOP_TICK_MS - clock_mono_ms()));
+	return MIN(wait, 50);
+}
+
+static int idle(struct fold_loop *l)
+{
+	int64_t now = clock_mono_ms();
+	struct why why = {0};
+	atomic_store(&l->lag, 0);
+	atomic_store(&l->moved_mono_ms, now);
+	tick_if_due(l);
+	if (now < l->trimmed_mono_ms + FOLD_LOOP_TRIM_MS)
+		return 0;
+	l->trimmed_mono_ms = now;
+	int rc = fold_trim(l->fold, now, &why);
+	if (rc)
+		fold_loop_error(l, rc, &why);
+	return rc;
+}
+
+/* ---- the loop ---- */
+
+static int turn(struct fold_loop *l)
+{
+	int rc = fold_loop_acks(l, 0);
+	if (rc == 0)
+		rc = fold_loop_resend_late(l);
+	if (rc)
+		return rc;
+	if (l->paused || fold_outbox_unacked(l->fold) > FOLD_LOOP_UNACKED_MAX)
+		return fold_loop_acks(l, 50);
+	rc = collect(l, wait_ms(l));
+	if (rc == ERR_TIMEOUT)
+		return idle(l);
+	if (l->n == 0)
+		return rc;
+	int applied = apply_batch(l);
+	free_batch(l);
+	return applied ? applied : rc;
+}
+
+/* What a turn's error asks for: which parts to open anew, and how long to wait before. */
+static const struct remedy {
+	int rc;
+	bool reconnect;
+	int64_t pause_ms;
+} remedies[] = {
+	{ERR_TIMEOUT, true, 200},   {ERR_CLOSED, true, 10},      {ERR_UNAVAILABLE, true, 200},
+	{ERR_CONFLICT, false, 20},  {ERR_NOT_FOUND, false, 250}, {ERR_DENIED, true, 2000},
+	{ERR_FULL, false, 1000},    {ERR_BUSY, true, 500},       {ERR_EXISTS, false, 250},
+	{ERR_REJECTED, true, 1000},
+};
+
+static void recover(struct fold_loop *l, int rc)
+{
+	const struct remedy *r = NULL;
+	free_batch(l);
+	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
+		if (remedies[i].rc == rc)
+			r = &remedies[i];
+	if (!r) {
+		stage_fail(l->stage, EXIT_INTERNAL);
+		stage_sleep(l->stage, 60000);
+		return;
+	}
+	fold_loop_disconnect(l, r->reconnect);
+	stage_sleep(l->stage, r->pause_ms);
+}
+
+/* What was committed is still to be stored by the bus; the rest waits for the next start. */
+static void flush(struct fold_loop *l)
+{
+	const struct stage_config *c = l->config ? l->config : NULL;
+	int64_t until = clock_mono_ms() + (c ? c->drain_timeout_ms : 0);
+	while (l->outlet && fold_outbox_unacked(l->fold) > 0 && clock_mono_ms() < until)
+		if (fold_loop_acks(l, 50) || fold_loop_resend_late(l))
+			break;
+}
+
+static void *run(void *arg)
+{
+	struct fold_loop *l = arg;
+	refresh_config(l);
+	while (!stage_stopping(l->stage)) {
+		int rc = l->puller ? turn(l) : fold_loop_connect(l);
+		if (rc)
+			recover(l, rc);
+	}
+	flush(l);
+	fold_loop_disconnect(l, true);
+	stage_config_put(l->stage, l->config);
+	bus_thread_done();
+	return NULL;
+}
+
+/* ---- all of them ---- */
+
+static int open_store(struct fold_loop *l, struct why *out_why)
+{
+	const struct stage_config *c = stage_snapshot_values(l->stage->config);
+	auto_free char *dir = mem_printf("%s/%s", c->state_dir, l->name);
+	struct fold_options o = {.dir = dir,
+				 .partition = l->partition,
+				 .config = c,
+				 .map_bytes = c->map_bytes,
+				 .retain_ms = c->outbox_retain_ms};
+	struct why why = {0};
+	int rc = fold_open(l->def, &o, &l->fold, &why);
+	if (rc != ERR_CORRUPT && rc != ERR_SCHEMA)
+		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+	LOG(ERROR, "state set aside, rebuilding it from the bus", S("worker", l->name),
+	    S("why", why.text));
+	rc = store_set_aside(dir, out_why);
+	return rc ? rc : fold_open(l->def, &o, &l->fold, out_why);
+}
+
+static int open_loop(struct stage *s, const struct fold_def *def, unsigned partition,
+		     struct why *out_why)
+{
+	struct fold_loop *l = mem_alloc(sizeof(*l));
+	s->folds[s->n_folds++] = l;
+	l->stage = s;
+	l->def = def;
+	l->partition = partition;
+	l->batch = mem_calloc(FOLD_BATCH_MAX, sizeof(*l->batch));
+	l->msgs = mem_calloc(FOLD_BATCH_MAX, sizeof(*l->msgs));
+	atomic_store(&l->moved_mono_ms, clock_mono_ms());
+	if (def->partitioned) {
+		snprintf(l->name, sizeof(l->name), "%s-%02u", def->name, partition);
+		snprintf(l->filter, sizeof(l->filter), "event.%02u.>", partition);
+	} else {
+		snprintf(l->name, sizeof(l->name), "%s", def->name);
+		snprintf(l->filter, sizeof(l->filter), "%s", def->filter);
+	}
+	return open_store(l, out_why);
+}
+
+int stage_folds_open(struct stage *s, struct why *out_why)
+{
+	const void *config = stage_snapshot_values(s->config);
+	uint32_t owned = s->def->partitions ? s->def->partitions(config) : UINT32_MAX;
+	s->folds = mem_calloc(s->def->n_folds * PARTITIONS, sizeof(struct fold_loop *));
+	for (size_t i = 0; i < s->def->n_folds; i++) {
+		const struct fold_def *def = s->def->folds[i];
+		for (unsigned p = 0; p < (def->partitioned ? PARTITIONS : 1); p++) {
+			if (def->partitioned && !(owned & (1U << p)))
+				continue;
+			int rc = open_loop(s, def, p, out_why);
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
+
+void stage_folds_start(struct stage *s)
+{
+	for (size_t i = 0; i < s->n_folds; i++) {
+		s->folds[i]->thread = stage_spawn(s->folds[i]->name, run, s->folds[i]);
+		s->folds[i]->running = true;
+	}
+}
+
+bool stage_folds_joined(struct stage *s)
+{
+	bool all = true;
+	for (size_t i = 0; i < s->n_folds; i++) {
+		struct fold_loop *l = s->folds[i];
+		if (l->running && stage_try_join(l->thread))
+			l->running = false;
+		all &= !l->running;
+	}
+	return all;
+}
+
+void stage_folds_close(struct stage *s)
+{
+	for (size_t i = 0; i < s->n_folds; i++) {
+		struct fold_loop *l = s->folds[i];
+		fold_close(l->fold);
+		free(l->batch);
+		free(l->msgs);
+		free(l);
+	}
+	free(s->folds);
+	s->folds = NULL;
+	s->n_folds = 0;
+}
+
+struct fold *stage_fold(struct stage *s, size_t i, unsigned partition)
+{
+	for (size_t k = 0; k < s->n_folds; k++)
+		if (s->folds[k]->def == s->def->folds[i] &&
+		    (!s->folds[k]->def->partitioned || s->folds[k]->partition == partition))
+			return s->folds[k]->fold;
+	return NULL;
+}
+
+/* ---- what others may see of them ---- */
+
+void stage_folds_ready(struct stage *s, struct buf *reasons)
+{
+	for (size_t i = 0; i < s->n_folds; i++) {
+		struct fold_loop *l = s->folds[i];
+		int64_t still_ms = clock_mono_ms() - atomic_load(&l->moved_mono_ms);
+		if (!atomic_load(&l->reading))
+			buf_printf(reasons, "%s: not reading yet\n", l->name);
+		else if (still_ms > FOLD_LOOP_STUCK_MS)
+			buf_printf(reasons, "%s: has not moved for %" PRId64 " s\n", l->name,
+				   still_ms / 1000);
+		int rc = atomic_load(&l->last_error);
+		if (rc)
+			buf_printf(reasons, "%s: %s: %s\n", l->name, err_name(rc),
+				   err_recovery(err_class(rc)));
+		if (store_is_full(fold_store(l->fold)))
+			buf_printf(reasons, "%s: its store is full\n", l->name);
+	}
+}
+
+void stage_folds_measure(struct stage *s)
+{
+	for (size_t i = 0; i < s->n_folds; i++) {
+		struct fold_loop *l = s->folds[i];
+		metric_set(&stage_lag, (double)atomic_load(&l->lag), l->name);
+		metric_set(&stage_outbox, (double)atomic_load(&l->unacked), l->name);
+		metric_set(&stage_store_percent, store_used_percent(fold_store(l->fold)), l->name);
+	}
+}

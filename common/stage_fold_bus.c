@@ -1,0 +1,311 @@
+#include "common/stage_fold_private.h"
+
+void fold_loop_error(struct fold_loop *l, int rc, const struct why *why)
+{
+	atomic_store(&l->last_error, rc);
+	if (l->logged_error != rc)
+		LOG(ERROR, "fold stopped for now", S("worker", l->name), S("error", err_name(rc)),
+		    S("why", why->text));
+	l->logged_error = rc;
+}
+
+static void clear_error(struct fold_loop *l)
+{
+	if (l->logged_error)
+		LOG(INFO, "fold goes on", S("worker", l->name));
+	l->logged_error = 0;
+	atomic_store(&l->last_error, 0);
+}
+
+/* ---- outputs ---- */
+
+static int send_row(void *ctx, const struct fold_row *row)
+{
+	struct fold_loop *l = ctx;
+	if (!row->acked) {
+		struct bus_msg m = {.subject = row->msg.subject,
+				    .id = row->msg.id,
+				    .cause = row->cause,
+				    .time_ms = row->msg.time_ms,
+				    .data = row->msg.data,
+				    .len = row->msg.len};
+		int rc = bus_outlet_send(l->outlet, &m, row->row);
+		if (rc)
+			return rc;
+		FAILPOINT("after-send");
+	}
+	l->sent_to = row->row + 1;
+	return 0;
+}
+
+static int send_one(void *ctx, const struct fold_row *row)
+{
+	int rc = send_row(ctx, row);
+	return rc ? rc : 1;
+}
+
+static void note_oldest(struct fold_loop *l)
+{
+	uint64_t oldest = fold_outbox_oldest(l->fold);
+	atomic_store(&l->unacked, fold_outbox_unacked(l->fold));
+	if (oldest == l->oldest)
+		return;
+	l->oldest = oldest;
+	l->oldest_mono_ms = clock_mono_ms();
+}
+
+static int send_from(struct fold_loop *l, uint64_t row)
+{
+	int rc = fold_outbox_each(l->fold, row, send_row, l);
+	l->oldest = fold_outbox_oldest(l->fold);
+	l->oldest_mono_ms = clock_mono_ms();
+	atomic_store(&l->unacked, fold_outbox_unacked(l->fold));
+	return rc;
+}
+
+int fold_loop_send_new(struct fold_loop *l)
+{
+	if (l->paused || l->sent_to == fold_outbox_next(l->fold))
+		return 0;
+	int rc = fold_outbox_each(l->fold, l->sent_to, send_row, l);
+	note_oldest(l);
+	return rc;
+}
+
+/* The bus refused a row while later ones may be stored: stop, and try this one alone. */
+static void pause_outputs(struct fold_loop *l, const struct bus_ack *ack)
+{
+	if (!l->paused)
+		LOG(ERROR, "the bus refuses an output, waiting", S("worker", l->name),
+		    S("error", err_name(ack->rc)), I("row", ack->token));
+	l->paused = true;
+	l->probe = UINT64_MAX;
+	l->probe_mono_ms = clock_mono_ms();
+	atomic_store(&l->last_error, ack->rc);
+}
+
+static int resume_outputs(struct fold_loop *l)
+{
+	LOG(INFO, "the bus takes outputs again", S("worker", l->name));
+	l->paused = false;
+	atomic_store(&l->last_error, 0);
+	return send_from(l, fold_outbox_oldest(l->fold));
+}
+
+static int take_ack(struct fold_loop *l, const struct bus_ack *ack)
+{
+	if (ack->token == FOLD_LOOP_TICK_TOKEN)
+		return 0;
+	if (ack->rc && ack->rc != ERR_EXISTS) {
+		pause_outputs(l, ack);
+		return 0;
+	}
+	fold_outbox_acked(l->fold, ack->token, clock_mono_ms());
+	if (l->paused && ack->token == l->probe)
+		return resume_outputs(l);
+	return 0;
+}
+
+int fold_loop_acks(struct fold_loop *l, int64_t wait_ms)
+{
+	struct bus_ack ack;
+	int rc = bus_outlet_next(l->outlet, wait_ms, &ack);
+	while (rc == 0) {
+		rc = take_ack(l, &ack);
+		if (rc == 0)
+			rc = bus_outlet_next(l->outlet, 0, &ack);
+	}
+	note_oldest(l);
+	return rc == ERR_TIMEOUT ? 0 : rc;
+}
+
+static int probe(struct fold_loop *l)
+{
+	int64_t now = clock_mono_ms();
+	if (now < l->probe_mono_ms + FOLD_LOOP_RETRY_MS)
+		return 0;
+	l->probe_mono_ms = now;
+	l->probe = fold_outbox_oldest(l->fold);
+	return fold_outbox_each(l->fold, l->probe, send_one, l);
+}
+
+int fold_loop_resend_late(struct fold_loop *l)
+{
+	if (l->paused)
+		return probe(l);
+	if (fold_outbox_unacked(l->fold) == 0 ||
+	    clock_mono_ms() < l->oldest_mono_ms + FOLD_LOOP_LATE_MS)
+		return 0;
+	return send_from(l, fold_outbox_oldest(l->fold));
+}
+
+/* ---- rebuild: what the deleted state had already said ---- */
+
+static int scan_to(struct fold_loop *l, struct bus_puller *p, uint64_t last_seq)
+{
+	char mark[TOKEN_MAX + 3];
+	struct bus_delivery d = {0};
+	snprintf(mark, sizeof(mark), ":%s:", l->def->name);
+	for (bool end = false; !end;) {
+		int rc = bus_puller_next(p, BUS_REQUEST_TIMEOUT_MS, &d);
+		if (rc)
+			return rc;
+		if (strstr(d.id, mark))
+			fold_known_outputs_add(l->fold, d.id);
+		end = d.seq >= last_seq || d.pending == 0;
+		if (end || d.consumer_seq % FOLD_BATCH_MAX == 0)
+			bus_ack(p, &d);
+		bus_delivery_free(&d);
+		if (stage_stopping(l->stage))
+			return ERR_CLOSED;
+	}
+	return 0;
+}
+
+static int scan_story(struct fold_loop *l, uint64_t last_seq, struct why *out_why)
+{
+	char consumer[sizeof(l->name) + 16];
+	struct bus_puller *p = NULL;
+	struct bus *b = stage_bus(l->stage);
+	snprintf(consumer, sizeof(consumer), "%s-rebuild", l->name);
+	int rc = bus_fold_consumer(b, STREAM_STORY, consumer, "heal.>", 0, 0, out_why);
+	if (rc)
+		return rc;
+	rc = bus_puller_open(b, STREAM_STORY, consumer, 2 * FOLD_BATCH_MAX, &p);
+	if (rc == 0)
+		rc = scan_to(l, p, last_seq);
+	bus_puller_close(p);
+	if (rc == 0)
+		rc = bus_consumer_delete(b, STREAM_STORY, consumer, out_why);
+	return rc;
+}
+
+/* A fold without state on a bus with history: its old outputs are there already. */
+static int learn_outputs(struct fold_loop *l, struct why *out_why)
+{
+	struct bus_stream_state story = {0}, input = {0};
+	struct bus *b = stage_bus(l->stage);
+	if (l->rebuild_checked || fold_offset(l->fold).seq > 0)
+		return 0;
+	int rc = bus_stream_state(b, STREAM_STORY, &story, out_why);
+	if (rc == 0)
+		rc = bus_stream_state(b, l->def->stream, &input, out_why);
+	if (rc)
+		return rc;
+	if (story.messages > 0 && input.messages > 0) {
+		LOG(INFO, "no state: rebuilding it from the bus", S("worker", l->name),
+		    I("messages", input.messages));
+		rc = scan_story(l, story.last_seq, out_why);
+		if (rc)
+			return rc;
+		l->rebuild_head = input.last_seq;
+	}
+	l->rebuild_checked = true;
+	return 0;
+}
+
+/* ---- position ---- */
+
+struct place {
+	uint64_t start_seq;
+	int64_t start_ms;
+	bool went_back;
+};
+
+/* Is the message at our offset still the one that we read? */
+static int find_place(struct fold_loop *l, struct place *out, struct why *out_why)
+{
+	struct fold_offset o = fold_offset(l->fold);
+	struct bus *b = stage_bus(l->stage);
+	struct bus_delivery d = {0};
+	struct bus_stream_state state = {0};
+	struct why why = {0};
+	*out = (struct place){.start_seq = o.seq ? o.seq + 1 : 0};
+	if (o.seq == 0)
+		return 0;
+	int rc = bus_get(b, l->def->stream, o.seq, &d, &why);
+	if (rc == 0)
+		out->went_back = d.stream_ns != o.stream_ns;
+	bus_delivery_free(&d);
+	if (rc != ERR_NOT_FOUND)
+		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+	/* Aged out is fine; a stream that ends before the offset, or is younger, is not. */
+	rc = bus_stream_state(b, l->def->stream, &state, out_why);
+	out->went_back = rc == 0 && (state.last_seq < o.seq || state.created_ns > o.stream_ns);
+	return rc;
+}
+
+static int resume_by_time(struct fold_loop *l, struct place *place, struct why *out_why)
+{
+	const struct stage_config *c = l->config;
+	struct fold_offset o = fold_offset(l->fold);
+	LOG(WARN, "the bus lost messages that were read: reading again by time",
+	    S("worker", l->name), I("offset", o.seq));
+	place->start_seq = 0;
+	place->start_ms = MAX(1, o.stream_ns / 1000000 - c->outbox_retain_ms - FOLD_LOOP_MARGIN_MS);
+	return fold_skip_seen(l->fold, out_why);
+}
+
+static int take_position(struct fold_loop *l, struct why *out_why)
+{
+	struct place place;
+	struct bus *b = stage_bus(l->stage);
+	int rc = find_place(l, &place, out_why);
+	if (rc == 0 && place.went_back)
+		rc = resume_by_time(l, &place, out_why);
+	if (rc == 0)
+		rc = bus_fold_consumer(b, l->def->stream, l->name, l->filter, place.start_seq,
+				       place.start_ms, out_why);
+	if (rc == 0)
+		rc = bus_puller_open(b, l->def->stream, l->name, 2 * FOLD_BATCH_MAX, &l->puller);
+	if (rc)
+		return rc;
+	l->expected = 1;
+	metric_add(&stage_resets, 1, l->name);
+	atomic_store(&l->reading, true);
+	atomic_store(&l->moved_mono_ms, clock_mono_ms());
+	return 0;
+}
+
+static int open_outlet(struct fold_loop *l)
+{
+	int rc = bus_outlet_open(stage_bus(l->stage), &l->outlet);
+	if (rc)
+		return rc;
+	l->paused = false;
+	fold_outbox_unack(l->fold);
+	return 0;
+}
+
+int fold_loop_connect(struct fold_loop *l)
+{
+	struct why why = {0};
+	int rc = bus_wait(stage_bus(l->stage), FOLD_LOOP_SLICE_MS, &why);
+	if (rc == ERR_TIMEOUT)
+		return 0;
+	bool fresh = rc == 0 && !l->outlet;
+	if (fresh)
+		rc = open_outlet(l);
+	if (rc == 0)
+		rc = learn_outputs(l, &why);
+	if (rc == 0 && fresh)
+		rc = send_from(l, 0);
+	if (rc == 0)
+		rc = take_position(l, &why);
+	if (rc && rc != ERR_CLOSED)
+		fold_loop_error(l, rc, &why);
+	else if (rc == 0)
+		clear_error(l);
+	return rc;
+}
+
+void fold_loop_disconnect(struct fold_loop *l, bool outlet_too)
+{
+	atomic_store(&l->reading, false);
+	bus_puller_close(l->puller);
+	l->puller = NULL;
+	if (!outlet_too)
+		return;
+	bus_outlet_close(l->outlet);
+	l->outlet = NULL;
+}

@@ -1,0 +1,72 @@
+/*
+ * One fold's thread: stage_fold.c turns, stage_fold_bus.c keeps its place on the bus. Only these
+ * two include this.
+ */
+#ifndef COMMON_STAGE_FOLD_PRIVATE_H
+#define COMMON_STAGE_FOLD_PRIVATE_H
+
+#include "common/stage_private.h"
+
+enum {
+	FOLD_LOOP_BATCH_BYTES = 4 << 20,
+	FOLD_LOOP_SLICE_MS = 1000, /* how long a stop may go unnoticed */
+	FOLD_LOOP_TICK_MS = 1000,  /* before the same tick is said again */
+	FOLD_LOOP_TRIM_MS = 5000,
+	FOLD_LOOP_LATE_MS = 2000, /* an output unacknowledged for so long is sent again */
+	FOLD_LOOP_RETRY_MS = 500, /* between tries of an output that the bus refused */
+	FOLD_LOOP_UNACKED_MAX = 16 * FOLD_BATCH_MAX,
+	FOLD_LOOP_STUCK_MS = 30000,
+	FOLD_LOOP_MARGIN_MS = 60000, /* resuming by time starts this much earlier */
+};
+#define FOLD_LOOP_TICK_TOKEN UINT64_MAX
+
+struct fold_loop {
+	struct stage *stage;
+	const struct fold_def *def;
+	unsigned partition;
+	char name[TOKEN_MAX + 8]; /* of consumer, directory and metrics: "monitor-03" */
+	char filter[SUBJECT_MAX + 1];
+	struct fold *fold;
+	pthread_t thread;
+	bool running;
+
+	/* the thread's own */
+	const void *config;
+	struct bus_outlet *outlet;
+	struct bus_puller *puller;
+	uint64_t expected; /* consumer sequence */
+	struct bus_delivery *batch;
+	struct fold_message *msgs;
+	size_t n, batch_bytes;
+	uint64_t sent_to; /* rows before this one were sent on this connection */
+	uint64_t oldest; /* unacknowledged row, and since when it is the oldest or was sent again */
+	int64_t oldest_mono_ms;
+	bool paused; /* the bus refused a row: nothing overtakes it */
+	uint64_t probe;
+	int64_t probe_mono_ms;
+	bool rebuild_checked;
+	uint64_t rebuild_head; /* known outputs are of use until this input */
+	int64_t trimmed_mono_ms;
+	int64_t tick_due_ms, tick_at_mono_ms;
+	unsigned ticks;
+	int logged_error;
+
+	/* for everybody */
+	atomic_bool reading;
+	atomic_int last_error;
+	_Atomic uint64_t lag;
+	_Atomic uint64_t unacked;
+	_Atomic int64_t moved_mono_ms;
+};
+
+/* Outlet, rebuild, resend, position, puller: whatever is missing. */
+int fold_loop_connect(struct fold_loop *l);
+void fold_loop_disconnect(struct fold_loop *l, bool outlet_too);
+int fold_loop_send_new(struct fold_loop *l);
+/* Reads acknowledgements: waits for the first, takes all that are there. */
+int fold_loop_acks(struct fold_loop *l, int64_t wait_ms);
+int fold_loop_resend_late(struct fold_loop *l);
+/* Remembers it for /readyz; one line in the log until something else happens. */
+void fold_loop_error(struct fold_loop *l, int rc, const struct why *why);
+
+#endif

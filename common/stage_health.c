@@ -1,0 +1,154 @@
+#include "common/stage_private.h"
+
+struct metric stage_messages =
+	METRIC_COUNTER("healbus_messages_total", "Messages taken from the bus.", "worker");
+struct metric stage_batches =
+	METRIC_COUNTER("healbus_batches_total", "Transactions of folds.", "worker");
+struct metric stage_lag = METRIC_GAUGE(
+	"healbus_lag_messages", "Messages on the bus that the fold has yet to read.", "worker");
+struct metric stage_outbox =
+	METRIC_GAUGE("healbus_outbox_rows", "Outputs that the bus has not acknowledged.", "worker");
+struct metric stage_store_percent = METRIC_GAUGE("healbus_store_used_percent",
+						 "Share of the LMDB map's limit in use.", "worker");
+struct metric stage_effect_seconds = METRIC_HISTOGRAM(
+	"healbus_effect_seconds", "How long a handler took for its messages.", "worker");
+struct metric stage_retries =
+	METRIC_COUNTER("healbus_retries_total", "Messages given back to the bus.", "worker");
+struct metric stage_dead =
+	METRIC_COUNTER("healbus_dead_letters_total", "Messages put on dead.*.", "worker");
+struct metric stage_bus_connected =
+	METRIC_GAUGE("healbus_bus_connected", "1 while the bus is connected.");
+struct metric stage_resets = METRIC_COUNTER("healbus_consumer_resets_total",
+					    "Consumers made anew after a gap or a loss.", "worker");
+
+/* ---- answers ---- */
+
+static void answer_metrics(void *ctx, struct http_request *req)
+{
+	struct stage *s = ctx;
+	auto_buf out = {0};
+	stage_folds_measure(s);
+	metric_set(&stage_bus_connected, bus_epoch(s->bus) ? 1 : 0);
+	metrics_render(&out);
+	http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+}
+
+static void answer_health(void *ctx, struct http_request *req)
+{
+	const struct stage *s = ctx;
+	static const char good[] = "{\"healthy\":true}\n";
+	static const char bad[] = "{\"healthy\":false}\n";
+	if (atomic_load(&s->exit_code) == EXIT_STOPPED)
+		http_reply(req, 200, "application/json", good, sizeof(good) - 1);
+	else
+		http_reply(req, 503, "application/json", bad, sizeof(bad) - 1);
+}
+
+static void add_bus_reasons(struct stage *s, struct buf *reasons)
+{
+	char last[WHY_TEXT_BYTES];
+	struct why why = {0};
+	if (bus_epoch(s->bus) == 0) {
+		bus_wait(s->bus, 0, &why);
+		buf_printf(reasons, "%s\n", why.text);
+	}
+	uint64_t violations = bus_violations(s->bus, last);
+	if (violations > 0)
+		buf_printf(reasons, "bus: %" PRIu64 " permission violations, last: %s\n",
+			   violations, last);
+}
+
+/* One JSON string a line of text. */
+static void add_json_lines(struct buf *out, const char *lines)
+{
+	for (const char *separator = ""; *lines; separator = ",") {
+		size_t len = strcspn(lines, "\n");
+		buf_add_str(out, separator);
+		buf_add_json(out, lines, len);
+		lines += len + (lines[len] == '\n');
+	}
+}
+
+static void answer_ready(void *ctx, struct http_request *req)
+{
+	struct stage *s = ctx;
+	auto_buf reasons = {0};
+	auto_buf out = {0};
+	if (stage_stopping(s))
+		buf_add_str(&reasons, "stopping\n");
+	add_bus_reasons(s, &reasons);
+	stage_folds_ready(s, &reasons);
+	stage_effects_ready(s, &reasons);
+	bool ready = reasons.len == 0;
+	buf_printf(&out, "{\"ready\":%s,\"stage\":\"%s\",\"reasons\":[", ready ? "true" : "false",
+		   s->def->name);
+	add_json_lines(&out, buf_str(&reasons));
+	buf_add_str(&out, "]}\n");
+	http_reply(req, ready ? 200 : 503, "application/json", out.data, out.len);
+}
+
+/* ---- the server ---- */
+
+static int read_tokens(struct stage *s, const char *path, struct why *out_why)
+{
+	int rc = secret_read(&s->token_text, path, out_why);
+	if (rc || !s->token_text.data)
+		return rc;
+	for (char *rest = s->token_text.data, *line; (line = strsep(&rest, "\r\n"));) {
+		if (!*line)
+			continue;
+		s->tokens = mem_realloc(s->tokens, (s->n_tokens + 1) * sizeof(*s->tokens));
+		s->tokens[s->n_tokens++] = (struct secret){.data = line, .len = strlen(line)};
+	}
+	if (s->n_tokens == 0)
+		return why_set(out_why, ERR_CONFIG, "%s: holds no token", path);
+	return 0;
+}
+
+int stage_http_open(struct stage *s, struct why *out_why)
+{
+	const struct stage_config *c = stage_snapshot_values(s->config);
+	if (!c->http_listen || !*c->http_listen)
+		return 0;
+	int rc = read_tokens(s, c->http_token_file, out_why);
+	if (rc)
+		return rc;
+	const struct http_route own[] = {
+		{"GET", "/metrics", answer_metrics, s, HTTP_AUTH_NONE},
+		{"GET", "/healthz", answer_health, s, HTTP_AUTH_NONE},
+		{"GET", "/readyz", answer_ready, s, HTTP_AUTH_NONE},
+	};
+	size_t n = ARRAY_SIZE(own) + s->def->n_routes;
+	struct http_route *routes = mem_calloc(n, sizeof(*routes));
+	s->routes = routes;
+	memcpy(routes, own, sizeof(own));
+	for (size_t i = 0; i < s->def->n_routes; i++) {
+		routes[ARRAY_SIZE(own) + i] = s->def->routes[i];
+		routes[ARRAY_SIZE(own) + i].ctx = s;
+	}
+	struct http_server_options o = {.listen = c->http_listen,
+					.routes = routes,
+					.n_routes = n,
+					.tokens = s->tokens,
+					.n_tokens = s->n_tokens,
+					.tls_cert_file = c->http_tls_cert_file,
+					.tls_key_file = c->http_tls_key_file};
+	rc = http_server_open(&o, &s->http, out_why);
+	if (rc)
+		return rc;
+	LOG(INFO, "listening", S("address", c->http_listen), I("port", http_server_port(s->http)));
+	return 0;
+}
+
+void stage_http_close(struct stage *s)
+{
+	if (s->http)
+		http_server_close(s->http, 1000);
+	s->http = NULL;
+	secret_release(&s->token_text);
+	free(s->tokens);
+	free(s->routes);
+	s->tokens = NULL;
+	s->routes = NULL;
+	s->n_tokens = 0;
+}
