@@ -18,14 +18,17 @@ HARDEN += -D_FORTIFY_SOURCE=3
 endif
 CFLAGS += -std=gnu17 -O2 -g $(WARN) $(HARDEN) $(SAN) -I. -I$(B) -DHEALBUS_VERSION='"$(VERSION)"'
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
-LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lcrypto -lpcre2-8 -lseccomp \
+LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lseccomp \
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
 COMMON := err mem buf clock id yaml yaml_value log config config_text secret store store_rows store_file expr matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
 	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_health
-MONITOR :=
+MONITOR := checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
+	correlator incident incident_emit ingress ingress_cloudevents inhibit json_text mute muting normaliser relay \
+	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
+	sources/table sources/words state
 REASONER :=
 EXECUTOR :=
 NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \

@@ -1,0 +1,269 @@
+#include "monitor/normaliser.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "monitor/config.h"
+
+enum {
+	BATCH_MAX = 256,
+	UNDER_WAY_MAX = 4096, /* publishes without an ack */
+	ACK_WAIT_MS = 5000,
+	MAPS_MAX = 64, /* compiled programs kept by a worker */
+};
+
+static struct metric bodies_total = METRIC_COUNTER(
+	"healbus_monitor_bodies_total", "Raw bodies read, by result.", "source", "result");
+static struct metric events_total =
+	METRIC_COUNTER("healbus_monitor_events_total", "Events made of them.", "source", "status");
+
+struct compiled {
+	char *text;
+	struct expr *expr;
+};
+
+struct worker {
+	struct bus_outlet *outlet;
+	uint32_t batch; /* in the tokens: acks of an earlier batch are not taken for this one's */
+	size_t under_way;
+	size_t missing[BATCH_MAX]; /* acks a job still waits for */
+	struct arena arena;
+	struct compiled maps[MAPS_MAX];
+	size_t n_maps;
+};
+
+static int worker_open(struct stage *s, void **out_worker, struct why *out_why)
+{
+	(void)s, (void)out_why;
+	*out_worker = mem_alloc(sizeof(struct worker));
+	return 0;
+}
+
+static void maps_clear(struct worker *w)
+{
+	for (size_t i = 0; i < w->n_maps; i++) {
+		free(w->maps[i].text);
+		expr_free(w->maps[i].expr);
+	}
+	w->n_maps = 0;
+}
+
+static void worker_close(void *worker)
+{
+	struct worker *w = worker;
+
+	maps_clear(w);
+	bus_outlet_close(w->outlet);
+	arena_release(&w->arena);
+	free(w);
+}
+
+/* Programs outlive a reload when their text does. */
+static int map_compiled(struct worker *w, const char *text, struct expr **out, struct why *out_why)
+{
+	struct expr *e;
+	int rc;
+
+	for (size_t i = 0; i < w->n_maps; i++) {
+		if (str_eq(w->maps[i].text, text)) {
+			*out = w->maps[i].expr;
+			return 0;
+		}
+	}
+	rc = expr_compile(text, &e, out_why);
+	if (rc)
+		return rc;
+	if (w->n_maps == MAPS_MAX)
+		maps_clear(w);
+	w->maps[w->n_maps++] = (struct compiled){mem_strdup(text), e};
+	*out = e;
+	return 0;
+}
+
+/* ---- reading ---- */
+
+static void job_settle(struct effect_job *job, enum verdict verdict, const struct why *why)
+{
+	job->verdict = verdict;
+	if (why)
+		job->why = *why;
+	metric_add(&bodies_total, 1, job->token,
+		   verdict == DONE     ? "taken"
+		   : verdict == REJECT ? "refused"
+				       : "deferred");
+}
+
+static const struct source *job_source(const struct monitor_config *c, struct effect_job *job,
+				       struct why *why)
+{
+	const struct source *source = source_find(c, job->token);
+	auto_buf known = {0};
+
+	if (source)
+		return source;
+	sources_print(c, true, &known);
+	why_set(why, ERR_NOT_FOUND, "no source \"%s\" is configured; known: %s", job->token,
+		buf_str(&known));
+	return NULL;
+}
+
+static int job_read(struct worker *w, const struct monitor_config *c, struct effect_job *job,
+		    struct reading *r, struct why *why)
+{
+	const struct source *source = job_source(c, job, why);
+	const char *type = job->content_type ? job->content_type : "";
+
+	if (!source)
+		return ERR_NOT_FOUND;
+	*r = (struct reading){
+		.source = source->name,
+		.rules = &c->rules,
+		.data = job->data,
+		.len = job->len,
+		.is_protobuf = str_starts(type, CONTENT_TYPE_PROTOBUF),
+		.trusted = source->trusted && !strstr(type, UNTRUSTED_PARAMETER),
+		.raw_id = job->id,
+		.time_ms = job->time_ms,
+		.arena = &w->arena,
+	};
+	if (job->len > WIRE_RAW_MAX_BYTES)
+		return why_set(why, ERR_TOO_LARGE, "body: over %d bytes", WIRE_RAW_MAX_BYTES);
+	if (source->map && map_compiled(w, source->map, &r->map, why))
+		return ERR_CONFIG;
+	return reading_run(r, source->format, why);
+}
+
+/* ---- publishing ---- */
+
+static void ack_take(struct worker *w, size_t n, const struct bus_ack *ack)
+{
+	size_t i = ack->token & 0xffff;
+
+	if (ack->token >> 16 != w->batch || i >= n)
+		return;
+	w->under_way--;
+	w->missing[i] -= ack->rc == 0;
+}
+
+static void outlet_drop(struct worker *w)
+{
+	bus_outlet_close(w->outlet);
+	w->outlet = NULL;
+	w->under_way = 0;
+}
+
+/* Until at most `left` are under way. */
+static int acks_await(struct worker *w, size_t n, size_t left)
+{
+	while (w->under_way > left) {
+		struct bus_ack ack;
+		int rc = bus_outlet_next(w->outlet, ACK_WAIT_MS, &ack);
+
+		if (rc) {
+			outlet_drop(w);
+			return rc;
+		}
+		ack_take(w, n, &ack);
+	}
+	return 0;
+}
+
+static int event_send(struct worker *w, const struct effect_job *job, size_t i,
+		      const Healbus__Event *e, struct buf *packed)
+{
+	char subject[SUBJECT_MAX + 1];
+	struct bus_msg m = {
+		.subject = subject_event(subject, partition_of(e->partition_key), e->source),
+		.id = e->id,
+		.cause = job->id,
+		.time_ms = job->time_ms,
+	};
+	int rc;
+
+	buf_reset(packed);
+	wire_pack(&e->base, packed);
+	m.data = packed->data;
+	m.len = packed->len;
+	rc = bus_outlet_send(w->outlet, &m, (uint64_t)w->batch << 16 | i);
+	if (rc)
+		return rc;
+	w->under_way++;
+	w->missing[i]++;
+	metric_add(&events_total, 1, e->source,
+		   e->status == HEALBUS__STATUS__STATUS_FIRING ? "firing" : "resolved");
+	return 0;
+}
+
+static int events_send(struct worker *w, struct effect_job *jobs, size_t n, size_t i,
+		       const struct reading *r)
+{
+	auto_buf packed = {0};
+	int rc = 0;
+
+	for (size_t k = 0; k < r->n && !rc; k++) {
+		rc = w->outlet ? event_send(w, &jobs[i], i, r->events[k], &packed) : ERR_CLOSED;
+		if (!rc && w->under_way >= UNDER_WAY_MAX)
+			rc = acks_await(w, n, UNDER_WAY_MAX / 2);
+	}
+	return rc;
+}
+
+/* Some of its alerts were fine and are published; people must see that others were not. */
+static void job_partly(struct effect_job *job, const struct reading *r)
+{
+	struct why why = {0};
+
+	why_set(&why, 0, "%s (%zu alerts refused, %zu taken)", r->refused_why.text, r->refused,
+		r->n);
+	job_settle(job, REJECT, &why);
+}
+
+static void job_run(struct worker *w, const struct monitor_config *c, struct effect_job *jobs,
+		    size_t n, size_t i)
+{
+	struct reading r = {0};
+	struct why why = {0};
+
+	if (job_read(w, c, &jobs[i], &r, &why)) {
+		job_settle(&jobs[i], REJECT, &why);
+	} else if (events_send(w, jobs, n, i, &r)) {
+		why_set(&why, 0, "the bus went away");
+		job_settle(&jobs[i], RETRY, &why);
+	} else if (r.refused) {
+		job_partly(&jobs[i], &r);
+	} else {
+		job_settle(&jobs[i], DONE, NULL);
+	}
+	reading_release(&r);
+	arena_reset(&w->arena);
+}
+
+static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_t n)
+{
+	struct worker *w = worker;
+	const struct monitor_config *c = stage_config_get(s);
+
+	w->batch++;
+	memset(w->missing, 0, sizeof(w->missing));
+	for (size_t i = 0; i < n; i++) {
+		if (!w->outlet && bus_outlet_open(stage_bus(s), &w->outlet))
+			w->outlet = NULL;
+		job_run(w, c, jobs, n, i);
+	}
+	if (w->outlet)
+		acks_await(w, n, 0);
+	for (size_t i = 0; i < n; i++) {
+		if (w->missing[i]) {
+			jobs[i].verdict = RETRY;
+			why_set(&jobs[i].why, 0, "no acknowledgement from the stream");
+		}
+	}
+	stage_config_put(s, c);
+}
+
+const struct effect_def normaliser = {
+	.consumer = "normaliser",
+	.workers_offset = offsetof(struct monitor_config, normaliser_workers),
+	.batch_max = BATCH_MAX,
+	.open = worker_open,
+	.close = worker_close,
+	.handle = handle,
+};

@@ -1,0 +1,121 @@
+/*
+ * What the correlator goes by: grouping, timing, inhibition, mute times. Parsed from monitor.yaml,
+ * constant while the fold runs. Nothing here knows a network or a clock.
+ */
+#ifndef MONITOR_RULES_H
+#define MONITOR_RULES_H
+
+#include "common/matcher.h"
+#include "common/wire.h"
+
+enum {
+	FLAP_OPENS_MAX = 16,
+	MUTE_RANGES_MAX = 16,
+	RULES_MAX = 256,
+};
+
+struct names {
+	char **items;
+	size_t n;
+};
+
+/* A firing alert that matches `source` mutes those that match `target` and agree with it on every
+ * label of `equal` (a missing label counts as ""). */
+struct inhibit_rule {
+	struct matchers source;
+	struct matchers target;
+	struct names equal;
+	uint64_t digest; /* of its text: the same rule has the same index rows after a restart */
+};
+
+struct inhibit_rules {
+	struct inhibit_rule *items;
+	size_t n;
+};
+
+/* Inclusive. Days of the month may be negative: -1 is the last day. */
+struct mute_range {
+	int from;
+	int to;
+};
+
+struct mute_ranges {
+	struct mute_range items[MUTE_RANGES_MAX];
+	size_t n; /* 0: no restriction */
+};
+
+/* All restrictions must hold. */
+struct mute_interval {
+	struct mute_ranges times;    /* minutes since midnight; `to` exclusive, up to 1440 */
+	struct mute_ranges weekdays; /* 0 = Sunday */
+	struct mute_ranges days_of_month;
+	struct mute_ranges months;
+	int offset_minutes; /* east of UTC */
+};
+
+struct mute {
+	char *name;
+	struct matchers matchers;
+	struct mute_interval *intervals;
+	size_t n;
+};
+
+struct mutes {
+	struct mute *items;
+	size_t n;
+};
+
+/* A source whose alerts resolve by themselves, or that has a time-out of its own. */
+struct source_timeout {
+	const char *source;
+	int64_t ms;
+};
+
+struct rules {
+	struct names group_by;
+	struct names partition_by;
+	int64_t group_wait_ms;
+	int64_t group_interval_ms;
+	int64_t resolve_timeout_ms; /* for sources not in `timeouts` */
+	int64_t retention_ms;
+	int64_t cooldown_ms;
+	int64_t flap_threshold; /* 0: never */
+	int64_t flap_window_ms;
+	int64_t flap_quiet_ms;
+	int64_t storm_threshold; /* 0: never */
+	int64_t storm_window_ms;
+	struct inhibit_rules inhibit;
+	struct mutes mutes;
+	struct source_timeout *timeouts;
+	size_t n_timeouts;
+};
+
+/* The rules inside the stage's configuration (what fold_config returns). */
+const struct rules *monitor_rules(const void *config);
+
+/* How long an alert of this source stays firing without a repeat. */
+int64_t rules_timeout_ms(const struct rules *r, const char *source);
+
+/* For OPT_TREE rows: label names, inhibit_rules, mute_time_intervals. ERR_CONFIG with file:line. */
+int names_parse(void *field, const struct yaml_node *node, struct why *out_why);
+void names_release(void *field);
+bool names_has(const struct names *names, const char *name);
+int inhibit_parse(void *field, const struct yaml_node *node, struct why *out_why);
+void inhibit_release(void *field);
+int mutes_parse(void *field, const struct yaml_node *node, struct why *out_why);
+void mutes_release(void *field);
+
+/* Every rule's `equal` must hold the first partition_by label, since a correlator sees one
+ * partition only. */
+int inhibit_check(const struct inhibit_rules *rules, const struct names *partition_by,
+		  struct why *out_why);
+
+/* Is this moment inside one of the intervals? */
+bool mute_active(const struct mute *m, int64_t now_ms);
+/* A moment after now_ms before which no mute_active() changes. Never more than a day away. */
+int64_t mutes_next_change_ms(const struct mutes *m, int64_t now_ms);
+
+/* Changes whenever the rules that live in the fold's index tables change. */
+uint64_t inhibit_digest(const struct inhibit_rules *rules);
+
+#endif

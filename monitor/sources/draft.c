@@ -1,0 +1,343 @@
+#include "monitor/sources/source.h"
+
+#include <ctype.h>
+
+/* An Event must fit a message; labels come first, annotations share what is left. */
+enum { EVENT_BYTES_MAX = 200 << 10, ANNOTATIONS_MAX = WIRE_LABELS_MAX };
+
+/* ---- labels ---- */
+
+static int view_order(const void *a, const void *b)
+{
+	const struct label_view *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* Prometheus counts a label without value as absent. */
+static size_t drop_empty(struct label_view *views, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (views[i].name[0] && views[i].value[0])
+			views[kept++] = views[i];
+	}
+	return kept;
+}
+
+/* Sources use names that are none of ours: "info.host-id", "1st", "été". */
+static const char *clean_name(struct arena *arena, const char *name)
+{
+	char *copy = arena_printf(arena, "%s%.*s", isdigit((unsigned char)name[0]) ? "_" : "",
+				  WIRE_LABEL_NAME_MAX - 1, name);
+
+	for (char *c = copy; c && *c; c++) {
+		bool inner = *c == '.' || *c == '-';
+
+		if (!isalnum((unsigned char)*c) && *c != '_' && !(inner && c > copy))
+			*c = '_';
+	}
+	return copy ? copy : "_";
+}
+
+static size_t fill_pairs(struct arena *arena, const struct label_view *views, size_t n,
+			 size_t value_max, Healbus__Label **out)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = clean_name(arena, views[i].name);
+		char *value = wire_text(arena, views[i].value, strlen(views[i].value), value_max);
+
+		if (used && str_eq(out[used - 1]->name, name))
+			continue;
+		out[used++] = label_new(arena, name, value ? value : "");
+	}
+	return used;
+}
+
+static int pair_order(const void *a, const void *b)
+{
+	return strcmp((*(Healbus__Label *const *)a)->name, (*(Healbus__Label *const *)b)->name);
+}
+
+/* Cleaning may have brought two names together or out of order. */
+static size_t sort_pairs(Healbus__Label **pairs, size_t n)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(pairs, n, sizeof(*pairs), pair_order);
+	for (size_t i = 0; i < n; i++) {
+		if (!kept || !str_eq(pairs[kept - 1]->name, pairs[i]->name))
+			pairs[kept++] = pairs[i];
+	}
+	return kept;
+}
+
+static int labels_check(const struct draft *d, struct why *out_why)
+{
+	if (d->n_labels > WIRE_LABELS_MAX)
+		return why_set(out_why, ERR_TOO_LARGE, "labels: %zu, at most %d are taken",
+			       d->n_labels, WIRE_LABELS_MAX);
+	for (size_t i = 0; i < d->n_labels; i++) {
+		if (i && str_eq(d->labels[i].name, d->labels[i - 1].name))
+			return why_set(out_why, ERR_INVALID, "labels.%.100s: given twice",
+				       d->labels[i].name);
+		if (strlen(d->labels[i].value) > WIRE_LABEL_VALUE_MAX)
+			return why_set(out_why, ERR_TOO_LARGE, "labels.%.100s: over %d bytes",
+				       d->labels[i].name, WIRE_LABEL_VALUE_MAX);
+	}
+	return 0;
+}
+
+static void fill_labels(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	e->labels = arena_alloc(r->arena, (d->n_labels + 1) * sizeof(*e->labels));
+	if (!e->labels)
+		return;
+	e->n_labels = fill_pairs(r->arena, d->labels, d->n_labels, WIRE_LABEL_VALUE_MAX, e->labels);
+	e->n_labels = sort_pairs(e->labels, e->n_labels);
+}
+
+static void fill_annotations(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	size_t n = MIN(d->n_annotations, (size_t)ANNOTATIONS_MAX);
+	size_t budget = EVENT_BYTES_MAX, each;
+
+	for (size_t i = 0; i < e->n_labels; i++)
+		budget -= MIN(budget, strlen(e->labels[i]->name) + strlen(e->labels[i]->value) + 8);
+	each = MIN((size_t)WIRE_ANNOTATION_MAX, n ? budget / n : 0);
+	each = each > WIRE_LABEL_NAME_MAX + 8 ? each - WIRE_LABEL_NAME_MAX - 8 : 0;
+	e->annotations = arena_alloc(r->arena, (n + 1) * sizeof(*e->annotations));
+	if (!e->annotations)
+		return;
+	e->n_annotations = fill_pairs(r->arena, d->annotations, n, each, e->annotations);
+	e->n_annotations = sort_pairs(e->annotations, e->n_annotations);
+}
+
+/* ---- what follows from the labels ---- */
+
+static const char *view_get(const struct draft *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_labels; i++) {
+		if (str_eq(d->labels[i].name, name))
+			return d->labels[i].value;
+	}
+	return NULL;
+}
+
+/* "db1:9100" -> "db1", "[::1]:9100" -> "[::1]". */
+static char *host_of(struct arena *arena, const char *instance)
+{
+	const char *colon = strrchr(instance, ':');
+	const char *bracket = strrchr(instance, ']');
+	size_t len = strlen(instance);
+
+	if (colon && (bracket ? colon > bracket : strchr(instance, ':') == colon))
+		len = (size_t)(colon - instance);
+	return arena_printf(arena, "%.*s", (int)len, instance);
+}
+
+static char *partition_key(struct reading *r, const Healbus__Event *e)
+{
+	for (size_t i = 0; i < r->rules->partition_by.n; i++) {
+		const char *name = r->rules->partition_by.items[i];
+		const char *value = label_get(e->labels, e->n_labels, name);
+
+		if (!value || !*value)
+			continue;
+		return str_eq(name, "instance") ? host_of(r->arena, value)
+						: arena_strdup(r->arena, value);
+	}
+	return arena_strdup(r->arena, e->name ? e->name : "");
+}
+
+static bool hex16(const char *text)
+{
+	return text && strlen(text) == FINGERPRINT_LEN &&
+	       strspn(text, "0123456789abcdef") == FINGERPRINT_LEN;
+}
+
+static void fill_fingerprint(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	e->fingerprint = arena_alloc(r->arena, FINGERPRINT_LEN + 1);
+	if (!e->fingerprint)
+		return;
+	if (hex16(d->fingerprint))
+		memcpy(e->fingerprint, d->fingerprint, FINGERPRINT_LEN);
+	else
+		fingerprint_labels(d->labels, d->n_labels, e->fingerprint);
+}
+
+/* Without a beginning of its own, an observation is the one in this very message. */
+static void fill_id(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	char starts[32], status[8];
+
+	snprintf(starts, sizeof(starts), "%" PRId64, d->starts_at_ms);
+	snprintf(status, sizeof(status), "%d", (int)d->status);
+	e->id = arena_alloc(r->arena, ID_BYTES);
+	if (e->id)
+		id_make(e->id, "event", r->source, e->fingerprint, status,
+			d->starts_at_ms ? starts : r->raw_id);
+}
+
+static char *text_of(struct reading *r, const char *text, size_t max)
+{
+	return text && *text ? wire_text(r->arena, text, strlen(text), max) : NULL;
+}
+
+static void fill_texts(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	const char *name = d->name && *d->name ? d->name : view_get(d, "alertname");
+
+	e->source = arena_strdup(r->arena, r->source);
+	e->raw_id = r->raw_id ? arena_strdup(r->arena, r->raw_id) : NULL;
+	e->name = text_of(r, name, WIRE_TITLE_MAX);
+	e->summary = text_of(r, d->summary, WIRE_LINE_MAX);
+	e->generator_url = text_of(r, d->generator_url, 2048);
+}
+
+static void fill_numbers(struct reading *r, const struct draft *d, Healbus__Event *e)
+{
+	bool firing = d->status == HEALBUS__STATUS__STATUS_FIRING;
+	Healbus__Severity severity = d->severity;
+
+	if (!severity)
+		severity = severity_from_text(view_get(d, "severity"));
+	SET(e, status, d->status);
+	SET(e, severity, severity);
+	SET(e, starts_at_ms, d->starts_at_ms || !firing ? d->starts_at_ms : r->time_ms);
+	SET(e, trusted, r->trusted);
+	if (!firing)
+		SET(e, ends_at_ms, d->ends_at_ms ? d->ends_at_ms : r->time_ms);
+	if (d->truncated)
+		SET(e, truncated, d->truncated);
+}
+
+static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, struct why *out_why)
+{
+	int rc;
+
+	if (d->n_labels)
+		qsort(d->labels, d->n_labels, sizeof(*d->labels), view_order);
+	d->n_labels = drop_empty(d->labels, d->n_labels);
+	rc = labels_check(d, out_why);
+	if (rc)
+		return rc;
+	if (!d->status)
+		return why_set(out_why, ERR_INVALID, "status: missing");
+	fill_texts(r, d, e);
+	if (!e->name)
+		return why_set(out_why, ERR_INVALID, "name: missing, and no label alertname");
+	fill_labels(r, d, e);
+	fill_annotations(r, d, e);
+	fill_fingerprint(r, d, e);
+	fill_id(r, d, e);
+	fill_numbers(r, d, e);
+	e->partition_key = partition_key(r, e);
+	if (!e->partition_key || !e->id || !e->annotations)
+		return why_set(out_why, ERR_TOO_LARGE, "too much in one body");
+	return wire_check(KIND_EVENT, &e->base, out_why);
+}
+
+void draft_refuse(struct reading *r, const char *where, const struct why *why)
+{
+	if (r->refused++)
+		return;
+	if (where && *where)
+		why_set(&r->refused_why, 0, "%s.%s", where, why->text);
+	else
+		r->refused_why = *why;
+}
+
+static void reading_push(struct reading *r, Healbus__Event *e)
+{
+	if (r->n == r->cap) {
+		r->cap = r->cap ? r->cap * 2 : 16;
+		r->events = mem_realloc(r->events, r->cap * sizeof(*r->events));
+	}
+	r->events[r->n++] = e;
+}
+
+void draft_add(struct reading *r, struct draft *d)
+{
+	Healbus__Event *e = arena_alloc(r->arena, sizeof(*e));
+	struct why why = {0};
+	int rc = e ? 0 : why_set(&why, ERR_TOO_LARGE, "too much in one body");
+
+	if (e) {
+		healbus__event__init(e);
+		rc = draft_event(r, d, e, &why);
+	}
+	if (rc)
+		draft_refuse(r, d->where, &why);
+	else
+		reading_push(r, e);
+}
+
+/* ---- the body ---- */
+
+int reading_json(struct reading *r, struct why *out_why)
+{
+	json_error_t error;
+
+	r->json = json_loadb(r->data, r->len, JSON_ALLOW_NUL, &error);
+	if (r->json)
+		return 0;
+	return why_set(out_why, ERR_INVALID, "not JSON: line %d, column %d: %s", error.line,
+		       error.column, error.text);
+}
+
+static const char *pair_text(struct reading *r, const json_t *value)
+{
+	auto_free char *text = NULL;
+
+	if (json_is_string(value))
+		return json_string_value(value);
+	if (json_is_null(value))
+		return "";
+	text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+	return text ? arena_strdup(r->arena, text) : NULL;
+}
+
+int draft_pairs(struct reading *r, const json_t *object, const char *what, struct label_view *pairs,
+		size_t *n, struct why *out_why)
+{
+	const char *name;
+	json_t *value;
+
+	if (!object || json_is_null(object))
+		return 0;
+	if (!json_is_object(object))
+		return why_set(out_why, ERR_INVALID, "%s: not an object", what);
+	if (*n + json_object_size(object) > DRAFT_PAIRS_MAX)
+		return why_set(out_why, ERR_TOO_LARGE, "%s: over %d", what, DRAFT_PAIRS_MAX);
+	json_object_foreach((json_t *)(uintptr_t)object, name, value)
+	{
+		const char *text = pair_text(r, value);
+
+		if (!text)
+			return why_set(out_why, ERR_TOO_LARGE, "%s: too much in one body", what);
+		pairs[(*n)++] = (struct label_view){name, text};
+	}
+	return 0;
+}
+
+int reading_run(struct reading *r, const struct source_format *format, struct why *out_why)
+{
+	if (r->is_protobuf && !format->protobuf)
+		return why_set(out_why, ERR_UNSUPPORTED, "source %s takes JSON only", r->source);
+	return format->read(r, out_why);
+}
+
+void reading_release(struct reading *r)
+{
+	json_decref(r->json);
+	free(r->events);
+	r->json = NULL;
+	r->events = NULL;
+	r->n = r->cap = 0;
+}
