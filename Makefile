@@ -29,16 +29,16 @@ MONITOR := checks checks_command checks_config checks_http checks_judge checks_t
 	correlator incident incident_emit ingress ingress_cloudevents inhibit json_text mute muting normaliser relay \
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
 	sources/table sources/words state
-REASONER :=
+REASONER := cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
 EXECUTOR :=
 NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices view api api_read api_story api_act api_dead
 CTL :=
 
-UNIT_COMMON := err mem buf clock id yaml log secret topic breaker metrics http_server http_client wire store matcher
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher
 UNIT_MONITOR :=
-UNIT_REASONER :=
+UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR :=
 UNIT_NOTIFIER :=
 FUZZ :=

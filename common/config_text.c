@@ -54,16 +54,37 @@ static void walk_group(const struct walk *w, const char *prefix, int indent)
 
 /* ---- values as text ---- */
 
+struct bytes_unit {
+	const char *name;
+	int64_t bytes;
+};
+
+/* The shortest text that bytes_parse reads as exactly this. */
 static void bytes_format(int64_t bytes, struct buf *out)
 {
-	static const char *const names[] = {"", "KiB", "MiB", "GiB", "TiB"};
-	size_t i = 0;
+	static const struct bytes_unit units[] = {
+		{"KiB", INT64_C(1) << 10},
+		{"MiB", INT64_C(1) << 20},
+		{"GiB", INT64_C(1) << 30},
+		{"TiB", INT64_C(1) << 40},
+		{"kB", 1000},
+		{"MB", 1000000},
+		{"GB", INT64_C(1000000000)},
+		{"TB", INT64_C(1000000000000)},
+	};
+	char best[40];
+	char text[40];
 
-	while (bytes && bytes % 1024 == 0 && i + 1 < ARRAY_SIZE(names)) {
-		bytes /= 1024;
-		i++;
+	(void)snprintf(best, sizeof best, "%" PRId64, bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(units) && bytes; i++) {
+		if (bytes % units[i].bytes)
+			continue;
+		(void)snprintf(text, sizeof text, "%" PRId64 "%s", bytes / units[i].bytes,
+			       units[i].name);
+		if (strlen(text) < strlen(best))
+			memcpy(best, text, sizeof best);
 	}
-	buf_printf(out, "%" PRId64 "%s", bytes, names[i]);
+	buf_add_str(out, best);
 }
 
 static void double_format(double d, struct buf *out)
