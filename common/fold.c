@@ -7,6 +7,8 @@ const struct store_table fold_outbox_table = {"fold_outbox", 1};
 const struct store_table fold_seen_table = {"fold_seen", 1};
 const struct store_timers fold_timers = {{"fold_due", 1}, {"fold_timers", 1}};
 
+enum { BURIED_ID_MAX = 200 };
+
 static const char meta_key[] = "meta";
 
 /* ---- opening ---- */
@@ -183,7 +185,7 @@ static int add_dead(struct fold *f, const struct fold_message *m, const char *er
 	dead.id = id;
 	dead.stage = wire_text(&f->arena, f->def->name, strlen(f->def->name), TOKEN_MAX);
 	dead.subject = wire_text(&f->arena, m->subject, strlen(m->subject), SUBJECT_MAX);
-	dead.message_id = wire_text(&f->arena, f->input_id, strlen(f->input_id), 256);
+	dead.message_id = wire_text(&f->arena, f->input_id, strlen(f->input_id), BURIED_ID_MAX);
 	dead.error = wire_text(&f->arena, error, strlen(error), WIRE_REASON_MAX);
 	SET(&dead, seq, m->seq);
 	SET(&dead, at_ms, f->work.time_ms);
