@@ -397,6 +397,25 @@ static void test_print(void **state UNUSED)
 	yaml_release(&doc);
 }
 
+static void test_quoted(void **state UNUSED)
+{
+	static const struct row rows[] = {
+		{"", "\"\""},
+		{"a \"b\"\n", "\"a \\\"b\\\"\\n\""},
+		{"\x7f\xc2\x85\xc2\xa0", "\"\\u007f\\u0085\xc2\xa0\""},
+		{"\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", "\"\\u2028\\u2029\xe2\x80\xaa\""},
+		{"\xef\xbb\xbf\xef\xbf\xbe\xef\xbf\xbf\xef\xbf\xbd",
+		 "\"\\ufeff\\ufffe\\uffff\xef\xbf\xbd\""},
+	};
+	auto_buf out = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		buf_reset(&out);
+		yaml_print_quoted(rows[i].yaml, &out);
+		assert_string_equal(out.data, rows[i].json);
+	}
+}
+
 /* ---- whatever is printed parses back to the same tree ---- */
 
 static const char *const pieces[] = {
@@ -447,9 +466,9 @@ static const char *const pieces[] = {
 	"- ",
 };
 
-static const char *const plains[] = {"1",     "-1.5e3",      "true", "word", "two words",
-				     "a:b",   "x#y",         "0.5",  ".5",   "a, [b]",
-				     "False", "10.0.0.1:80", "-x",   "<<"};
+static const char *const plains[] = {"1",   "-1.5e3", "true", "word",   "two words", "a:b",
+				     "x#y", "0.5",    ".5",   "a, [b]", "False",     "10.0.0.1:80",
+				     "-x",  "<<",     "x: y", "x #y",   "x:"};
 
 static char *random_text(struct arena *a, unsigned *seed)
 {
@@ -531,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_only_keys),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_quoted),
 		cmocka_unit_test(test_print_parses_back),
 	};
 
