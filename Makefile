@@ -30,7 +30,9 @@ MONITOR := checks checks_command checks_config checks_http checks_judge checks_t
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
 	sources/table sources/words state
 REASONER := cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
-EXECUTOR :=
+EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate health \
+	step verify rollback plan decision runners/runners runners/command runners/http runners/tcp \
+	sandboxes/sandbox sandboxes/spawn sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices view api api_read api_story api_act api_dead
@@ -93,7 +95,7 @@ UNIT_T := $(UNIT_COMMON_T) $(UNIT_STAGE_T)
 $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .SECONDEXPANSION:
-$(UNIT_STAGE_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(B)/$$(patsubst %/,%,$$(dir %)).a $(B)/common.a
+$(UNIT_STAGE_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(B)/$$(firstword $$(subst /, ,$$*)).a $(B)/common.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # Helpers of integration tests, in C.
