@@ -181,8 +181,8 @@ int time_parse(const char *text, int64_t *out_ms)
 		return ERR_INVALID;
 	if (!date_valid(year, month, day) || hour > 23 || minute > 59 || second > 60)
 		return ERR_INVALID;
-	at = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
-	     offset * 60;
+	at = days_from_civil(year, month, day) * 86400 + INT64_C(3600) * hour +
+	     INT64_C(60) * (minute - offset) + second;
 	/* A leap second is the last of a UTC day and nothing else. */
 	if (second == 60 && at % 86400 != 0)
 		return ERR_INVALID;

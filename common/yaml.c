@@ -41,7 +41,8 @@ struct builder {
 
 static int fail(struct builder *b, int rc, const char *text)
 {
-	return why_set(b->why, rc, "%s:%d: %s", b->file, b->line, text);
+	(void)why_set(b->why, rc, "%s:%d: %s", b->file, b->line, text);
+	return rc;
 }
 
 static int node_new(struct builder *b, enum yaml_type type, struct yaml_node **out)
@@ -462,10 +463,8 @@ int yaml_parse_text(const char *name, const char *text, size_t len, struct yaml_
 
 	arena->limit_bytes = STORAGE_MAX_BYTES;
 	b.file = arena_strdup(arena, name);
-	if (len > YAML_FILE_MAX_BYTES)
-		rc = fail(&b, ERR_TOO_LARGE, "more than 4 MiB");
-	else
-		rc = check_text(&b, text, len);
+	rc = len > YAML_FILE_MAX_BYTES ? fail(&b, ERR_TOO_LARGE, "more than 4 MiB")
+				       : check_text(&b, text, len);
 	if (rc == 0)
 		rc = parse(&b, text, len);
 	if (rc) {
