@@ -4,10 +4,13 @@
  * nothing from outside is ever compiled. No file, environment or module access ($ENV, env, input,
  * import are refused at compile time). Layer 1.
  *
- * Bounds: libjq cannot be interrupted, so a result is bounded by pulling outputs one at a time with
- * a deadline between them, by the size of the input, and by refusing at compile time the builtins
- * that loop without producing (range without bound, recurse with a function, while, until, repeat,
- * limit of those).
+ * Bounds: a thread of the process (started with the first evaluation) halts libjq when an
+ * evaluation has run for EXPR_TIME_MAX_MS; single built-ins are bounded by the size of the input
+ * only. Outputs are counted and measured. Refused at compile time: what reads anything but the
+ * input or depends on time or machine (now, localtime; dates from the input are fine), what acts on
+ * the process (halt, debug), and while, until, repeat, recurse with a function. A field or key of
+ * such a name is fine, but {env} must be written {env: .env}. Numbers are doubles: exact up to
+ * 2^53.
  */
 #ifndef COMMON_EXPR_H
 #define COMMON_EXPR_H

@@ -1,0 +1,34 @@
+/* What the files of expr share. Private to expr*.c. Layer 1. */
+#ifndef COMMON_EXPR_IMPL_H
+#define COMMON_EXPR_IMPL_H
+
+#include "common/expr.h"
+
+#include <jq.h>
+
+/* ERR_CONFIG when the expression uses what it may not: outside of string literals. */
+int expr_scan(const char *source, struct why *out_why);
+/* Offset of the "}}" that ends the expression at the beginning of s; SIZE_MAX when there is none.
+ */
+size_t expr_scan_end(const char *s);
+
+/*
+ * libjq looks at its `halted` flag before every instruction. One thread of the process sets it for
+ * evaluations that run past their deadline; it sleeps while there are none.
+ */
+struct expr_guard {
+	jq_state *jq;
+	int64_t deadline_mono_ms;
+	bool fired;
+	struct expr_guard *next;
+	struct expr_guard *prev;
+};
+/* Between the two, guard stays where it is; after the second, fired says what happened. */
+void expr_guard_start(struct expr_guard *guard, jq_state *jq);
+void expr_guard_stop(struct expr_guard *guard);
+
+/* Conversions; jv owned by the caller. from: ERR_TOO_LARGE over *budget bytes. */
+jv expr_jv_from_json(const json_t *json);
+int expr_json_from_jv(jv value, size_t *budget, json_t **out);
+
+#endif
