@@ -142,7 +142,8 @@ static int parse_id(const struct yaml_node *node, char **out, struct why *out_wh
 	int rc = parse_text(yaml_get(node, "id"), "id", out, out_why);
 	if (rc)
 		return rc;
-	if (!*out || !token_valid(*out) || strlen(*out) > TARGET_ID_MAX)
+	/* "global" would share a key with the rate of all targets. */
+	if (!*out || !token_valid(*out) || strlen(*out) > TARGET_ID_MAX || str_eq(*out, "global"))
 		return yaml_error(node, out_why, "id: must be 1-56 of [A-Za-z0-9_-]");
 	return 0;
 }

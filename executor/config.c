@@ -1,0 +1,173 @@
+#include "executor/config.h"
+
+#include "common/mem.h"
+
+static const char *const autonomy_names[] = {"observe", "dry-run", "approve", "auto", NULL};
+static const char *const sandbox_names[] = {"auto", "bwrap", "landlock", NULL};
+
+const char *autonomy_name(enum autonomy a)
+{
+	return autonomy_names[a];
+}
+
+static int parse_name(const struct yaml_node *node, const char *what, const char *const *names,
+		      int64_t *out, struct why *out_why)
+{
+	const char *text = NULL;
+	int rc = yaml_str(node, what, &text, out_why);
+	for (int64_t i = 0; !rc && names[i]; i++) {
+		if (!str_eq(names[i], text))
+			continue;
+		*out = i;
+		return 0;
+	}
+	return rc ? rc
+		  : yaml_error(node, out_why, "%s: \"%s\" is not one of its values", what, text);
+}
+
+static int parse_rule(struct rule *r, const struct yaml_node *node, struct why *out_why)
+{
+	static const char *const keys[] = {"match", "autonomy", "max_level"};
+	static const char *const levels[] = {"", "none", "soft", "hard", NULL};
+	int64_t autonomy = 0, level = HEALBUS__LEVEL__LEVEL_SOFT;
+	int rc = yaml_only_keys(node, keys, ARRAY_SIZE(keys), out_why);
+	if (!rc)
+		rc = matchers_from_yaml(yaml_get(node, "match"), &r->match, out_why);
+	if (!rc)
+		rc = parse_name(yaml_get(node, "autonomy"), "autonomy", autonomy_names, &autonomy,
+				out_why);
+	const struct yaml_node *max = yaml_get(node, "max_level");
+	if (!rc && max)
+		rc = parse_name(max, "max_level", levels, &level, out_why);
+	r->autonomy = (enum autonomy)autonomy;
+	r->max_level = (Healbus__Level)level;
+	return rc;
+}
+
+static int parse_rules(void *field, const struct yaml_node *node, struct why *out_why)
+{
+	struct rules *rules = field;
+	if (!node || node->count == 0)
+		return 0;
+	if (node->type != YAML_LIST)
+		return yaml_error(node, out_why, "rules: must be a list");
+	rules->items = mem_calloc(node->count, sizeof(*rules->items));
+	YAML_EACH(item, node)
+	{
+		int rc = parse_rule(&rules->items[rules->n++], item, out_why);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void release_rules(void *field)
+{
+	struct rules *rules = field;
+	for (size_t i = 0; i < rules->n; i++)
+		matchers_release(&rules->items[i].match);
+	free(rules->items);
+	*rules = (struct rules){0};
+}
+
+static void release_nothing(void *field)
+{
+	(void)field; /* the row of `targets:` frees both */
+}
+
+#define T struct executor_config
+static const struct option rows[] = {
+	STAGE_OPTIONS(T, "executor", "127.0.0.1:9097"),
+	OPT_PATH(T, tools_dir, "tools_dir", "/usr/local/share/healbus/tools",
+		 "Directory of the tools' YAML files, one tool each."),
+	OPT_PATH(T, decision_key_file, "decision_key_file", NULL,
+		 "Public key (PEM) of the notifier, which signs people's decisions. Without it "
+		 "nobody can approve anything."),
+	OPT_INT(T, workers, "workers", "4", 1, 64,
+		"How many plans are under way at once in this process."),
+	OPT_ENUM(T, autonomy, "autonomy", "approve", autonomy_names,
+		 "What happens to a plan that no rule matches: observe (say only), dry-run (render "
+		 "only), approve (ask for all that changes something), auto (act)."),
+	OPT_TREE(
+		T, rules, "rules", parse_rules, release_rules,
+		"A list of {match, autonomy, max_level}; the first match decides. match: label "
+		"matchers, on the plan's labels and on tool, target, kind, group, level, severity, "
+		"provenance, runbook. max_level: what auto runs unasked (none, soft, hard; default "
+		"soft)."),
+	OPT_TREE(T, inventory, "targets", inventory_parse_targets, inventory_release,
+		 "What may be acted upon: a list of {id, kind, labels, tools, paths, hosts, group, "
+		 "critical, check, manager, attributes}. What is not here cannot be touched."),
+	OPT_TREE(T, inventory, "groups", inventory_parse_groups, release_nothing,
+		 "A list of {id, min_healthy}: so many members (a count or a percentage) must be "
+		 "healthy while another is acted upon."),
+	OPT_DURATION(T, approval_deadline_ms, "approval_deadline", "5m", 1000, 86400000,
+		     "How long people have to answer. Silence means no."),
+	OPT_INT(T, target_rate, "rate.target_per_hour", "6", 1, 500,
+		"Changing actions started on one target within an hour, by all executors."),
+	OPT_INT(T, global_rate, "rate.global_per_hour", "60", 1, 500,
+		"Changing actions started on all targets within an hour, by all executors."),
+	OPT_DURATION(T, cooldown_ms, "rate.cooldown", "30s", 0, 86400000,
+		     "Pause on a target between the actions of two plans."),
+	OPT_ENUM(T, sandbox, "sandbox", "auto", sandbox_names,
+		 "auto takes the strongest that works here: bwrap (namespaces and seccomp), else "
+		 "landlock (file rules and seccomp). Where neither works no command is run."),
+	OPT_BOOL(T, allow_unsandboxed, "allow_unsandboxed", "false",
+		 "Whether tools that say sandbox: none may run at all."),
+};
+#undef T
+
+const struct option_table executor_options = {.file = "executor.yaml",
+					      .env_prefix = "HEALBUS_EXECUTOR_",
+					      .rows = rows,
+					      .n = ARRAY_SIZE(rows)};
+
+static int check_tools(const struct executor_config *c, struct why *out_why)
+{
+	for (size_t i = 0; i < c->inventory.n; i++) {
+		const struct target *t = &c->inventory.targets[i];
+		const struct tool *tool = tool_find(c->catalogue, t->check_tool);
+		if (!t->check_tool)
+			continue;
+		if (!tool || tool->level != HEALBUS__LEVEL__LEVEL_NONE)
+			return why_set(out_why, ERR_CONFIG,
+				       "target %s: check: %s is not a read-only tool", t->id,
+				       t->check_tool);
+		if (!target_allows_tool(t, t->check_tool))
+			return why_set(out_why, ERR_CONFIG,
+				       "target %s: check: %s is not one of its tools", t->id,
+				       t->check_tool);
+	}
+	return 0;
+}
+
+/* The notifier makes its key at its first start, perhaps after ours: absence is not an error. */
+static int load_key(struct executor_config *c, struct why *out_why)
+{
+	if (!c->decision_key_file || access(c->decision_key_file, F_OK) != 0)
+		return 0;
+	return verify_key_load(c->decision_key_file, &c->decision_key, out_why);
+}
+
+int executor_prepare(void *config, struct why *out_why)
+{
+	struct executor_config *c = config;
+	int rc = inventory_check(&c->inventory, out_why);
+	if (!rc)
+		rc = catalogue_load(c->tools_dir, &c->catalogue, out_why);
+	if (!rc)
+		rc = check_tools(c, out_why);
+	if (!rc)
+		rc = load_key(c, out_why);
+	if (rc)
+		executor_unprepare(c);
+	return rc;
+}
+
+void executor_unprepare(void *config)
+{
+	struct executor_config *c = config;
+	catalogue_free(c->catalogue);
+	verify_key_free(c->decision_key);
+	c->catalogue = NULL;
+	c->decision_key = NULL;
+}

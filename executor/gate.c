@@ -1,0 +1,139 @@
+#include "executor/gate.h"
+
+#include "common/clock.h"
+#include "executor/rate.h"
+
+enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000 };
+
+#define PAUSE_SUBJECT "heal.control.pause"
+
+int gate_pause(const struct executor *ex, struct why *out_why)
+{
+	struct bus_delivery d = {0};
+	struct arena arena = {0};
+	ProtobufCMessage *msg = NULL;
+	struct why why = {0};
+	int rc = bus_get_last(ex->bus, STREAM_STORY, PAUSE_SUBJECT, &d, &why);
+	if (rc == ERR_NOT_FOUND)
+		return 0;
+	if (rc)
+		return why_set(out_why, rc, "whether all is paused cannot be told: %s", why.text);
+	rc = wire_unpack(KIND_CONTROL, d.data, d.len, &arena, &msg, &why);
+	const Healbus__Control *c = (const Healbus__Control *)msg;
+	if (rc)
+		rc = why_set(out_why, ERR_BUSY, "the pause message is unreadable: %s", why.text);
+	else if (c->kind != HEALBUS__CONTROL_KIND__CONTROL_RESUME)
+		rc = why_set(out_why, ERR_BUSY, "paused by %s", c->by ? c->by : "somebody");
+	bus_delivery_free(&d);
+	arena_release(&arena);
+	return rc;
+}
+
+/* ---- locks ---- */
+
+static int take_lock(struct held *held, const char *key, struct why *out_why)
+{
+	struct why why = {0};
+	int rc = lock_acquire(held->ex->bus, key, held->value, &held->locks[held->n], &why);
+	if (rc == 0)
+		held->n++;
+	if (rc == ERR_BUSY)
+		return why_set(out_why, rc, "%s", why.text);
+	return rc ? why_set(out_why, rc, "lock %s: %s", key, why.text) : 0;
+}
+
+static int take_locks(struct held *held, const struct target *target, struct why *out_why)
+{
+	char key[TOKEN_MAX + 1];
+	const struct target_group *group = group_find(&held->ex->config->inventory, target->group);
+	snprintf(key, sizeof(key), "target-%.56s", target->id);
+	int rc = take_lock(held, key, out_why);
+	if (rc || !group || group->min_healthy == 0)
+		return rc;
+	/* Members are counted one at a time: two at once would each see the other healthy. */
+	snprintf(key, sizeof(key), "group-%.56s", group->id);
+	return take_lock(held, key, out_why);
+}
+
+void gate_leave(struct held *held)
+{
+	for (size_t i = held->n; i > 0; i--)
+		lock_release_held(held->ex->bus, &held->locks[i - 1]);
+	held->n = 0;
+}
+
+int gate_renew(struct held *held, struct why *out_why)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < held->n; i++)
+		rc = lock_renew(held->ex->bus, &held->locks[i], held->value, out_why);
+	if (!rc && held->plan && held->plan->revision)
+		rc = lock_renew(held->ex->bus, held->plan, held->value, out_why);
+	return rc;
+}
+
+static int64_t oldest_renewal(const struct held *held)
+{
+	int64_t oldest =
+		held->plan && held->plan->revision ? held->plan->renewed_mono_ms : INT64_MAX;
+	for (size_t i = 0; i < held->n; i++)
+		oldest = MIN(oldest, held->locks[i].renewed_mono_ms);
+	return oldest;
+}
+
+bool gate_tick(void *ctx)
+{
+	struct held *held = ctx;
+	int64_t oldest = oldest_renewal(held);
+	if (oldest == INT64_MAX)
+		return true;
+	if (clock_mono_ms() - oldest >= LOCK_RENEW_MS)
+		gate_renew(held, NULL);
+	return clock_mono_ms() - oldest_renewal(held) < LOCK_KILL_MS;
+}
+
+/* ---- all of them ---- */
+
+static int take_rate(struct plan_run *run, const struct slot *slot, int64_t *out_wait_ms,
+		     struct why *out_why)
+{
+	const struct executor_config *config = run->ex->config;
+	struct rate_ask ask = {.target = slot->action->target->id,
+			       .step = slot->id,
+			       .plan = run->outcome_id,
+			       .now_ms = clock_real_ms(),
+			       .target_max = config->target_rate,
+			       .global_max = config->global_rate,
+			       .cooldown_ms = config->cooldown_ms};
+	return rate_take(run->ex->bus, &ask, out_wait_ms, out_why);
+}
+
+static int enter(struct plan_run *run, const struct slot *slot, struct held *held,
+		 int64_t *out_wait_ms, struct why *out_why)
+{
+	*out_wait_ms = PAUSE_WAIT_MS;
+	int rc = gate_pause(run->ex, out_why);
+	if (rc || slot->action->level <= HEALBUS__LEVEL__LEVEL_NONE)
+		return rc;
+	*out_wait_ms = BUSY_WAIT_MS;
+	rc = take_locks(held, slot->action->target, out_why);
+	/* What undoes a change is never held back for being the second act in a while. */
+	if (rc || slot->phase == HEALBUS__PHASE__PHASE_ROLLBACK)
+		return rc;
+	*out_wait_ms = HEALTH_WAIT_MS;
+	rc = health_check(run->ex, slot->action->target, out_why);
+	*out_wait_ms = BUSY_WAIT_MS;
+	return rc ? rc : take_rate(run, slot, out_wait_ms, out_why);
+}
+
+int gate_enter(struct plan_run *run, const struct slot *slot, struct held *out,
+	       int64_t *out_wait_ms, struct why *out_why)
+{
+	*out = (struct held){.ex = run->ex, .plan = &run->lock};
+	snprintf(out->value, sizeof(out->value), "plan %.20s by %.60s", run->plan->id,
+		 run->ex->instance);
+	int rc = enter(run, slot, out, out_wait_ms, out_why);
+	if (rc)
+		gate_leave(out);
+	return rc;
+}

@@ -1,0 +1,140 @@
+#include "executor/journal.h"
+
+#include <pthread.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+static const struct store_table meta = {.name = "meta", .version = 1};
+static const struct store_table steps = {.name = "steps", .version = 1};
+static const char owner_key[] = "owner";
+
+struct journal {
+	struct store *store;
+	char owner[ID_BYTES];
+	pthread_mutex_t lock; /* LMDB has one writer; workers take turns */
+};
+
+static int load_owner(struct journal *j, struct why *out_why)
+{
+	struct store_val val;
+	auto_txn txn = store_begin_write(j->store);
+	int rc = store_get_str(txn, &meta, owner_key, &val);
+	if (rc == 0 && val.len == ID_LEN) {
+		memcpy(j->owner, val.data, ID_LEN);
+		return 0;
+	}
+	if (rc != ERR_NOT_FOUND)
+		return why_set(out_why, ERR_CORRUPT, "journal: the executor's id is unreadable");
+	id_random(j->owner);
+	store_put_str(txn, &meta, owner_key, j->owner, ID_LEN);
+	struct store_txn *done = txn;
+	txn = NULL;
+	rc = store_commit(done);
+	return rc ? why_set(out_why, rc, "journal: %s", err_name(rc)) : 0;
+}
+
+int journal_open(const char *dir, int64_t map_bytes, struct journal **out, struct why *out_why)
+{
+	static const struct store_table *const tables[] = {&meta, &steps, &audit_records,
+							   &audit_heads};
+	struct store_options options = {.dir = dir,
+					.tables = tables,
+					.n_tables = ARRAY_SIZE(tables),
+					.map_bytes = map_bytes};
+	struct journal *j = mem_alloc(sizeof(*j));
+	pthread_mutex_init(&j->lock, NULL);
+	int rc = store_open(&options, &j->store, out_why);
+	if (!rc)
+		rc = load_owner(j, out_why);
+	if (rc) {
+		journal_close(j);
+		return rc;
+	}
+	*out = j;
+	return 0;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	store_close(j->store);
+	pthread_mutex_destroy(&j->lock);
+	free(j);
+}
+
+const char *journal_owner(const struct journal *j)
+{
+	return j->owner;
+}
+
+static int write_both(struct journal *j, const Healbus__StepReport *report,
+		      const struct audit_entry *entry)
+{
+	auto_buf packed = {0};
+	struct store_txn *txn = store_begin_write(j->store);
+	if (report) {
+		wire_pack(&report->base, &packed);
+		store_put_str(txn, &steps, report->step_id, packed.data, packed.len);
+	}
+	int rc = audit_append(txn, entry, clock_real_ms());
+	if (rc) {
+		store_end(txn);
+		return rc;
+	}
+	return store_commit(txn);
+}
+
+int journal_write(struct journal *j, const Healbus__StepReport *report,
+		  const struct audit_entry *entry, struct why *out_why)
+{
+	pthread_mutex_lock(&j->lock);
+	int rc = write_both(j, report, entry);
+	pthread_mutex_unlock(&j->lock);
+	return rc ? why_set(out_why, rc, "journal: %s", err_name(rc)) : 0;
+}
+
+int journal_read(struct journal *j, const char *step_id, struct arena *arena,
+		 Healbus__StepReport **out, struct why *out_why)
+{
+	struct store_val val;
+	ProtobufCMessage *msg = NULL;
+	auto_txn txn = store_begin_read(j->store);
+	int rc = store_get_str(txn, &steps, step_id, &val);
+	if (rc)
+		return why_set(out_why, rc, "journal: %s", err_name(rc));
+	rc = wire_unpack(KIND_STEP, val.data, val.len, arena, &msg, out_why);
+	if (!rc)
+		*out = (Healbus__StepReport *)msg;
+	return rc;
+}
+
+int journal_audit_check(struct journal *j, struct audit_summary *out, struct why *out_why)
+{
+	auto_txn txn = store_begin_read(j->store);
+	return audit_check(txn, out, out_why);
+}
+
+struct lines_to {
+	void (*line)(void *ctx, const char *json);
+	void *ctx;
+};
+
+static int visit_line(void *ctx, const void *key, size_t key_len, struct store_val val)
+{
+	const struct lines_to *to = ctx;
+	(void)key;
+	(void)key_len;
+	auto_free char *text = mem_dup(val.data, val.len);
+	to->line(to->ctx, text);
+	return 0;
+}
+
+int journal_audit_each(struct journal *j, void (*line)(void *ctx, const char *json), void *ctx)
+{
+	struct lines_to to = {.line = line, .ctx = ctx};
+	struct store_range all = {0};
+	auto_txn txn = store_begin_read(j->store);
+	return store_each(txn, &audit_records, &all, visit_line, &to);
+}

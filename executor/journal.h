@@ -1,0 +1,36 @@
+/*
+ * What this executor did, on its own disk: the last known state of every step it began, and the
+ * audit chain. Both are committed (fsync) before the act they speak of. Any thread; writers take
+ * turns; each write blocks for one fsync.
+ */
+#ifndef EXECUTOR_JOURNAL_H
+#define EXECUTOR_JOURNAL_H
+
+#include "common/store.h"
+#include "common/wire.h"
+#include "executor/audit.h"
+
+struct journal;
+
+/* Opens dir (ERR_BUSY: another process has it). Makes the executor's lasting id the first time. */
+int journal_open(const char *dir, int64_t map_bytes, struct journal **out, struct why *out_why);
+void journal_close(struct journal *j);
+
+/* The lasting id of this executor: the owner of its claims, the same after a restart. */
+const char *journal_owner(const struct journal *j);
+
+/* In one transaction: the step's state (report may be NULL) and an audit record. */
+int journal_write(struct journal *j, const Healbus__StepReport *report,
+		  const struct audit_entry *entry, struct why *out_why);
+
+/* The last report written for a step, in the arena. ERR_NOT_FOUND when this executor never began
+ * it. */
+int journal_read(struct journal *j, const char *step_id, struct arena *arena,
+		 Healbus__StepReport **out, struct why *out_why);
+
+/* Walks the whole chain; see audit_check. Read-only. */
+int journal_audit_check(struct journal *j, struct audit_summary *out, struct why *out_why);
+/* Calls line for each audit record, oldest first. */
+int journal_audit_each(struct journal *j, void (*line)(void *ctx, const char *json), void *ctx);
+
+#endif

@@ -1,0 +1,126 @@
+#include "executor/rate.h"
+
+#include "common/mem.h"
+
+enum { TRIES = 8 };
+
+void rate_parse(const char *text, int64_t now_ms, struct rate_log *out)
+{
+	out->n = 0;
+	for (const char *line = text; line && *line;) {
+		struct rate_entry *e = &out->items[out->n];
+		bool read = sscanf(line, "%" SCNd64 " %64s %64s", &e->at_ms, e->step, e->plan) == 3;
+		if (read && e->at_ms > now_ms - RATE_WINDOW_MS && out->n < RATE_ENTRIES_MAX - 1)
+			out->n++;
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+}
+
+void rate_format(const struct rate_log *log, struct buf *out)
+{
+	for (size_t i = 0; i < log->n; i++)
+		buf_printf(out, "%" PRId64 " %s %s\n", log->items[i].at_ms, log->items[i].step,
+			   log->items[i].plan);
+}
+
+static bool counted(const struct rate_log *log, const char *step)
+{
+	for (size_t i = 0; i < log->n; i++)
+		if (str_eq(log->items[i].step, step))
+			return true;
+	return false;
+}
+
+static int cooling(const struct rate_log *log, const struct rate_ask *ask, int64_t cooldown_ms,
+		   int64_t *out_wait_ms, struct why *out_why)
+{
+	for (size_t i = 0; i < log->n; i++) {
+		const struct rate_entry *e = &log->items[i];
+		int64_t left = e->at_ms + cooldown_ms - ask->now_ms;
+		if (left <= 0 || str_eq(e->plan, ask->plan))
+			continue;
+		*out_wait_ms = left;
+		return why_set(out_why, ERR_BUSY, "target %s is cooling down", ask->target);
+	}
+	return 0;
+}
+
+int rate_decide(const struct rate_log *log, const struct rate_ask *ask, int64_t max,
+		int64_t cooldown_ms, int64_t *out_wait_ms, struct why *out_why)
+{
+	if (counted(log, ask->step))
+		return 0;
+	int rc = cooling(log, ask, cooldown_ms, out_wait_ms, out_why);
+	if (rc || max == 0 || log->n < (size_t)max)
+		return rc;
+	const struct rate_entry *oldest = &log->items[log->n - (size_t)max];
+	*out_wait_ms = oldest->at_ms + RATE_WINDOW_MS - ask->now_ms;
+	return why_set(out_why, ERR_BUSY, "the hourly rate of %" PRId64 " is reached", max);
+}
+
+/* One of the two logs, as read. */
+struct shared_log {
+	char key[TOKEN_MAX + 1];
+	struct rate_log log;
+	uint64_t revision;
+};
+
+static int read_log(struct bus *bus, struct shared_log *s, int64_t now_ms, struct why *out_why)
+{
+	struct bus_kv_entry e = {0};
+	int rc = bus_kv_get(bus, BUCKET_CLAIM, s->key, &e, NULL);
+	if (rc && rc != ERR_NOT_FOUND)
+		return why_set(out_why, rc, "rate: %s", err_name(rc));
+	rate_parse(rc ? "" : e.value, now_ms, &s->log);
+	s->revision = rc ? 0 : e.revision;
+	free(e.value);
+	return 0;
+}
+
+static int write_log(struct bus *bus, struct shared_log *s, const struct rate_ask *ask,
+		     struct why *out_why)
+{
+	if (counted(&s->log, ask->step))
+		return 0;
+	struct rate_entry *e = &s->log.items[s->log.n++];
+	*e = (struct rate_entry){.at_ms = ask->now_ms};
+	snprintf(e->step, sizeof(e->step), "%s", ask->step);
+	snprintf(e->plan, sizeof(e->plan), "%s", ask->plan);
+	auto_buf text = {0};
+	rate_format(&s->log, &text);
+	return bus_kv_put(bus, BUCKET_CLAIM, s->key, text.data, text.len, s->revision, &s->revision,
+			  out_why);
+}
+
+static int take_once(struct bus *bus, const struct rate_ask *ask, struct shared_log *own,
+		     struct shared_log *all, int64_t *out_wait_ms, struct why *out_why)
+{
+	int rc = read_log(bus, own, ask->now_ms, out_why);
+	if (!rc)
+		rc = read_log(bus, all, ask->now_ms, out_why);
+	if (!rc)
+		rc = rate_decide(&own->log, ask, ask->target_max, ask->cooldown_ms, out_wait_ms,
+				 out_why);
+	if (!rc)
+		rc = rate_decide(&all->log, ask, ask->global_max, 0, out_wait_ms, out_why);
+	if (!rc)
+		rc = write_log(bus, own, ask, out_why);
+	return rc ? rc : write_log(bus, all, ask, out_why);
+}
+
+int rate_take(struct bus *bus, const struct rate_ask *ask, int64_t *out_wait_ms,
+	      struct why *out_why)
+{
+	struct shared_log *logs = mem_calloc(2, sizeof(*logs));
+	snprintf(logs[0].key, sizeof(logs[0].key), "rate-%.58s", ask->target);
+	snprintf(logs[1].key, sizeof(logs[1].key), "rate-global");
+	int rc = ERR_CONFLICT;
+	struct why why = {0};
+	for (int i = 0; i < TRIES && rc == ERR_CONFLICT; i++) {
+		why = (struct why){0};
+		rc = take_once(bus, ask, &logs[0], &logs[1], out_wait_ms, &why);
+	}
+	free(logs);
+	return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+}
