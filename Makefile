@@ -8,6 +8,10 @@ SAN ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 T ?= 60
+# V=1 shows whole commands.
+V ?=
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 .DEFAULT_GOAL := all
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
@@ -38,7 +42,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 	notices view api api_read api_story api_act api_dead
 CTL :=
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold
 UNIT_MONITOR :=
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR :=
@@ -61,14 +65,17 @@ CTL_O := $(CTL:%=$(B)/notifier/ctl/%.o)
 
 $(B)/proto/healbus.pb-c.c $(PROTO_H) &: proto/healbus.proto
 	@mkdir -p $(B)
-	protoc-c --c_out=$(B) $<
+	$(call say,PROTO,$<)
+	$(Q)protoc-c --c_out=$(B) $<
 
 $(B)/%.o: %.c $(PROTO_H)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/proto/healbus.pb-c.o: $(B)/proto/healbus.pb-c.c
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Archives, so that each program and each test links only what it calls.
 $(B)/common.a: $(COMMON_O)
@@ -77,14 +84,16 @@ $(B)/reasoner.a: $(REASONER_O)
 $(B)/executor.a: $(EXECUTOR_O)
 $(B)/notifier.a: $(NOTIFIER_O)
 $(B)/%.a:
-	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(STAGES:%=$(B)/healbus-%): $(B)/healbus-%: $(B)/%/main.o $(B)/%.a $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/healctl: $(CTL_O) $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- tests ---------------------------------------------------------------------------------------------
 UNIT_COMMON_T := $(UNIT_COMMON:%=$(B)/tests/unit/test_%)
@@ -93,16 +102,19 @@ UNIT_STAGE_T := $(foreach s,monitor reasoner executor notifier,\
 UNIT_T := $(UNIT_COMMON_T) $(UNIT_STAGE_T)
 
 $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .SECONDEXPANSION:
 $(UNIT_STAGE_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(B)/$$(firstword $$(subst /, ,$$*)).a $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 # Helpers of integration tests, in C.
 INTEGRATION_C := $(basename $(notdir $(wildcard tests/integration/*.c)))
 INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
 $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 ## make            build the four stages and healctl into build/
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
@@ -133,7 +145,8 @@ san-tests: $(UNIT_T) $(INTEGRATION_T)
 FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 $(FUZZ_T): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a \
 		$(B)/notifier.a $(B)/common.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 fuzz: deps-lint
 	$(MAKE) B=$(B)/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefined" fuzz-run
 fuzz-run: LDFLAGS += -fsanitize=fuzzer
