@@ -128,7 +128,8 @@ static int case_give_up(struct desk *d, struct case_file *c)
 	const Healbus__Incident *i = c->incident;
 	bool counted =
 		i->n_tried && i->tried[i->n_tried - 1]->verdict == HEALBUS__VERDICT__VERDICT_HEALED;
-	case_escalate(d, c, "%u attempts did not help", c->row.attempt);
+	case_escalate(d, c, "%u attempt%s did not help", c->row.attempt,
+		      c->row.attempt == 1 ? "" : "s");
 	return counted ? 0 : effect_gave_up(d, c);
 }
 

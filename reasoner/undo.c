@@ -138,8 +138,8 @@ int undo_request(struct desk *d, const Healbus__Control *control)
 {
 	char id[ID_BYTES];
 	Healbus__Outcome *row = NULL;
-	const char *wanted = control->change ? control->change : "";
-	int rc = *wanted ? change_load(d, wanted, &row) : ERR_NOT_FOUND;
+	const char *wanted = control->change;
+	int rc = change_load(d, wanted, &row);
 	if (rc == ERR_NOT_FOUND)
 		return why_set(d->why, ERR_INVALID, "control.change: %s is not known", wanted);
 	if (rc)

@@ -103,7 +103,9 @@ static int value_from_json(const ProtobufCFieldDescriptor *f, const json_t *json
 
 static Healbus__Param *param_from_json(const char *name, const json_t *json, struct arena *a)
 {
-	Healbus__Param *p = param_new_string(a, name, NULL);
+	Healbus__Param *p = arena_alloc(a, sizeof(*p));
+	healbus__param__init(p);
+	p->name = arena_strdup(a, name);
 	if (json_is_boolean(json))
 		SET(p, bool_value, json_is_true(json));
 	else if (json_is_integer(json))
@@ -115,7 +117,12 @@ static Healbus__Param *param_from_json(const char *name, const json_t *json, str
 	return p;
 }
 
-/* Labels and parameters are objects in JSON and lists in the message. */
+static int label_order(const void *a, const void *b)
+{
+	return strcmp((*(Healbus__Label *const *)a)->name, (*(Healbus__Label *const *)b)->name);
+}
+
+/* Labels and parameters are objects in JSON and lists in the message; labels are sorted there. */
 static int pairs_from_json(const ProtobufCFieldDescriptor *f, json_t *json, struct arena *a,
 			   void **items)
 {
@@ -129,6 +136,8 @@ static int pairs_from_json(const ProtobufCFieldDescriptor *f, json_t *json, stru
 		else
 			items[n++] = label_new(a, key, json_string_value(value));
 	}
+	if (f->descriptor == &healbus__label__descriptor)
+		qsort(items, n, sizeof(*items), label_order);
 	return 0;
 }
 

@@ -88,7 +88,7 @@ static void first_plan(void **state)
 		"\"tool\":\"service_restart\"}],\"trusted\":true,\"why\":\"first\"}",
 		START_MS, id, START_MS + 3600000);
 	assert_string_equal(text, want);
-	assert_string_equal(w.out.items[0].id, "i1-1:reasoner:1");
+	assert_string_equal(w.out.items[0].id, "i1-1:reasoner:0");
 	json_decref(plan);
 }
 
@@ -339,7 +339,7 @@ static void quiet_window_lets_it_try_again(void **state)
 {
 	(void)state;
 	assert_int_equal(useless_rounds(7, 0), 5);
-	world_tick(&w, 25 * MINUTE);
+	world_tick(&w, 20 * MINUTE);
 	assert_int_equal(useless_rounds(1, 7), 5);
 	world_tick(&w, 31 * MINUTE);
 	assert_int_equal(useless_rounds(1, 8), 6);

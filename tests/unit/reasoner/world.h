@@ -211,7 +211,9 @@ static UNUSED void world_tick(struct world *w, int64_t ms)
 	static unsigned n;
 	w->now_ms += ms;
 	auto_free char *id = mem_printf("tick-%u", ++n);
-	auto_free char *json = mem_printf("{\"id\":\"%s\",\"kind\":\"tick\"}", id);
+	auto_free char *json = mem_printf("{\"id\":\"%s\",\"kind\":\"tick\",\"tick\":{\"stage\":"
+					  "\"reasoner\"}}",
+					  id);
 	world_send(w, "control", id, json);
 }
 
