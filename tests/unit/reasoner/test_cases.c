@@ -84,8 +84,9 @@ static void first_plan(void **state)
 		",\"id\":\"%s\",\"incident\":\"i1\",\"incident_key\":\"k1\",\"labels\":{"
 		"\"alertname\":\"Down\",\"service\":\"web\"},\"max_attempts\":3,\"not_after_ms\":"
 		"%" PRId64 ",\"provenance\":\"runbook\",\"rollback_on_failure\":false,"
-		"\"runbook\":\"three\",\"severity\":\"critical\",\"steps\":[{\"target\":\"web\","
-		"\"tool\":\"service_restart\"}],\"trusted\":true,\"why\":\"first\"}",
+		"\"runbook\":\"three\",\"severity\":\"critical\",\"steps\":[{\"params\":{},"
+		"\"target\":\"web\","
+		"\"tool\":\"service_restart\"}],\"tried\":[],\"trusted\":true,\"why\":\"first\"}",
 		START_MS, id, START_MS + 3600000);
 	assert_string_equal(text, want);
 	assert_string_equal(w.out.items[0].id, "i1-1:reasoner:0");

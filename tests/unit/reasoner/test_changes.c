@@ -84,7 +84,8 @@ static void undo_that_cannot_be(void **state)
 	} rows[] = {
 		{"{\"id\":\"u1\",\"kind\":\"undo\",\"incident\":\"i1\",\"change\":\"zz\"}",
 		 "control.change: zz is not known"},
-		{"{\"id\":\"u1\",\"kind\":\"undo\",\"incident\":\"i1\"}", "control.change: missing"},
+		{"{\"id\":\"u1\",\"kind\":\"undo\",\"incident\":\"i1\"}",
+		 "control.change: missing"},
 		{"{\"id\":\"u1\",\"kind\":\"undo\",\"incident\":\"i1\",\"change\":\"c2\"}",
 		 "control.change: c2 cannot be undone"},
 		{"{\"id\":\"u1\",\"kind\":\"undo\",\"incident\":\"i2\",\"change\":\"c1\"}",

@@ -229,17 +229,18 @@ static void values_keep_their_types(void **state)
 		fail_msg("%s", why.text);
 	json_t *json = wire_to_json(&plan.base);
 	auto_free char *text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(
-		text, "{\"why\":\"w {{ .evil }}\",\"steps\":[{\"tool\":\"t\",\"target\":\"t\","
-		      "\"params\":{\"int\":7,\"neg\":-7,\"real\":1.5,\"yes_no\":true,"
-		      "\"quoted\":\"7\",\"text\":\"a{{ .evil }}b\",\"jq_int\":5,\"jq_bool\":true,"
-		      "\"jq_text\":\"{{ .evil }}\",\"jq_real\":2.5,\"two\":\"{{ .evil }}5\","
-		      "\"plain\":\"word\"},\"timeout_ms\":4000,\"verify\":{\"tool\":\"v\","
-		      "\"target\":\"other\",\"deadline_ms\":9000,\"interval_ms\":1000},"
-		      "\"rollback\":{\"tool\":\"r\",\"target\":\"t\",\"params\":{\"p\":1},"
-		      "\"timeout_ms\":3000},\"idempotent\":true,\"keep_going\":true}],"
-		      "\"verify\":{\"tool\":\"v\",\"target\":\"t\",\"deadline_ms\":30000,"
-		      "\"interval_ms\":2000},\"rollback_on_failure\":true}");
+	assert_string_equal(text,
+			    "{\"why\":\"w {{ .evil }}\",\"steps\":[{\"tool\":\"t\",\"target\":\"t"
+			    "\",\"params\":{\"int\":7,\"neg\":-7,\"real\":1.5,\"yes_no\":true,\"q"
+			    "uoted\":\"7\",\"text\":\"a{{ .evil }}b\",\"jq_int\":5,\"jq_bool\":tr"
+			    "ue,\"jq_text\":\"{{ .evil }}\",\"jq_real\":2.5,\"two\":\"{{ .evil }}"
+			    "5\",\"plain\":\"word\"},\"timeout_ms\":4000,\"verify\":{\"tool\":\"v"
+			    "\",\"target\":\"other\",\"params\":{},\"deadline_ms\":9000,\"interva"
+			    "l_ms\":1000},\"rollback\":{\"tool\":\"r\",\"target\":\"t\",\"params\""
+			    ":{\"p\":1},\"timeout_ms\":3000},\"idempotent\":true,\"keep_going\":t"
+			    "rue}],\"verify\":{\"tool\":\"v\",\"target\":\"t\",\"params\":{},\"de"
+			    "adline_ms\":30000,\"interval_ms\":2000},\"labels\":{},\"tried\":[],\""
+			    "rollback_on_failure\":true}");
 	json_decref(json);
 	json_decref(view);
 	arena_release(&a);

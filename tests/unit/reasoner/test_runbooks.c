@@ -215,6 +215,52 @@ static void every_runbook_has_an_example(void **state)
 	}
 }
 
+/* The executor's own description of a tool, as data. */
+static void check_call(const struct runbook *rb, const struct runbook_call *call, bool reads_only)
+{
+	struct why why = {0};
+	struct yaml_doc doc = {0};
+	if (!call)
+		return;
+	auto_free char *path = mem_printf("executor/tools/%s.yaml", call->tool);
+	if (yaml_parse_file(path, &doc, &why))
+		fail_msg("%s: %s", rb->name, why.text);
+	const struct yaml_node *params = yaml_get(doc.root, "params");
+	for (size_t i = 0; i < call->n_params; i++) {
+		if (!yaml_get(params, call->params[i].name))
+			fail_msg("%s: %s has no parameter %s", rb->name, call->tool,
+				 call->params[i].name);
+	}
+	YAML_EACH(p, params)
+	{
+		bool given = yaml_get(p, "default") != NULL;
+		for (size_t i = 0; i < call->n_params; i++)
+			given |= str_eq(call->params[i].name, p->key);
+		if (!given)
+			fail_msg("%s: %s needs %s", rb->name, call->tool, p->key);
+	}
+	if (reads_only && !str_eq(yaml_get(doc.root, "level")->scalar, "none"))
+		fail_msg("%s: verify with %s, which changes something", rb->name, call->tool);
+	yaml_release(&doc);
+}
+
+static void tools_exist(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < runbooks_count(shipped); i++) {
+		const struct runbook *rb = runbooks_at(shipped, i);
+		for (size_t k = 0; k < rb->n_alternatives; k++) {
+			const struct runbook_alternative *alt = &rb->alternatives[k];
+			check_call(rb, alt->verify, true);
+			for (size_t n = 0; n < alt->n_steps; n++) {
+				check_call(rb, &alt->steps[n].act, false);
+				check_call(rb, alt->steps[n].verify, true);
+				check_call(rb, alt->steps[n].rollback, false);
+			}
+		}
+	}
+}
+
 static void some_alerts_need_a_human(void **state)
 {
 	(void)state;
@@ -273,13 +319,14 @@ static void corpus_of_alerts(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(examples) + 3] = {
+	struct CMUnitTest tests[ARRAY_SIZE(examples) + 4] = {
 		cmocka_unit_test(every_runbook_has_an_example),
+		cmocka_unit_test(tools_exist),
 		cmocka_unit_test(some_alerts_need_a_human),
 		cmocka_unit_test(corpus_of_alerts),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
-		tests[i + 3] = (struct CMUnitTest){
+		tests[i + 4] = (struct CMUnitTest){
 			.name = examples[i].runbook,
 			.test_func = exact_plans,
 			.initial_state = (void *)(uintptr_t)&examples[i],
