@@ -43,7 +43,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 CTL :=
 
 UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold
-UNIT_MONITOR :=
+UNIT_MONITOR := correlator correlator_model muting
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR :=
 UNIT_NOTIFIER :=
