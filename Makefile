@@ -42,7 +42,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 	notices view api api_read api_story api_act api_dead
 CTL :=
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold wire_json wire_sign
 UNIT_MONITOR := correlator correlator_model muting
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR :=

@@ -71,7 +71,8 @@ Healbus__Param *param_new_string(struct arena *arena, const char *name, const ch
 
 /* Any message as JSON, field names as in the proto, enums as their names without prefix in lower
  * case, bytes as hex, labels and annotations as objects, parameters as an object; unset fields left
- * out. For jq, healctl --json and the API. New reference. */
+ * out, empty lists there as {} or [] (so that .events[] is never an error). For jq, healctl --json
+ * and the API. New reference. */
 #include <jansson.h>
 json_t *wire_to_json(const ProtobufCMessage *msg);
 
