@@ -516,7 +516,7 @@ static void test_damaged_bytes(void **state)
 	size_t accepted = 0;
 	for (size_t i = 0; i < 5000; i++) {
 		auto_arena a = {0};
-		auto_buf bytes = {0}, again = {0};
+		auto_buf bytes = {0};
 		f.arena = &a;
 		size_t k = i % ARRAY_SIZE(fill_kinds);
 		wire_pack(fill_message(&f, fill_kinds[k].descriptor, 0), &bytes);
