@@ -43,10 +43,10 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 CTL :=
 
 UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold wire_json wire_sign
-UNIT_MONITOR := correlator correlator_model muting
+UNIT_MONITOR := correlator correlator_model muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR :=
-UNIT_NOTIFIER :=
+UNIT_NOTIFIER := projection routing render view channels
 FUZZ :=
 
 # ---- programs ------------------------------------------------------------------------------------------

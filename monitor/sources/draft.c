@@ -227,6 +227,10 @@ static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, st
 	rc = labels_check(d, out_why);
 	if (rc)
 		return rc;
+	if (d->by_end)
+		d->status = d->ends_at_ms && d->ends_at_ms <= r->time_ms
+				    ? HEALBUS__STATUS__STATUS_RESOLVED
+				    : HEALBUS__STATUS__STATUS_FIRING;
 	if (!d->status)
 		return why_set(out_why, ERR_INVALID, "status: missing");
 	fill_texts(r, d, e);

@@ -40,6 +40,9 @@ static int take_status(struct reading *r, const json_t *v, struct draft *d, stru
 	const char *text = json_string_value(v);
 
 	(void)r;
+	d->by_end = json_is_null(v);
+	if (d->by_end)
+		return 0;
 	if (!text || status_from_text(text, &d->status))
 		return why_set(out_why, ERR_INVALID, "status: neither firing nor resolved");
 	return 0;

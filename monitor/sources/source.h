@@ -61,6 +61,7 @@ struct draft {
 	const char *summary;
 	const char *generator_url;
 	Healbus__Status status;
+	bool by_end; /* no status: resolved when ends_at_ms has passed, else firing */
 	Healbus__Severity severity; /* unknown: from the label severity */
 	int64_t starts_at_ms;       /* 0: not said */
 	int64_t ends_at_ms;

@@ -1,0 +1,460 @@
+/* Bodies of many systems through the very formats and mappings that are shipped. */
+#include "monitor/config.h"
+
+#include <setjmp.h>
+#include <cmocka.h>
+
+#define NOW_MS INT64_C(1790000000000)
+
+struct desk {
+	struct monitor_config config;
+	struct reading r;
+	struct arena arena;
+	struct expr *map;
+	struct why why;
+	int rc;
+};
+
+static struct monitor_config config;
+
+static int load(void **state)
+{
+	struct why why = {0};
+	static char dir[] = "monitor/sources";
+
+	(void)state;
+	setenv("HEALBUS_MONITOR_SOURCES_DIR", dir, 1);
+	if (config_load(&monitor_option_table, "/nonexistent",
+			(const char *(*)(const char *))getenv, &config, &why) ||
+	    monitor_prepare(&config, &why)) {
+		print_error("%s\n", why.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	monitor_unprepare(&config);
+	config_release(&monitor_option_table, &config);
+	return 0;
+}
+
+static void desk_read(struct desk *d, const char *source, const void *data, size_t len,
+		      bool protobuf)
+{
+	const struct source *s = source_find(&config, source);
+
+	assert_non_null(s);
+	*d = (struct desk){0};
+	if (s->map && expr_compile(s->map, &d->map, &d->why))
+		fail_msg("%s: %s", source, d->why.text);
+	d->r = (struct reading){.source = source,
+				.rules = &config.rules,
+				.map = d->map,
+				.data = data,
+				.len = len,
+				.is_protobuf = protobuf,
+				.trusted = true,
+				.raw_id = "raw-1",
+				.time_ms = NOW_MS,
+				.arena = &d->arena};
+	d->rc = reading_run(&d->r, s->format, &d->why);
+}
+
+static void desk_text(struct desk *d, const char *source, const char *body)
+{
+	desk_read(d, source, body, strlen(body), false);
+}
+
+static void desk_free(struct desk *d)
+{
+	reading_release(&d->r);
+	arena_release(&d->arena);
+	expr_free(d->map);
+}
+
+/* The first event, and why there is none. */
+static const Healbus__Event *first(const struct desk *d)
+{
+	if (d->rc || !d->r.n)
+		fail_msg("refused: %s%s", d->why.text, d->r.refused_why.text);
+	return d->r.events[0];
+}
+
+static void test_every_shipped_mapping_compiles(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < config.sources.n; i++) {
+		struct expr *e = NULL;
+		struct why why = {0};
+
+		if (config.sources.items[i].map &&
+		    expr_compile(config.sources.items[i].map, &e, &why))
+			fail_msg("%s: %s", config.sources.items[i].name, why.text);
+		expr_free(e);
+	}
+	assert_true(config.sources.n >= 20);
+}
+
+static const char am[] =
+	"{\"version\":\"4\",\"truncatedAlerts\":3,\"alerts\":["
+	"{\"status\":\"firing\",\"labels\":{\"alertname\":\"Down\",\"instance\":\"db1:9100\","
+	"\"severity\":\"critical\"},\"annotations\":{\"summary\":\"it is down\"},"
+	"\"startsAt\":\"2026-11-21T09:03:52.079567Z\",\"endsAt\":\"0001-01-01T00:00:00Z\","
+	"\"generatorURL\":\"http://p/g\",\"fingerprint\":\"639395ebb6538f6a\"},"
+	"{\"status\":\"resolved\",\"labels\":{\"alertname\":\"Down\",\"service\":\"web\"},"
+	"\"startsAt\":\"2026-11-21T09:00:00Z\",\"endsAt\":\"2026-11-21T09:01:00Z\"},"
+	"{\"status\":\"odd\",\"labels\":{}},"
+	"{\"status\":\"firing\",\"labels\":{\"x\":\"y\"},\"startsAt\":\"2026-11-21T09:00:00Z\"}]}";
+
+static void test_alertmanager(void **state)
+{
+	struct desk d;
+	const Healbus__Event *e;
+
+	(void)state;
+	desk_text(&d, "alertmanager", am);
+	e = first(&d);
+	assert_int_equal(d.r.n, 2);
+	assert_int_equal(d.r.refused, 2);
+	assert_string_equal(d.r.refused_why.text, "alerts[2].status: neither firing nor resolved");
+	assert_string_equal(e->fingerprint, "639395ebb6538f6a");
+	assert_string_equal(e->partition_key, "db1");
+	assert_string_equal(e->name, "Down");
+	assert_string_equal(e->summary, "it is down");
+	assert_int_equal(e->severity, HEALBUS__SEVERITY__SEVERITY_CRITICAL);
+	assert_int_equal(e->starts_at_ms, INT64_C(1795251832079));
+	assert_int_equal(e->truncated, 3);
+	assert_true(e->trusted);
+	e = d.r.events[1];
+	assert_string_equal(e->partition_key, "web");
+	assert_int_equal(e->status, HEALBUS__STATUS__STATUS_RESOLVED);
+	assert_int_equal(e->ends_at_ms - e->starts_at_ms, 60000);
+	desk_free(&d);
+}
+
+/* The label fingerprint is Prometheus': this value was computed by Alertmanager. */
+static void test_fingerprint(void **state)
+{
+	static const char body[] =
+		"{\"status\":\"firing\",\"labels\":{\"alertname\":\"InstanceDown\",\"batch\":"
+		"\"g1\","
+		"\"instance\":\"node1:9100\",\"job\":\"node\",\"severity\":\"critical\"}}";
+	struct desk d;
+
+	(void)state;
+	desk_text(&d, "event", body);
+	assert_string_equal(first(&d)->fingerprint, "639395ebb6538f6a");
+	assert_int_equal(first(&d)->starts_at_ms, NOW_MS); /* not said: when it came */
+	desk_free(&d);
+}
+
+static void test_ids_follow_the_episode(void **state)
+{
+	static const char *const bodies[] = {
+		"{\"status\":\"firing\",\"name\":\"a\",\"starts_at\":1}",
+		"{\"status\":\"firing\",\"name\":\"a\",\"starts_at\":1,\"summary\":\"x\"}",
+		"{\"status\":\"firing\",\"name\":\"a\",\"starts_at\":2}",
+		"{\"status\":\"resolved\",\"name\":\"a\",\"starts_at\":1}",
+	};
+	char ids[4][ID_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		struct desk d;
+
+		desk_text(&d, "event", bodies[i]);
+		memcpy(ids[i], first(&d)->id, ID_BYTES);
+		desk_free(&d);
+	}
+	assert_string_equal(ids[0], ids[1]);
+	assert_string_not_equal(ids[0], ids[2]);
+	assert_string_not_equal(ids[0], ids[3]);
+}
+
+static void test_refusals_say_why(void **state)
+{
+	static const struct {
+		const char *source, *body, *says;
+	} cases[] = {
+		{"alertmanager", "{", "not JSON"},
+		{"alertmanager", "{\"version\":\"9\",\"alerts\":[]}", "version"},
+		{"alertmanager", "{\"alerts\":[]}", "alerts"},
+		{"alertmanager", "{\"alerts\":[1]}", "alerts[0].not an object"},
+		{"alertmanager", "{\"alerts\":[{\"status\":\"firing\",\"labels\":[]}]}",
+		 "alerts[0].labels"},
+		{"alertmanager",
+		 "{\"alerts\":[{\"status\":\"firing\",\"labels\":{\"alertname\":\"x\"},"
+		 "\"startsAt\":\"soon\"}]}",
+		 "alerts[0].startsAt"},
+		{"event", "{\"status\":\"firing\"}", "name: missing"},
+		{"event", "{\"name\":\"x\"}", "status: missing"},
+		{"event", "{\"name\":\"x\",\"status\":\"firing\",\"color\":1}", "color: unknown"},
+		{"event", "{\"name\":\"x\",\"status\":\"firing\",\"starts_at\":-5}", "starts_at"},
+		{"event", "{\"name\":\"x\",\"status\":\"firing\",\"truncated\":-1}", "truncated"},
+		{"event", "{\"name\":7,\"status\":\"firing\"}", "name: not text"},
+		{"event", "[3]", "[0].not an object"},
+		{"cloudevents", "{\"specversion\":\"0.3\"}", "specversion"},
+		{"cloudevents", "{\"specversion\":\"1.0\",\"id\":\"1\",\"type\":\"t\"}", "source"},
+		{"cloudevents",
+		 "{\"specversion\":\"1.0\",\"id\":\"1\",\"type\":\"t\",\"source\":\"s\",\"x\":{}}",
+		 "x: not a CloudEvents type"},
+		{"cloudwatch", "{\"Type\":\"SubscriptionConfirmation\"}", "SubscribeURL"},
+		{"datadog", "{}", "no title"},
+		{"pingdom", "[]", "no check_id"},
+		{"sentry", "{}", "no event"},
+		{"grafana", "{}", "neither alerts nor ruleName"},
+		{"pagerduty", "{}", "neither event"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct desk d;
+
+		desk_text(&d, cases[i].source, cases[i].body);
+		assert_int_equal(d.r.n, 0);
+		assert_true(d.rc || d.r.refused);
+		if (!strstr(d.rc ? d.why.text : d.r.refused_why.text, cases[i].says))
+			fail_msg("case %zu: %s%s", i, d.why.text, d.r.refused_why.text);
+		desk_free(&d);
+	}
+}
+
+static void test_hostile_labels(void **state)
+{
+	static const char body[] =
+		"{\"name\":\"x\",\"status\":\"firing\",\"labels\":{\"info.host-id\":\"1\",\"1st\":"
+		"\"2\",\"a "
+		"b\":\"3\",\"\xc3\xa9t\xc3\xa9\":\"4\",\"empty\":\"\",\"esc\":\"\\u001b[2J\","
+		"\"n\":5,\"o\":{\"p\":1},\"zz\":\"{{ x }}; rm -rf /\"}}";
+	struct desk d;
+	const Healbus__Event *e;
+
+	(void)state;
+	desk_text(&d, "event", body);
+	e = first(&d);
+	assert_int_equal(e->n_labels, 8);
+	assert_string_equal(label_get(e->labels, e->n_labels, "_1st"), "2");
+	assert_string_equal(label_get(e->labels, e->n_labels, "a_b"), "3");
+	assert_string_equal(label_get(e->labels, e->n_labels, "o"), "{\"p\":1}");
+	assert_string_equal(label_get(e->labels, e->n_labels, "zz"), "{{ x }}; rm -rf /");
+	assert_null(strchr(label_get(e->labels, e->n_labels, "esc"), '\x1b'));
+	desk_free(&d);
+}
+
+static void test_too_many_and_too_long(void **state)
+{
+	struct desk d;
+	auto_buf body = {0};
+
+	(void)state;
+	buf_add_str(&body, "{\"name\":\"x\",\"status\":\"firing\",\"labels\":{\"long\":\"");
+	for (int i = 0; i < 5000; i++)
+		buf_add_char(&body, 'v');
+	buf_add_str(&body, "\"}}");
+	desk_text(&d, "event", buf_str(&body));
+	assert_non_null(strstr(d.r.refused_why.text, "labels.long: over 4096 bytes"));
+	desk_free(&d);
+	buf_reset(&body);
+	buf_add_str(&body, "{\"name\":\"x\",\"status\":\"firing\",\"annotations\":{");
+	for (int i = 0; i < 100; i++) {
+		buf_printf(&body, "%s\"a%d\":\"", i ? "," : "", i);
+		for (int c = 0; c < 70000 / (i ? 10 : 1); c++)
+			buf_add_char(&body, 'w');
+		buf_add_char(&body, '"');
+	}
+	buf_add_str(&body, "}}");
+	desk_text(&d, "event", buf_str(&body));
+	assert_int_equal(first(&d)->n_annotations, 64);
+	desk_free(&d);
+}
+
+static void test_cloudevents(void **state)
+{
+	struct desk d;
+	const Healbus__Event *e;
+
+	(void)state;
+	desk_text(&d, "cloudevents",
+		  "[{\"specversion\":\"1.0\",\"id\":\"1\",\"type\":\"disk.full\",\"source\":\"/d\","
+		  "\"severity\":\"critical\",\"traceparent\":\"00-1\",\"service\":\"db\",\"data\":"
+		  "{\"a\":1},\"time\":\"2026-07-01T00:00:00Z\"},"
+		  "{\"specversion\":\"1.0\",\"id\":\"2\",\"type\":\"disk.full\",\"source\":\"/d\","
+		  "\"severity\":\"critical\",\"service\":\"db\",\"status\":\"resolved\",\"time\":"
+		  "\"2026-07-01T01:00:00Z\"}]");
+	e = first(&d);
+	assert_int_equal(d.r.n, 2);
+	assert_string_equal(e->partition_key, "db");
+	assert_int_equal(e->severity, HEALBUS__SEVERITY__SEVERITY_CRITICAL);
+	assert_string_equal(label_get(e->annotations, e->n_annotations, "data"), "{\"a\":1}");
+	assert_string_equal(e->fingerprint, d.r.events[1]->fingerprint);
+	assert_int_equal(d.r.events[1]->starts_at_ms, 0);
+	desk_free(&d);
+}
+
+static void test_protobuf(void **state)
+{
+	Healbus__Event e = HEALBUS__EVENT__INIT;
+	struct arena arena = {0};
+	Healbus__Label *labels[] = {label_new(&arena, "alertname", "x")};
+	char id[] = "id", source[] = "mine", fp[] = "0123456789abcdef";
+	auto_buf packed = {0};
+	struct desk d;
+
+	(void)state;
+	e.id = id;
+	e.source = source;
+	e.fingerprint = fp;
+	e.labels = labels;
+	e.n_labels = 1;
+	SET(&e, status, HEALBUS__STATUS__STATUS_FIRING);
+	SET(&e, trusted, false);
+	wire_pack(&e.base, &packed);
+	desk_read(&d, "event", packed.data, packed.len, true);
+	assert_string_equal(first(&d)->source, "event");
+	assert_string_equal(first(&d)->fingerprint, fp);
+	assert_true(first(&d)->trusted); /* the publisher does not decide that */
+	desk_free(&d);
+	desk_read(&d, "event", "garbage!", 8, true);
+	assert_int_not_equal(d.rc, 0);
+	desk_free(&d);
+	desk_read(&d, "datadog", packed.data, packed.len, true);
+	assert_int_equal(d.rc, ERR_UNSUPPORTED);
+	desk_free(&d);
+	arena_release(&arena);
+}
+
+static void test_mappings(void **state)
+{
+	static const struct {
+		const char *source, *body, *name;
+		Healbus__Status status;
+	} cases[] = {
+		{"pagerduty",
+		 "{\"event\":{\"event_type\":\"incident.triggered\",\"data\":{\"type\":"
+		 "\"incident\","
+		 "\"id\":\"P1\",\"title\":\"db\",\"status\":\"triggered\",\"service\":{\"summary\":"
+		 "\"api\"},\"created_at\":\"2026-01-01T00:00:00Z\"}}}",
+		 "db", HEALBUS__STATUS__STATUS_FIRING},
+		{"pagerduty",
+		 "{\"event\":{\"event_type\":\"incident.resolved\",\"data\":{\"type\":\"incident\","
+		 "\"id\":\"P1\",\"title\":\"db\",\"status\":\"resolved\"}}}",
+		 "db", HEALBUS__STATUS__STATUS_RESOLVED},
+		{"pagerduty",
+		 "{\"event_action\":\"trigger\",\"dedup_key\":\"k\",\"payload\":{\"summary\":\"s\","
+		 "\"severity\":\"error\",\"source\":\"h\"}}",
+		 "s", HEALBUS__STATUS__STATUS_FIRING},
+		{"datadog",
+		 "{\"title\":\"[Recovered] cpu\",\"alert_transition\":\"Recovered\",\"tags\":"
+		 "\"service:web, env:prod\",\"date\":\"1700000000000\"}",
+		 "[Recovered] cpu", HEALBUS__STATUS__STATUS_RESOLVED},
+		{"pingdom", "{\"check_id\":1,\"check_name\":\"c\",\"current_state\":\"UP\"}", "c",
+		 HEALBUS__STATUS__STATUS_RESOLVED},
+		{"grafana", "{\"ruleName\":\"r\",\"state\":\"ok\"}", "r",
+		 HEALBUS__STATUS__STATUS_RESOLVED},
+		{"prometheus",
+		 "[{\"labels\":{\"alertname\":\"A\"},\"startsAt\":\"2026-01-01T00:00:00Z\","
+		 "\"endsAt\":\"2026-01-02T00:00:00Z\"}]",
+		 "A", HEALBUS__STATUS__STATUS_RESOLVED},
+		{"riemann", "{\"service\":\"s\",\"state\":\"critical\"}", "s",
+		 HEALBUS__STATUS__STATUS_FIRING},
+		{"sentry",
+		 "{\"action\":\"resolved\",\"data\":{\"issue\":{\"id\":\"1\",\"title\":\"boom\","
+		 "\"level\":\"error\",\"project\":{\"slug\":\"web\"}}}}",
+		 "boom", HEALBUS__STATUS__STATUS_RESOLVED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct desk d;
+
+		desk_text(&d, cases[i].source, cases[i].body);
+		if (d.rc || !d.r.n)
+			fail_msg("%s: %s%s", cases[i].source, d.why.text, d.r.refused_why.text);
+		assert_string_equal(first(&d)->name, cases[i].name);
+		assert_int_equal(first(&d)->status, cases[i].status);
+		desk_free(&d);
+	}
+}
+
+/* HEALBUS_CORPORA: every body is taken or refused with a reason. */
+static void test_vendor_corpus(void **state)
+{
+	static const struct {
+		const char *file, *source;
+	} bodies[] = {
+		{"alerta-cloudwatch_notification", "cloudwatch"},
+		{"alerta-grafana_alert_alerting", "grafana"},
+		{"alerta-grafana_example", "grafana"},
+		{"alerta-graylog_notification", "graylog"},
+		{"alerta-pingdom_down", "pingdom"},
+		{"alerta-pingdom_up", "pingdom"},
+		{"alerta-prometheus_v3_alert", "alertmanager"},
+		{"alerta-riemann_alert", "riemann"},
+		{"alerta-stackdriver_closed", "stackdriver"},
+		{"alerta-stackdriver_open", "stackdriver"},
+		{"keep-axiom-alert", "axiom"},
+		{"keep-checkly-alert", "checkly"},
+		{"keep-dash0-alert", "dash0"},
+		{"keep-datadog-high_cpu_usage", "datadog"},
+		{"keep-datadog-mq_consumer_struggling", "datadog"},
+		{"keep-gcpmonitoring-5XX_errors_production", "gcp"},
+		{"keep-gcpmonitoring-database_latency", "gcp"},
+		{"keep-gcpmonitoring-high_memory_usage", "gcp"},
+		{"keep-graylog-alert", "graylog"},
+		{"keep-netbox-alert", "netbox"},
+		{"keep-prometheus-DiskSpaceLow", "prometheus"},
+		{"keep-prometheus-MQFull_Message_queue_is_full_", "prometheus"},
+		{"keep-sentry-browser_timeout", "sentry"},
+		{"keep-sentry-database_timeout", "sentry"},
+		{"keep-sentry-server_overload", "sentry"},
+		{"keep-signalfx-simulate", "signalfx"},
+		{"keep-thousandeyes-0", "thousandeyes"},
+		{"keep-thousandeyes-1", "thousandeyes"},
+		{"keep-wazuh-alert", "wazuh"},
+	};
+	const char *corpora = getenv("HEALBUS_CORPORA");
+	size_t read = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		auto_free char *path =
+			mem_printf("%s/vendor-webhooks/%s.json",
+				   corpora ? corpora : "../shared/corpora", bodies[i].file);
+		json_t *file = json_load_file(path, 0, NULL);
+		auto_free char *body = json_dumps(json_object_get(file, "payload"), 0);
+		struct desk d;
+
+		json_decref(file);
+		if (!body)
+			continue;
+		read++;
+		desk_text(&d, bodies[i].source, body);
+		if (d.rc || d.r.refused || !d.r.n)
+			fail_msg("%s: %s%s", bodies[i].file, d.why.text, d.r.refused_why.text);
+		desk_free(&d);
+	}
+	if (!read)
+		print_message("# skipped: no corpus\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_shipped_mapping_compiles),
+		cmocka_unit_test(test_alertmanager),
+		cmocka_unit_test(test_fingerprint),
+		cmocka_unit_test(test_ids_follow_the_episode),
+		cmocka_unit_test(test_refusals_say_why),
+		cmocka_unit_test(test_hostile_labels),
+		cmocka_unit_test(test_too_many_and_too_long),
+		cmocka_unit_test(test_cloudevents),
+		cmocka_unit_test(test_protobuf),
+		cmocka_unit_test(test_mappings),
+		cmocka_unit_test(test_vendor_corpus),
+	};
+
+	return cmocka_run_group_tests(tests, load, unload);
+}
