@@ -2,12 +2,17 @@
 #include "notifier/api.h"
 #include "notifier/view.h"
 
+/* Asking takes a connection of its own: once a thread and connection. */
 static json_t *bus_json(struct stage *s)
 {
-	char version[32];
-	bus_server_version(stage_bus(s), version);
-	return json_pack("{s:b,s:s}", "connected", bus_epoch(stage_bus(s)) != 0, "version",
-			 version);
+	static _Thread_local char version[32];
+	static _Thread_local uint64_t asked;
+	uint64_t epoch = bus_epoch(stage_bus(s));
+	if (epoch && epoch != asked) {
+		bus_server_version(stage_bus(s), version);
+		asked = *version ? epoch : 0;
+	}
+	return json_pack("{s:b,s:s}", "connected", epoch != 0, "version", epoch ? version : "");
 }
 
 /* behind: messages on STORY that the projection has not read yet; absent while the bus is away. */

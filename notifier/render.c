@@ -240,6 +240,8 @@ static void add_answer(struct buf *b, const Healbus__ApprovalRequest *a)
 	buf_add_char(b, '\n');
 }
 
+static const char cut_mark[] = "\n  (cut; healctl plan shows all)\n";
+
 void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
 		     struct notice_text *out)
 {
@@ -247,13 +249,16 @@ void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident 
 	add_time(&out->subject, a->deadline_ms);
 	buf_add_str(&out->subject, ": ");
 	add_line(&out->subject, incident ? incident->title : a->incident, VALUE_SHOWN_MAX);
-	/* What may be cut is the proposal, never how to answer it. */
 	auto_buf answer = {0};
 	add_answer(&answer, a);
 	if (incident)
 		add_broke(&out->text, incident);
 	add_proposal(&out->text, a);
-	cut(&out->text, RENDER_TEXT_MAX - answer.len);
+	/* What may be cut is the proposal, never how to answer it. */
+	if (out->text.len > RENDER_TEXT_MAX - answer.len) {
+		cut(&out->text, RENDER_TEXT_MAX - answer.len - strlen(cut_mark));
+		buf_add_str(&out->text, cut_mark);
+	}
 	buf_add(&out->text, buf_str(&answer), answer.len);
 	cut(&out->subject, RENDER_SUBJECT_MAX);
 }

@@ -51,7 +51,9 @@ static int incident_visit(void *ctx, const void *key, size_t key_len, struct sto
 	if (w->filter->state && !str_eq(w->filter->state, state))
 		return 0;
 	i->n_events = 0;
-	json_array_append_new(w->list, wire_to_json(&i->base));
+	json_t *one = wire_to_json(&i->base);
+	json_object_del(one, "events");
+	json_array_append_new(w->list, one);
 	return is_full(w);
 }
 

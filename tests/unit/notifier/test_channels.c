@@ -295,7 +295,8 @@ static void test_url_file(void **state UNUSED)
 	peer_start(&p, false, answers);
 	auto_fd int fd = mkstemp(path);
 	assert_true(dprintf(fd, "http://127.0.0.1:%u/secret\n", p.port) > 0);
-	snprintf(yaml, sizeof(yaml), "[{name: c, timeout: 2s, type: slack, url_file: %s}]#", path);
+	snprintf(yaml, sizeof(yaml), "[{name: c, timeout: 2s, type: slack, url_file: %s}] # ",
+		 path);
 	wire(&w, yaml, 0);
 	assert_int_equal(send_one(&w, &retry_ms, &why), 0);
 	assert_non_null(strstr(p.got.data, "POST /secret"));
@@ -351,7 +352,7 @@ static void test_terminal(void **state UNUSED)
 	struct why why = {0};
 	int64_t retry_ms = 0;
 	assert_non_null(mkdtemp(dir));
-	snprintf(yaml, sizeof(yaml), "[{name: c, type: terminal, path: %s/out}]#", dir);
+	snprintf(yaml, sizeof(yaml), "[{name: c, type: terminal, path: %s/out}] # ", dir);
 	wire(&w, yaml, 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(send_one(&w, &retry_ms, &why), 0);
@@ -371,7 +372,7 @@ static void test_terminal_that_is_gone(void **state UNUSED)
 	struct wired w;
 	struct why why = {0};
 	int64_t retry_ms = 0;
-	wire(&w, "[{name: c, type: terminal, path: /nonexistent/out}]#", 0);
+	wire(&w, "[{name: c, type: terminal, path: /nonexistent/out}] # ", 0);
 	assert_int_equal(send_one(&w, &retry_ms, &why), ERR_UNAVAILABLE);
 	assert_non_null(strstr(why.text, "/nonexistent/out"));
 	unwire(&w);

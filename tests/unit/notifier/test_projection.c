@@ -239,10 +239,16 @@ static void test_pause_and_silences(void **state UNUSED)
 	struct bench b;
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	Healbus__Silence s = HEALBUS__SILENCE__INIT;
+	Healbus__Matcher matcher = HEALBUS__MATCHER__INIT, *matchers[] = {&matcher};
 	bench_open(&b, "{}");
 	c.by = (char *)"ann";
 	send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_PAUSE, "pause");
 	s.id = (char *)"sil1";
+	matcher.name = (char *)"service";
+	SET(&matcher, op, HEALBUS__MATCH_OP__MATCH_EQUAL);
+	matcher.value = (char *)"db";
+	s.matchers = matchers;
+	s.n_matchers = 1;
 	SET(&s, starts_at_ms, T0);
 	SET(&s, ends_at_ms, T0 + 60 * MINUTE);
 	c.silence = &s;

@@ -188,8 +188,14 @@ static void test_silences(void **state UNUSED)
 	struct bench b;
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	Healbus__Silence s = HEALBUS__SILENCE__INIT;
+	Healbus__Matcher matcher = HEALBUS__MATCHER__INIT, *matchers[] = {&matcher};
 	bench_open(&b, "{}");
 	s.id = (char *)"sil1";
+	matcher.name = (char *)"service";
+	SET(&matcher, op, HEALBUS__MATCH_OP__MATCH_EQUAL);
+	matcher.value = (char *)"db";
+	s.matchers = matchers;
+	s.n_matchers = 1;
 	SET(&s, starts_at_ms, T0);
 	SET(&s, ends_at_ms, T0 + MINUTE);
 	c.id = (char *)"c1";

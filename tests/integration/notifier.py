@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+"""The notifier against a real nats-server: API, decisions, expiry, rebuilding, channels. TAP."""
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+BUILD = os.environ.get("HEALBUS_BUILD", "build")
+BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
+NOTIFIER = os.path.join(BUILD, "healbus-notifier")
+DIGEST = "ab" * 32
+failures = 0
+count = 0
+
+
+def ok(condition, text, detail=""):
+    global failures, count
+    count += 1
+    if not condition:
+        failures += 1
+        if detail:
+            print("#", str(detail)[:2000])
+    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, probe, timeout_s=20):
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        value = probe()
+        if value:
+            return value
+        time.sleep(0.02)
+    print("# timed out:", what, flush=True)
+    return None
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Keeps what it gets; answers the status the test wants."""
+    got = []
+    status = 200
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if Hook.status == 200:
+            Hook.got.append((self.path, self.headers.get("Idempotency-Key"), json.loads(body)))
+        self.send_response(Hook.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class World:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="healbus-notifier-")
+        self.procs = []
+        self.nats_port = free_port()
+        self.port = free_port()
+        self.hook_port = free_port()
+        self.stage = None
+        self.hook = None
+        self.env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % self.nats_port)
+
+    def start_nats(self):
+        self.nats = subprocess.Popen(
+            ["nats-server", "-js", "-sd", self.dir + "/nats", "-a", "127.0.0.1",
+             "-p", str(self.nats_port)], stderr=open(self.dir + "/nats.log", "a"))
+        self.procs.append(self.nats)
+        self.busctl("up", "20")
+
+    def busctl(self, *args, data=None):
+        r = subprocess.run([BUSCTL, *args], input=data, capture_output=True, text=True,
+                           env=self.env, timeout=60)
+        if r.returncode:
+            print("# busctl", args, r.stdout, r.stderr)
+        return r.stdout
+
+    def send(self, kind, token, message, msg_id=None):
+        args = ["send", kind, token, "-"]
+        if msg_id:
+            args += [msg_id]
+        self.busctl(*args, data=json.dumps(message))
+
+    def dump(self, stream, pattern=">"):
+        return [json.loads(line) for line in self.busctl("dump", stream, pattern).splitlines()]
+
+    def configure(self, extra="", token=None):
+        os.makedirs(self.dir + "/etc", exist_ok=True)
+        with open(self.dir + "/etc/bus.yaml", "w") as f:
+            f.write("url: nats://127.0.0.1:%d\n" % self.nats_port)
+        with open(self.dir + "/etc/notifier.yaml", "w") as f:
+            f.write("""state_dir: %s/state
+http:
+  listen: 127.0.0.1:%d
+%s
+decision_key_file: %s/decision.key
+approval_give_up_after: 2s
+channels:
+  - {name: hook, type: webhook, url: 'http://127.0.0.1:%d/hook', timeout: 2s}
+  - {name: log, type: terminal, path: %s/told.txt}
+receivers:
+  - {name: ops, channels: [hook], fallback: [log]}
+route: {receiver: ops, group_by: ['...'], group_wait: 0s, group_interval: 0s}
+%s
+""" % (self.dir, self.port, "  token_file: " + token if token else "", self.dir, self.hook_port,
+                self.dir, extra))
+
+    def start(self):
+        self.stage = subprocess.Popen([NOTIFIER, "-c", self.dir + "/etc"],
+                                      stderr=open(self.dir + "/notifier.log", "a"))
+        self.procs.append(self.stage)
+        return wait_for("the notifier is ready", lambda: self.raw("GET", "/readyz")[0] == 200)
+
+    def stop(self, how=signal.SIGTERM):
+        self.stage.send_signal(how)
+        return self.stage.wait(timeout=30)
+
+    def hook_on(self):
+        self.hook = http.server.ThreadingHTTPServer(("127.0.0.1", self.hook_port), Hook)
+        threading.Thread(target=self.hook.serve_forever, daemon=True).start()
+
+    def raw(self, method, path, body=None, token=None):
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = "Bearer " + token
+        data = json.dumps(body).encode() if body is not None else None
+        req = urllib.request.Request("http://127.0.0.1:%d%s" % (self.port, path), data=data,
+                                     method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(req, timeout=15) as r:
+                return r.status, r.read()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read()
+        except OSError as e:
+            return 0, str(e).encode()
+
+    def call(self, method, path, body=None):
+        status, text = self.raw(method, path, body)
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+    def caught_up(self):
+        def probe():
+            status, s = self.call("GET", "/api/status")
+            return status == 200 and s["lag"].get("behind") == 0 and s["lag"]["outbox"] == 0
+        return wait_for("the projection has read everything", probe)
+
+    def close(self):
+        for p in self.procs:
+            if p.poll() is None:
+                p.kill()
+                p.wait()
+        if failures:
+            with open(self.dir + "/notifier.log") as f:
+                print("".join("# " + line for line in f.readlines()[-40:]))
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def incident(name, state="open", revision=1, **more):
+    return dict({"id": name, "key": "key-" + name, "state": state, "revision": revision,
+                 "title": name + " is down", "severity": "critical",
+                 "labels": {"service": name}, "firing": 1, "opened_at_ms": now_ms(),
+                 "updated_at_ms": now_ms(), "trusted": True, "set_by": "monitor"}, **more)
+
+
+def plan(name, of):
+    return {"id": name, "incident": of, "attempt": 1, "created_at_ms": now_ms(),
+            "steps": [{"tool": "restart", "target": "web-1"}]}
+
+
+def approval(name, of, plan_id, deadline_ms):
+    return {"id": name, "incident": of, "plan_id": plan_id, "plan_digest": DIGEST, "plan_seq": 2,
+            "level": "hard", "rendered": ["systemctl restart nginx"], "reasons": ["autonomy"],
+            "asked_at_ms": now_ms(), "deadline_ms": deadline_ms}
+
+
+def outcome(name, of, plan_id, change):
+    return {"id": name, "incident": of, "plan_id": plan_id, "plan_digest": DIGEST, "attempt": 1,
+            "verdict": "healed", "reason": "it answers", "steps": [
+                {"incident": of, "plan_id": plan_id, "step_id": "s1", "phase": "act",
+                 "state": "done", "tool": "restart", "target": "web-1"}],
+            "changes": [{"id": change, "tool": "restart", "target": "web-1", "what": "restart nginx",
+                         "at_ms": now_ms(), "undo": {"tool": "stop", "target": "web-1"}}]}
+
+
+def ask(w, name, deadline_ms):
+    w.send("incident", name, incident(name))
+    w.send("plan", name, plan("plan-" + name, name))
+    w.send("approval", name, approval("ask-" + name, name, "plan-" + name, deadline_ms))
+    w.caught_up()
+
+
+def test_race(w):
+    ask(w, "race", now_ms() + 60000)
+    status, body = w.call("GET", "/api/approvals")
+    ok(status == 200 and [a["id"] for a in body["approvals"]] == ["ask-race"],
+       "the approval waits", body)
+    answers = []
+
+    def decide(n):
+        answers.append(w.call("POST", "/api/decisions", {
+            "incident": "race", "verdict": "approve" if n % 2 else "deny", "by": "human%d" % n}))
+
+    threads = [threading.Thread(target=decide, args=(n,)) for n in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    won = [b for s, b in answers if s == 200]
+    lost = [b for s, b in answers if s == 409]
+    ok(len(won) == 1 and len(lost) == 19, "of 20 decisions at once one is taken", answers)
+    winner = won[0]["decision"]["by"] if won else "?"
+    ok(all(winner + " at" in b["reason"] for b in lost), "the others are told who decided", lost)
+    stored = w.dump("STORY", "heal.decision.race")
+    ok(len(stored) == 1 and stored[0]["message"]["by"] == winner, "the bus holds that one", stored)
+    ok(len(stored[0]["message"].get("signature", "")) == 128 and
+       stored[0]["message"]["plan_digest"] == DIGEST, "it is signed and bound to the digest")
+    key = w.dir + "/decision.key"
+    ok(os.path.exists(key + ".pub") and os.stat(key).st_mode & 0o077 == 0,
+       "the key is private, its public half beside it")
+    w.caught_up()
+    status, body = w.call("POST", "/api/decisions",
+                          {"approval": "ask-race", "verdict": "approve", "by": "late"})
+    ok(status == 409 and winner in body["reason"], "the projection says so later as well", body)
+    status, body = w.call("GET", "/api/plans/race")
+    ok(status == 200 and body["state"] in ("approved", "denied") and
+       body["plan"]["id"] == "plan-race" and body["decision"]["by"] == winner,
+       "the plan shows its decision", body)
+
+
+def test_expiry(w):
+    ask(w, "slow", now_ms() + 1500)
+    expired = wait_for("the decision of the deadline",
+                       lambda: w.dump("STORY", "heal.decision.slow"))
+    ok(expired and expired[0]["message"]["verdict"] == "expired" and
+       expired[0]["message"]["by"] == "deadline", "silence until the deadline is a no", expired)
+    status, body = w.call("POST", "/api/decisions",
+                          {"plan": "plan-slow", "verdict": "approve", "by": "ann"})
+    ok(status == 409 and "reason" in body, "an answer after the deadline is refused", body)
+    ok(len(w.dump("STORY", "heal.decision.slow")) == 1, "and not stored")
+
+
+def test_refusals(w):
+    cases = [
+        ({"approval": "nope", "verdict": "approve", "by": "ann"}, 404),
+        ({"verdict": "approve", "by": "ann"}, 400),
+        ({"approval": "ask-race", "verdict": "maybe", "by": "ann"}, 400),
+        ({"approval": "ask-race", "verdict": "approve"}, 400),
+        ({"approval": "ask-race", "verdict": "approve", "by": "a\nb"}, 400),
+        ({"approval": "ask-", "verdict": "approve", "by": "ann"}, 409),
+    ]
+    got = [w.call("POST", "/api/decisions", body)[0] for body, _ in cases]
+    ok(got == [want for _, want in cases], "wrong questions are refused by kind", got)
+    ok(w.raw("GET", "/api/incidents/none")[0] == 404 and w.raw("POST", "/api/status")[0] == 405 and
+       w.raw("POST", "/api/pause", ["x"])[0] == 400, "404, 405 and 400")
+
+
+def test_controls(w):
+    status, body = w.call("POST", "/api/pause", {"by": "ann", "reason": "deploy"})
+    ok(status == 200 and body["paused"]["on"] is True, "pause", body)
+    w.caught_up()
+    paused = w.call("GET", "/api/status")[1]["paused"]
+    ok(paused["on"] and paused["by"] == "ann" and paused["reason"] == "deploy", "status says so")
+    w.call("POST", "/api/resume", {"by": "ann"})
+    w.caught_up()
+    ok(w.call("GET", "/api/status")[1]["paused"]["on"] is False, "resume")
+    status, made = w.call("POST", "/api/silences", {
+        "matchers": ["service=\"db\"", "severity=~\"warning|info\""], "duration": "2h",
+        "by": "ann", "comment": "planned"})
+    ok(status == 200 and made["id"], "a silence", made)
+    w.caught_up()
+    listed = w.call("GET", "/api/silences")[1]["silences"]
+    ok([s["id"] for s in listed] == [made["id"]] and len(listed[0]["matchers"]) == 2,
+       "is listed", listed)
+    bad = [w.raw("POST", "/api/silences", b)[0] for b in (
+        {"matchers": [], "duration": "2h", "by": "ann"},
+        {"matchers": ["a=\"b\""], "duration": "x", "by": "ann"},
+        {"matchers": ["a~b"], "duration": "1h", "by": "ann"},
+        {"matchers": ["a=\"b\""], "duration": "1h"})]
+    ok(bad == [400] * 4, "bad silences are refused", bad)
+    status, _ = w.call("DELETE", "/api/silences/%s?by=ann" % made["id"][:8])
+    w.caught_up()
+    ok(status == 200 and w.call("GET", "/api/silences")[1]["silences"] == [] and
+       len(w.call("GET", "/api/silences?all=1")[1]["silences"]) == 1, "and expired")
+
+
+def test_changes(w):
+    w.send("incident", "chg", incident("chg"))
+    w.send("plan", "chg", plan("plan-chg", "chg"))
+    w.send("outcome", "chg", outcome("out-chg", "chg", "plan-chg", "change-1"))
+    w.caught_up()
+    changes = w.call("GET", "/api/changes")[1]["changes"]
+    ok(len(changes) == 1 and changes[0]["undoable"] is True and changes[0]["incident"] == "chg",
+       "a change is listed and can be undone", changes)
+    status, body = w.call("POST", "/api/undo", {"change": "change", "by": "ann", "reason": "oops"})
+    asked = w.dump("STORY", "heal.control.chg")
+    ok(status == 202 and asked[0]["message"]["kind"] == "undo" and
+       asked[0]["message"]["change"] == "change-1", "undo is asked for on the bus", asked)
+    status, body = w.call("POST", "/api/rehearse", {"plan": "plan-chg", "by": "ann"})
+    asked = w.dump("STORY", "heal.decision.chg")
+    ok(status == 202 and asked[0]["message"]["verdict"] == "rehearse", "so is a rehearsal", asked)
+
+
+def test_tools(w):
+    w.send("control", "catalogue", {"id": "cat", "kind": "catalogue", "at_ms": now_ms(),
+                                    "executor": "host:1",
+                                    "tools": [{"name": "restart", "level": "soft"}]})
+    w.caught_up()
+    tools = w.call("GET", "/api/tools")[1]["tools"]
+    ok(tools == [{"name": "restart", "level": "soft"}], "the catalogue's tools", tools)
+
+
+def test_dead(w):
+    w.send("dead", "monitor", {"id": "d1", "stage": "monitor", "subject": "raw.check", "seq": 7,
+                               "error": "event.name: too long", "at_ms": now_ms(),
+                               "data": b"{\"a\":1}".hex()})
+    w.send("dead", "reasoner", {"id": "d2", "stage": "reasoner", "subject": "heal.plan.x",
+                                "error": "x", "at_ms": now_ms(), "data": "ff00"})
+    dead = w.call("GET", "/api/dead")[1]["dead"]
+    ok([d["stage"] for d in dead] == ["reasoner", "monitor"] and dead[1]["bytes"] == 7,
+       "dead messages, newest first", dead)
+    one = w.call("GET", "/api/dead/%d" % dead[1]["seq"])[1]
+    other = w.call("GET", "/api/dead/%d" % dead[0]["seq"])[1]
+    ok(one["data"] == "{\"a\":1}" and other["data"] == "ff00" and other["encoding"] == "hex",
+       "with their bytes", (one, other))
+    back = w.raw("POST", "/api/dead/%d/requeue" % dead[1]["seq"], {"by": "ann"})[0]
+    no = w.raw("POST", "/api/dead/%d/requeue" % dead[0]["seq"], {"by": "ann"})[0]
+    ok(back == 202 and no == 409, "raw messages can be put back, others not", (back, no))
+    ok(len(w.dump("RAW", "raw.check")) == 1, "it is on the bus again")
+
+
+def snapshot(w):
+    texts = [w.raw("GET", "/api/incidents?all=1")[1]]
+    for i in json.loads(texts[0])["incidents"]:
+        texts.append(w.raw("GET", "/api/story/" + i["id"])[1])
+        texts.append(w.raw("GET", "/api/incidents/" + i["id"])[1])
+    texts.append(w.raw("GET", "/api/changes")[1])
+    return texts
+
+
+def test_rebuild(w):
+    w.caught_up()
+    before = snapshot(w)
+    messages = len(w.dump("STORY"))
+    ok(w.stop() == 0, "SIGTERM drains and exits 0")
+    shutil.rmtree(w.dir + "/state")
+    w.start()
+    w.caught_up()
+    after = snapshot(w)
+    ok(len(before) > 8 and before == after, "without its LMDB every incident and story is the same",
+       [(a, b) for a, b in zip(before, after) if a != b][:1])
+    ok(len(w.dump("STORY")) == messages, "and nothing is said twice on the bus",
+       [m["subject"] for m in w.dump("STORY")[messages:]])
+
+
+def told():
+    return [key for _, key, _ in Hook.got]
+
+
+def test_dead_channel(w):
+    """The hook is down; approvals go to the fallback; it comes back; the process dies meanwhile."""
+    for n in range(5):
+        w.send("incident", "dead%d" % n, incident("dead%d" % n))
+    w.caught_up()
+    wait_for("retries", lambda: b'result="retried"' in w.raw("GET", "/metrics")[1])
+    w.stop(signal.SIGKILL)
+    w.start()
+    queued = {m["message"]["id"] for m in w.dump("STORY", "heal.notice.>")
+              if m["message"]["state"] == "queued" and m["message"]["channel"] == "hook"}
+    w.hook_on()
+    wait_for("every notice", lambda: set(told()) >= {
+        n for n in queued if n not in failed(w)}, 90)
+    due = {n for n in queued if n not in failed(w)}
+    ok(len(due) >= 5 and set(told()) == due and len(told()) == len(due),
+       "after the channel is back each notice came once", (len(due), len(told())))
+    sent = wait_for("the records", lambda: len([
+        m for m in w.dump("STORY", "heal.notice.>") if m["message"]["state"] == "sent" and
+        m["message"]["channel"] == "hook"]) == len(due))
+    ok(sent, "each is recorded as sent")
+
+
+def failed(w):
+    return {m["message"]["id"] for m in w.dump("STORY", "heal.notice.>")
+            if m["message"]["state"] == "failed"}
+
+
+def test_fallback(w):
+    """Questions do not wait for a dead channel: the fallback of the race's approval was asked."""
+    def probe():
+        try:
+            with open(w.dir + "/told.txt") as f:
+                return "healctl approve ask-race" in f.read()
+        except OSError:
+            return False
+    asked = wait_for("the fallback", probe)
+    ok(asked, "a question whose channel is dead went to the fallback")
+
+
+def test_token(w):
+    token = w.dir + "/token"
+    with open(token, "w") as f:
+        f.write("sesame\n")
+    os.chmod(token, 0o600)
+    w.stop()
+    w.configure(token=token)
+    w.start()
+    ok(w.raw("GET", "/api/status")[0] == 401, "with a token file nobody is let in without")
+    ok(w.raw("GET", "/api/status", token="sesame")[0] == 200, "and with it one is")
+
+
+def main():
+    if not shutil.which("nats-server"):
+        print("1..0 # skip no nats-server")
+        return 0
+    w = World()
+    try:
+        w.start_nats()
+        w.busctl("provision")
+        w.configure()
+        ok(w.start(), "starts and is ready")
+        status, body = w.call("GET", "/api/status")
+        ok(status == 200 and body["bus"]["connected"] and body["bus"]["version"], "status", body)
+        for test in (test_race, test_expiry, test_refusals, test_controls, test_changes, test_tools,
+                     test_dead, test_fallback, test_rebuild, test_dead_channel, test_token):
+            test(w)
+        ok(w.stop() == 0, "stops")
+    finally:
+        w.close()
+    print("1..%d" % count)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
