@@ -40,12 +40,13 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices view api api_read api_story api_act api_dead
-CTL :=
+CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
+	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
 UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold wire_json wire_sign
 UNIT_MONITOR := correlator correlator_model muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
-UNIT_EXECUTOR :=
+UNIT_EXECUTOR := catalogue policy journal sandbox
 UNIT_NOTIFIER := projection routing render view channels
 FUZZ :=
 

@@ -160,7 +160,9 @@ void policy_decide(const struct policy_input *in, struct policy_result *out)
 	for (size_t i = 0; i < p->n; i++) {
 		weigh(in, out, &p->steps[i].act);
 		weigh(in, out, &p->steps[i].verify.action);
-		weigh(in, out, &p->steps[i].rollback);
+		/* Undoing by a human's wish is a plan of its own, weighed then. */
+		if (in->plan->rollback_on_failure)
+			weigh(in, out, &p->steps[i].rollback);
 	}
 	weigh(in, out, &p->verify.action);
 }
