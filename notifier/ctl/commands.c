@@ -1,0 +1,286 @@
+#include "notifier/ctl/ctl.h"
+
+#define REASON                                                                                     \
+	{                                                                                          \
+		"reason", 0, "TEXT", "Why; it is kept in the story."                               \
+	}
+#define LIMIT                                                                                      \
+	{                                                                                          \
+		"limit", 0, "N", "At most so many, the newest first."                              \
+	}
+
+const struct ctl_command ctl_commands[] = {
+	{
+		.name = "status",
+		.args = "",
+		.summary = "one look at everything: incidents, approvals, pause, bus, executors",
+		.help = "Says how many incidents there are in each state, how many approvals wait "
+			"for "
+			"an answer, whether actions are paused, and what is connected.",
+		.run = cmd_status,
+	},
+	{
+		.name = "incidents",
+		.args = "",
+		.summary = "list incidents, newest first",
+		.help = "Ids are shown as prefixes; every command takes any prefix that names one "
+			"thing only.",
+		.run = cmd_incidents,
+		.flags = {{"all", 0, NULL, "All of them, however old."},
+			  {"state", 0, "STATE",
+			   "Only open, escalated, suppressed or resolved ones."},
+			  LIMIT},
+	},
+	{
+		.name = "story",
+		.args = "INCIDENT",
+		.summary = "what broke, what was done, did it help, what is needed of you",
+		.help = "Begins with these four answers, then tells all that happened, read back "
+			"from "
+			"the bus. With --follow it goes on until the incident is resolved; with "
+			"--json "
+			"and --follow each entry is one line of JSON.",
+		.run = cmd_story,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_INCIDENT,
+		.flags = {{"follow", 'f', NULL, "Go on until the incident is resolved."},
+			  {"until", 0, "STATE",
+			   "With --follow: end at resolved (the default), or at closed, which is "
+			   "resolved, escalated or suppressed."},
+			  {"timeout", 0, "TIME", "With --follow: give up after so long: 60s, 5m."},
+			  {"all", 0, NULL,
+			   "Also what is left out for brevity: starts of steps that have ended, "
+			   "queued notices, incidents that changed only in numbers."}},
+	},
+	{
+		.name = "plan",
+		.args = "PLAN|INCIDENT",
+		.summary = "show a plan: steps, why, approval, outcome",
+		.help = "For an incident its last plan is shown. With --dry-run the executor goes "
+			"through the plan and says in the story what it would do; nothing is "
+			"changed.",
+		.run = cmd_plan,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_PLAN,
+		.flags = {{"dry-run", 0, NULL, "Rehearse it; nothing is changed."}},
+	},
+	{
+		.name = "approvals",
+		.args = "",
+		.summary = "what waits for an answer, with the exact commands that would run",
+		.help = "No answer until the deadline means no.",
+		.run = cmd_approvals,
+	},
+	{
+		.name = "approve",
+		.args = "APPROVAL|PLAN|INCIDENT",
+		.summary = "let a plan run",
+		.help = "The answer is bound to the plan's exact bytes. The first answer wins; a "
+			"second "
+			"one is told who decided.",
+		.run = cmd_approve,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_APPROVAL,
+		.flags = {REASON},
+	},
+	{
+		.name = "deny",
+		.args = "APPROVAL|PLAN|INCIDENT",
+		.summary = "do not let a plan run",
+		.help = "The incident is escalated: the machine does not try something else.",
+		.run = cmd_deny,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_APPROVAL,
+		.flags = {REASON},
+	},
+	{
+		.name = "tools",
+		.args = "",
+		.summary = "what the executors can do",
+		.help = "Level none only reads, soft can be undone, hard interrupts or destroys.",
+		.run = cmd_tools,
+	},
+	{
+		.name = "topics",
+		.args = "",
+		.summary = "print the contract: streams, subjects, consumers, who may what",
+		.help = "Needs neither the notifier nor the bus.",
+		.run = cmd_topics,
+		.flags = {{"nats-users", 0, NULL,
+			   "As an accounts block for nats-server, with one user a stage and its "
+			   "allow-list."}},
+	},
+	{
+		.name = "publish",
+		.args = "SOURCE [FILE|-]",
+		.summary = "publish an alert to raw.SOURCE",
+		.help = "Reads one JSON document from FILE or standard input and waits until the "
+			"bus "
+			"has stored it. What SOURCE's format is, monitor.yaml says; "
+			"\"alertmanager\" "
+			"takes what Alertmanager sends.",
+		.run = cmd_publish,
+		.args_min = 1,
+		.args_max = 2,
+		.names = NAMES_FILE,
+		.flags = {{"id", 0, "ID",
+			   "Message id; a second message with the same id within two minutes is "
+			   "dropped. Default: a random one."}},
+	},
+	{
+		.name = "silence add",
+		.args = "MATCHER...",
+		.summary = "mute incidents whose labels match",
+		.help = "Matchers as Alertmanager writes them: service=\"db\", env=~\"dev.*\", "
+			"team!=\"x\". All must match.",
+		.run = cmd_silence_add,
+		.args_min = 1,
+		.args_max = CTL_ARGS_MAX,
+		.flags = {{"duration", 'd', "TIME", "How long: 30m, 2h, 1d. Default: 2h."},
+			  {"comment", 0, "TEXT", "Why."}},
+	},
+	{
+		.name = "silence ls",
+		.args = "",
+		.summary = "list silences",
+		.help = "Those that are over are shown with --all.",
+		.run = cmd_silence_ls,
+		.flags = {{"all", 0, NULL, "Also those that are over."}},
+	},
+	{
+		.name = "silence expire",
+		.args = "SILENCE",
+		.summary = "end a silence now",
+		.help = "Incidents it muted open again when they still fire.",
+		.run = cmd_silence_expire,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_SILENCE,
+	},
+	{
+		.name = "pause",
+		.args = "",
+		.summary = "no new action starts anywhere",
+		.help = "The kill switch. Returns when the bus has stored it; executors look at it "
+			"right before each action. Alerts are still received and told.",
+		.run = cmd_pause,
+		.flags = {REASON},
+	},
+	{
+		.name = "resume",
+		.args = "",
+		.summary = "allow actions again",
+		.help = "Plans that waited and are not too old go on.",
+		.run = cmd_resume,
+		.flags = {REASON},
+	},
+	{
+		.name = "changes",
+		.args = "",
+		.summary = "what was changed, and what can be undone",
+		.help = "The newest first.",
+		.run = cmd_changes,
+		.flags = {LIMIT},
+	},
+	{
+		.name = "undo",
+		.args = "CHANGE",
+		.summary = "take a change back",
+		.help = "Becomes a plan of its own, with the same policy, approvals and checks.",
+		.run = cmd_undo,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_CHANGE,
+		.flags = {REASON},
+	},
+	{
+		.name = "dead ls",
+		.args = "",
+		.summary = "list messages that could not be read",
+		.help = "With the stage that refused it, and why.",
+		.run = cmd_dead_ls,
+		.flags = {LIMIT},
+	},
+	{
+		.name = "dead show",
+		.args = "SEQ",
+		.summary = "show one of them with its bytes",
+		.help = "Text as text, other bytes in hex.",
+		.run = cmd_dead_show,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_DEAD,
+	},
+	{
+		.name = "dead requeue",
+		.args = "SEQ",
+		.summary = "publish it again, after the cause is repaired",
+		.help = "Only what came in from outside (raw.*).",
+		.run = cmd_dead_requeue,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_DEAD,
+	},
+	{
+		.name = "doctor",
+		.args = "",
+		.summary = "check configuration, bus, permissions, sandbox and clock",
+		.help = "Each finding is ok, warn or fail, with what to do about it. Exit code 1 "
+			"when "
+			"one fails. With --fix it creates the streams and buckets that are "
+			"missing; "
+			"that needs a bus user with the rights of admin.",
+		.run = cmd_doctor,
+		.flags = {{"fix", 0, NULL, "Create missing streams and buckets."},
+			  {"only", 0, "PART",
+			   "Examine one part: configuration, bus, notifier, sandbox or clock."},
+			  {"admin-user", 0, "USER", "Bus user for --fix. Default: admin."},
+			  {"admin-password-file", 0, "FILE", "Its password (mode 0600)."}},
+	},
+	{
+		.name = "completion",
+		.args = "bash|zsh",
+		.summary = "print the completion script of a shell",
+		.help = "For bash: healctl completion bash > "
+			"/etc/bash_completion.d/healctl. For zsh: a file _healctl in a directory "
+			"of "
+			"$fpath.",
+		.run = cmd_completion,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_SHELL,
+	},
+	{
+		.name = "manual",
+		.args = "[PROGRAM]",
+		.summary = "print a man page in roff",
+		.help = "Without a word, that of healctl; for healbus-monitor, healbus-reasoner, "
+			"healbus-executor and healbus-notifier it runs the program beside healctl "
+			"for "
+			"its options.",
+		.run = cmd_manual,
+		.args_max = 1,
+	},
+	{
+		.name = "help",
+		.args = "[COMMAND]",
+		.summary = "what the commands do and take",
+		.help = "",
+		.run = cmd_help,
+		.args_max = 2,
+	},
+	{
+		.name = "version",
+		.args = "",
+		.summary = "print the version",
+		.help = "",
+		.run = cmd_version,
+	},
+	/* For the completion scripts; without a summary it is listed nowhere. */
+	{.name = "names", .args = "KIND", .run = cmd_names, .args_min = 1, .args_max = 1},
+};
+const size_t ctl_commands_n = ARRAY_SIZE(ctl_commands);

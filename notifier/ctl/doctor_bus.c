@@ -1,0 +1,195 @@
+#include "notifier/ctl/doctor.h"
+
+#include "common/bus.h"
+#include "common/clock.h"
+#include "common/stage.h"
+
+enum { CONNECT_MS = 5000, ANONYMOUS_MS = 2000, CLOCK_TOLERANCE_MS = 2000 };
+
+/* ---- what the server promises ---- */
+
+static void look_at_version(struct doctor *d, struct bus *b)
+{
+	char version[32];
+	unsigned major = 0, minor = 0;
+	char *end;
+
+	bus_server_version(b, version);
+	major = (unsigned)strtoul(version, &end, 10);
+	minor = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+	if (major > 2 || (major == 2 && minor >= 10)) {
+		finding(d, FINDING_OK, "bus", NULL, "connected; nats-server %s", version);
+		finding(d, FINDING_WARN, "durability",
+			"on the bus host, look into nats-server's configuration for: jetstream { "
+			"sync_interval: always }",
+			"cannot be seen from here. Without sync_interval: always a power cut takes "
+			"back up to two minutes of what was acknowledged");
+		return;
+	}
+	finding(d, FINDING_WARN, "bus",
+		"use nats-server 2.10 or newer when you can; three nodes need it",
+		"connected; nats-server %s knows no sync_interval", version);
+	finding(d, FINDING_WARN, "durability",
+		"on the bus host: lsattr -d STORE_DIR must show S (set once, while it is empty: "
+		"chattr +S STORE_DIR)",
+		"cannot be seen from here. Without it a power cut takes back what was "
+		"acknowledged");
+}
+
+/* The stream's time is the bus host's clock. Only a message from the future says something for
+ * sure.
+ */
+static void look_at_time(struct doctor *d, struct bus *b)
+{
+	struct bus_stream_state state;
+	struct bus_delivery m = {0};
+	struct why why = {0};
+
+	if (bus_stream_state(b, STREAM_STORY, &state, &why) || state.messages == 0 ||
+	    bus_get(b, STREAM_STORY, state.last_seq, &m, &why))
+		return;
+	int64_t ahead = m.stream_ns / 1000000 - clock_real_ms();
+	bus_delivery_free(&m);
+	if (ahead > CLOCK_TOLERANCE_MS)
+		finding(d, FINDING_FAIL, "clock", "run NTP on both hosts: timedatectl set-ntp true",
+			"the bus host's clock is %" PRId64 " s ahead of this one", ahead / 1000);
+	else
+		finding(d, FINDING_OK, "clock", NULL,
+			"the newest message of the bus is not from the future");
+}
+
+/* ---- who may connect ---- */
+
+static void look_at_anonymous(struct doctor *d, const char *url)
+{
+	struct bus_options o = {.url = url, .name = "doctor"};
+	struct bus *b = NULL;
+	struct why why = {0};
+
+	if (strchr(url, '@'))
+		return; /* the URL itself carries a user */
+	if (bus_open(&o, &b, &why))
+		return;
+	int rc = bus_wait(b, ANONYMOUS_MS, &why);
+	bus_close(b);
+	if (rc == 0)
+		finding(d, FINDING_FAIL, "permissions",
+			"define users only inside accounts {}: healctl topics --nats-users prints "
+			"the "
+			"block; no authorization {} beside it (CVE-2023-47090)",
+			"the bus lets in whoever connects, without a password");
+	else
+		finding(d, FINDING_OK, "permissions", NULL, "the bus refuses strangers");
+}
+
+/* ---- streams ---- */
+
+struct lines {
+	struct doctor *doctor;
+	enum finding_level level;
+	const char *next;
+	unsigned n;
+};
+
+static void on_line(void *ctx, const char *line)
+{
+	struct lines *l = ctx;
+
+	l->n++;
+	finding(l->doctor, l->level, "streams", l->next, "%s", line);
+}
+
+static void look_at_streams(struct doctor *d, struct bus *b)
+{
+	struct why why = {0};
+	struct lines lines = {
+		.doctor = d,
+		.level = FINDING_FAIL,
+		.next = "healctl doctor --fix --admin-password-file FILE creates what is "
+			"missing; what differs must be changed with the nats tool"};
+	int rc = bus_check_streams(b, on_line, &lines, &why);
+
+	if (rc == 0)
+		finding(d, FINDING_OK, "streams", NULL, "streams and buckets are as declared");
+	else if (lines.n == 0)
+		finding(d, FINDING_FAIL, "streams",
+			"give healctl's bus user the rights of healctl topics --nats-users",
+			"cannot be looked at: %s", why.text);
+}
+
+static void provision(struct doctor *d, const struct bus_config *config)
+{
+	const char *user = ctl_flag(d->ctl, "admin-user");
+	struct bus_options o = {.url = config->url,
+				.name = "admin",
+				.user = user ? user : "admin",
+				.password_file = ctl_flag(d->ctl, "admin-password-file"),
+				.ca_file = config->ca_file,
+				.cert_file = config->cert_file,
+				.key_file = config->key_file};
+	struct bus *b = NULL;
+	struct why why = {0};
+	struct lines lines = {.doctor = d, .level = FINDING_OK};
+
+	if (!o.password_file)
+		o.user = user; /* a bus without users */
+	int rc = bus_open(&o, &b, &why);
+	if (!rc)
+		rc = bus_wait(b, CONNECT_MS, &why);
+	if (!rc)
+		rc = bus_provision(b, on_line, &lines, &why);
+	bus_close(b);
+	if (rc)
+		finding(d, FINDING_FAIL, "fix",
+			"--admin-user and --admin-password-file must name a bus user that may "
+			"create "
+			"streams",
+			"%s", why.text);
+}
+
+/* ---- all of it ---- */
+
+static void look_at_bus(struct doctor *d, const struct bus_config *config)
+{
+	struct bus *b = NULL;
+	struct why why = {0};
+
+	int rc = stage_bus_open(ctl_config_dir(d->ctl), "healctl", &b, &why);
+	if (!rc)
+		rc = bus_wait(b, CONNECT_MS, &why);
+	if (rc) {
+		finding(d, FINDING_FAIL, "bus",
+			rc == ERR_DENIED
+				? "check user and password_file in bus.yaml against the "
+				  "server's users"
+				: "is nats-server running there? url in bus.yaml says where",
+			"%s: %s", config->url, why.text);
+	} else {
+		look_at_version(d, b);
+		look_at_streams(d, b);
+		look_at_time(d, b);
+	}
+	bus_close(b);
+}
+
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
+void doctor_bus(struct doctor *d)
+{
+	struct bus_config config = {0};
+	struct why why = {0};
+
+	if (config_load(&bus_option_table, ctl_config_dir(d->ctl), environment, &config, &why)) {
+		finding(d, FINDING_FAIL, "bus",
+			"repair bus.yaml, or name its directory with -c DIR", "%s", why.text);
+		return;
+	}
+	if (ctl_flag(d->ctl, "fix"))
+		provision(d, &config);
+	look_at_bus(d, &config);
+	look_at_anonymous(d, config.url);
+	config_release(&bus_option_table, &config);
+}
