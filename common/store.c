@@ -185,6 +185,17 @@ static int open_in(struct store *s, const struct store_options *options, struct 
 	return 0;
 }
 
+/* Busy readers must not keep a writer from growing the map; its wait has an end, so that a thread
+ * with two read transactions is delayed at worst. */
+static void init_resizing(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int store_open(const struct store_options *options, struct store **out, struct why *out_why)
 {
 	assert(options->n_tables <= STORE_TABLES_MAX);
@@ -195,7 +206,7 @@ int store_open(const struct store_options *options, struct store **out, struct w
 	struct store *s = mem_alloc(sizeof(*s));
 	s->lock_fd = -1;
 	s->dir = mem_strdup(options->dir);
-	pthread_rwlock_init(&s->resizing, NULL);
+	init_resizing(&s->resizing);
 	int rc = open_in(s, options, out_why);
 	if (rc)
 		store_close(s);
