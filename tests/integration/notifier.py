@@ -101,6 +101,15 @@ class World:
             args += [msg_id]
         self.busctl(*args, data=json.dumps(message))
 
+    def publish_packed(self, kind, subject, message):
+        """For subjects that are not on STORY."""
+        path = self.dir + "/message"
+        with open(path + ".json", "w") as f:
+            json.dump(message, f)
+        with open(path, "wb") as f:
+            subprocess.run([BUSCTL, "pack", kind, path + ".json"], stdout=f, check=True, timeout=60)
+        self.busctl("pub", subject, path)
+
     def dump(self, stream, pattern=">"):
         return [json.loads(line) for line in self.busctl("dump", stream, pattern).splitlines()]
 
@@ -329,14 +338,15 @@ def test_tools(w):
                                     "tools": [{"name": "restart", "level": "soft"}]})
     w.caught_up()
     tools = w.call("GET", "/api/tools")[1]["tools"]
-    ok(tools == [{"name": "restart", "level": "soft"}], "the catalogue's tools", tools)
+    ok(len(tools) == 1 and tools[0]["name"] == "restart" and tools[0]["level"] == "soft",
+       "the catalogue's tools", tools)
 
 
 def test_dead(w):
-    w.send("dead", "monitor", {"id": "d1", "stage": "monitor", "subject": "raw.check", "seq": 7,
+    w.publish_packed("dead", "dead.monitor", {"id": "d1", "stage": "monitor", "subject": "raw.check", "seq": 7,
                                "error": "event.name: too long", "at_ms": now_ms(),
                                "data": b"{\"a\":1}".hex()})
-    w.send("dead", "reasoner", {"id": "d2", "stage": "reasoner", "subject": "heal.plan.x",
+    w.publish_packed("dead", "dead.reasoner", {"id": "d2", "stage": "reasoner", "subject": "heal.plan.x",
                                 "error": "x", "at_ms": now_ms(), "data": "ff00"})
     dead = w.call("GET", "/api/dead")[1]["dead"]
     ok([d["stage"] for d in dead] == ["reasoner", "monitor"] and dead[1]["bytes"] == 7,
@@ -369,7 +379,7 @@ def test_rebuild(w):
     w.start()
     w.caught_up()
     after = snapshot(w)
-    ok(len(before) > 8 and before == after, "without its LMDB every incident and story is the same",
+    ok(len(before) >= 8 and before == after, "without its LMDB every incident and story is the same",
        [(a, b) for a, b in zip(before, after) if a != b][:1])
     ok(len(w.dump("STORY")) == messages, "and nothing is said twice on the bus",
        [m["subject"] for m in w.dump("STORY")[messages:]])
@@ -407,11 +417,13 @@ def failed(w):
 
 
 def test_fallback(w):
-    """Questions do not wait for a dead channel: the fallback of the race's approval was asked."""
+    """Questions do not wait for a dead channel."""
+    ask(w, "lost", now_ms() + 60000)
+
     def probe():
         try:
             with open(w.dir + "/told.txt") as f:
-                return "healctl approve ask-race" in f.read()
+                return "healctl approve ask-lost" in f.read()
         except OSError:
             return False
     asked = wait_for("the fallback", probe)
