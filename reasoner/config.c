@@ -6,7 +6,8 @@
 
 static const struct option rows[] = {
 	STAGE_OPTIONS(struct reasoner_config, "reasoner", "127.0.0.1:9096"),
-	OPT_PATH(struct reasoner_config, runbooks_dir, "runbooks_dir", "runbooks",
+	OPT_PATH(struct reasoner_config, runbooks_dir, "runbooks_dir",
+		 "/usr/local/share/healbus/runbooks",
 		 "Directory of runbooks, one *.yaml file each: the ones that are shipped."),
 	OPT_PATH(struct reasoner_config, runbooks_local_dir, "runbooks_local_dir", NULL,
 		 "A second directory, for your own. A runbook there replaces a shipped one of the "
