@@ -37,9 +37,10 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "what broke, what was done, did it help, what is needed of you",
 		.help = "Begins with these four answers, then tells all that happened, read back "
 			"from "
-			"the bus. With --follow it goes on until the incident is resolved; with "
-			"--json "
-			"and --follow each entry is one line of JSON.",
+			"the bus. With --follow the timeline comes first, as it happens, until the "
+			"incident is resolved, and the answers at its end; with --json each entry "
+			"is "
+			"then one line. Exit code 1 when it ended in another way.",
 		.run = cmd_story,
 		.args_min = 1,
 		.args_max = 1,

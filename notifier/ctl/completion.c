@@ -137,13 +137,13 @@ static const char find_words[] = "\tfor word in \"${before[@]}\"; do\n"
 
 static void bash(struct ctl *c)
 {
-	ctl_printf(
-		c,
-		"# Written by `healctl completion bash`.\n"
-		"_healctl() {\n"
-		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} command= word= candidates= flags= files=\n"
-		"\tlocal before=(\"${COMP_WORDS[@]:1:COMP_CWORD-1}\")\n%s",
-		find_words);
+	ctl_printf(c,
+		   "# Written by `healctl completion bash`.\n"
+		   "_healctl() {\n"
+		   "\tlocal cur=${COMP_WORDS[COMP_CWORD]} command='' word='' candidates='' "
+		   "flags='' files=''\n"
+		   "\tlocal before=(\"${COMP_WORDS[@]:1:COMP_CWORD-1}\")\n%s",
+		   find_words);
 	shell_body(c);
 	ctl_printf(c, "\tCOMPREPLY=()\n"
 		      "\tif [ -n \"$files\" ] && [[ $cur != -* ]]; then\n"
@@ -163,7 +163,7 @@ static void zsh(struct ctl *c)
 		   "#compdef healctl\n"
 		   "# Written by `healctl completion zsh`.\n"
 		   "_healctl() {\n"
-		   "\tlocal command= word= candidates= flags= files=\n"
+		   "\tlocal command='' word='' candidates='' flags='' files=''\n"
 		   "\tlocal -a before\n"
 		   "\tlocal cur=$words[CURRENT]\n"
 		   "\tbefore=(\"${(@)words[2,CURRENT-1]}\")\n%s",

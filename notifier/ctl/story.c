@@ -17,6 +17,8 @@ struct glance {
 
 static void look_at(struct glance *g, const char *kind, const json_t *m)
 {
+	if (!m)
+		return; /* the bus no longer has it */
 	if (str_eq(kind, "plan")) {
 		g->plan = m;
 		g->outcome = NULL;
@@ -41,7 +43,11 @@ static void glance(const json_t *story, struct glance *out)
 
 	*out = (struct glance){0};
 	json_array_foreach(story, i, entry)
-		look_at(out, js(entry, "kind"), json_object_get(entry, "message"));
+	{
+		const json_t *m = json_object_get(entry, "message");
+
+		look_at(out, js(entry, "kind"), json_is_object(m) ? m : NULL);
+	}
 }
 
 static void answer(struct ctl *c, const char *question, enum ctl_style style, const char *text)

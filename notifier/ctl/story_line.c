@@ -40,7 +40,7 @@ static void line_incident(const json_t *m, struct story_line *l)
 		add(l, js(m, "reason"));
 	else
 		add(l, js(m, "title"));
-	if (ji(m, "firing") > 1)
+	if (ji(m, "firing") > 1 && str_eq(js(m, "state"), "open"))
 		buf_printf(&l->text, " (%" PRId64 " alerts firing)", ji(m, "firing"));
 }
 
