@@ -204,6 +204,8 @@ void bus_puller_return(struct bus_puller *p)
 {
 	struct bus_delivery d = {0};
 	p->hold_until_mono_ms = INT64_MAX; /* ask for no more */
+	/* What the server has sent by now is in the queue after this. */
+	natsConnection_FlushTimeout(p->conn->nc, 500);
 	while (take(p, 0, &d) == 0) {
 		if (!d.private)
 			continue;

@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# A toy stage against a real nats-server: it survives kill -9 of itself and of the server without
+# loss, duplicate or disorder; drains; reloads; rebuilds a deleted state without saying anything
+# twice; keeps out a second process; says why it is not ready.
+# shellcheck disable=SC2015
+set -u
+cd "$(dirname "$0")/../.." || exit 70
+toy=${HEALBUS_BUILD:-build}/tests/integration/toystage
+kills=${TORTURE_KILLS:-12}
+messages=${TORTURE_MESSAGES:-4000}
+if ! command -v nats-server >/dev/null; then
+	echo "1..0 # skip no nats-server"
+	exit 0
+fi
+if ! [ -x "$toy" ]; then
+	echo "Bail out! $toy is not built"
+	exit 70
+fi
+
+dir=$(mktemp -d)
+server='' stage='' publisher=''
+end() {
+	for p in $publisher $stage $server; do kill -9 "$p" 2>/dev/null; done
+	wait 2>/dev/null
+	rm -rf "$dir"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+count=0 failed=0
+ok() { # status text
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count - $2"
+	else
+		failed=1
+		echo "not ok $count - $2"
+		sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 30
+		tail -n 15 "$dir/stage.log" 2>/dev/null | sed 's/^/# stage: /'
+	fi
+}
+
+free_port() {
+	python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'
+}
+
+# Until the command succeeds, at most $1 seconds.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+port=$(free_port)
+http=$(free_port)
+for user in MONITOR REASONER EXECUTOR NOTIFIER ADMIN HEALCTL EXTERNAL; do
+	export "HEALBUS_${user}_PASSWORD=right"
+done
+printf 'right\n' >"$dir/password"
+chmod 600 "$dir/password"
+{
+	printf 'listen: "127.0.0.1:%s"\njetstream { store_dir: "%s/js" }\n' "$port" "$dir"
+	"$toy" nats-users
+} >"$dir/nats.conf"
+cat >"$dir/bus.yaml" <<END
+url: nats://127.0.0.1:$port
+user: "{stage}"
+password_file: password
+END
+toy_config() { # log level
+	cat >"$dir/toy.yaml" <<END
+state_dir: $dir/state
+http: {listen: "127.0.0.1:$http"}
+log_level: $1
+outbox_retain: 3s
+END
+}
+toy_config info
+
+start_server() {
+	nats-server -c "$dir/nats.conf" >>"$dir/nats.log" 2>&1 &
+	server=$!
+	disown
+}
+start_stage() {
+	"$toy" -c "$dir" >>"$dir/stage.log" 2>&1 &
+	stage=$!
+	disown
+}
+kill_9() { # pid
+	kill -9 "$1"
+	while kill -0 "$1" 2>/dev/null; do sleep 0.01; done
+}
+stop_stage() { # the exit code is in $code
+	kill -TERM "$stage"
+	until_true 15 gone "$stage"
+	code=$?
+	stage=''
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+ready() { curl -fsS "http://127.0.0.1:$http/readyz" >"$dir/out" 2>&1; }
+not_ready_for() { curl -sS "http://127.0.0.1:$http/readyz" 2>&1 | tee "$dir/out" | grep -q "$1"; }
+metric() { curl -sS "http://127.0.0.1:$http/metrics" | awk -v m="$1" 'index($1, m) == 1 { n += $2 } END { printf "%d", n }'; }
+all_said() { "$toy" -c "$dir" verify "$messages" >"$dir/out" 2>&1; }
+story_count() { "$toy" -c "$dir" count STORY; }
+
+start_server
+"$toy" -c "$dir" --check >"$dir/out" 2>&1
+ok $? "--check accepts the configuration"
+"$toy" -c "$dir" provision >"$dir/out" 2>&1
+ok $? "streams are created"
+
+# ---- torture ----
+start_stage
+"$toy" -c "$dir" publish 0 "$messages" >"$dir/publisher.log" 2>&1 &
+publisher=$!
+disown
+RANDOM=${SEED:-$$}
+for ((i = 0; i < kills; i++)); do
+	sleep "0.$((RANDOM % 8 + 1))"
+	if ((RANDOM % 3 == 0)); then
+		kill_9 "$server"
+		start_server
+	else
+		kill_9 "$stage"
+		start_stage
+	fi
+done
+until_true 60 gone "$publisher"
+ok $? "everything is published through $kills kills"
+publisher=''
+until_true 60 all_said
+ok $? "after $kills kill -9: nothing lost, nothing twice, order kept"
+until_true 20 ready
+ok $? "ready again"
+
+# ---- poison and bad input ----
+printf 'x' >"$dir/bad"
+"$toy" -c "$dir" put raw.toy bad-one "$dir/bad" >"$dir/out" 2>&1
+dead() { [ "$("$toy" -c "$dir" count DEAD)" -ge 1 ]; }
+until_true 20 dead
+ok $? "what cannot be read is on dead.monitor"
+
+# ---- a second process ----
+"$toy" -c "$dir" >"$dir/out" 2>&1
+[ $? -eq 75 ]
+ok $? "a second process on the same state exits 75"
+
+# ---- reload ----
+toy_config debug
+kill -HUP "$stage"
+reloaded() { grep -q 'configuration reloaded' "$dir/stage.log"; }
+until_true 10 reloaded
+ok $? "SIGHUP reloads"
+echo 'no_such_key: 1' >>"$dir/toy.yaml"
+kill -HUP "$stage"
+kept() { grep -q 'configuration not reloaded' "$dir/stage.log"; }
+until_true 10 kept
+ok $? "SIGHUP with a bad file keeps the old configuration"
+toy_config info
+
+# ---- drain ----
+quiet() { [ "$(metric healbus_outbox_rows)" -eq 0 ] && [ "$(metric healbus_lag_messages)" -eq 0 ]; }
+# The timers of the last events are due 10 s after them.
+timers_said() { [ "$(story_count)" -ge $((messages + 28)) ] && quiet; }
+until_true 30 timers_said
+ok $? "ticks let the timers fire when nothing else comes"
+stop_stage
+ok "$code" "SIGTERM drains and stops"
+"$toy" -c "$dir" hash >"$dir/hash1" 2>"$dir/out"
+ok $? "the state can be read"
+
+# ---- rebuild ----
+before=$(story_count)
+rm -rf "$dir/state"
+start_stage
+events=$("$toy" -c "$dir" count EVENTS)
+rebuilt() { ready && [ "$(metric 'healbus_messages_total{worker="monitor-')" -ge "$events" ] && quiet; }
+until_true 60 rebuilt
+ok $? "a deleted state is rebuilt"
+stop_stage
+[ "$(story_count)" -eq "$before" ]
+ok $? "the rebuild said nothing twice ($before messages)"
+"$toy" -c "$dir" hash >"$dir/hash2" 2>"$dir/out"
+diff "$dir/hash1" "$dir/hash2" >"$dir/out"
+ok $? "the rebuilt state is byte-identical"
+
+# ---- a damaged state ----
+head -c 8192 /dev/zero | tr '\0' X | dd of="$dir/state/monitor-00/data.mdb" conv=notrunc 2>/dev/null
+start_stage
+until_true 60 rebuilt
+ok $? "a damaged state is set aside and rebuilt"
+find "$dir/state" -name 'set-aside-*' | grep -q .
+ok $? "the damaged files are kept"
+
+# ---- not ready, and why ----
+kill_9 "$server"
+until_true 20 not_ready_for 'bus'
+ok $? "/readyz says that the bus is away"
+kill -0 "$stage"
+ok $? "the stage waits for it"
+start_server
+until_true 30 ready
+ok $? "and goes on by itself"
+stop_stage
+ok "$code" "SIGTERM stops it"
+printf 'wrong\n' >"$dir/password"
+"$toy" -c "$dir" >"$dir/out" 2>&1
+[ $? -eq 69 ]
+ok $? "a refused password exits 69"
+
+echo "1..$count"
+exit $failed
