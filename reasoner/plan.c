@@ -108,7 +108,7 @@ static void plan_head(struct desk *d, const struct case_file *c, const struct ru
 }
 
 static int plan_build(struct desk *d, const struct case_file *c, const struct runbook *rb,
-		      const json_t *view, Healbus__Plan *plan, struct why *out_why)
+		      json_t *view, Healbus__Plan *plan, struct why *out_why)
 {
 	plan_head(d, c, rb, plan);
 	int rc = runbook_render(rb, c->row.skip + c->row.attempt, view, &d->arena, plan, out_why);
@@ -120,7 +120,7 @@ static int plan_build(struct desk *d, const struct case_file *c, const struct ru
 }
 
 static int plan_try(struct desk *d, const struct case_file *c, const struct runbook *rb,
-		    const json_t *view, Healbus__Plan *plan, struct why *out_why)
+		    json_t *view, Healbus__Plan *plan, struct why *out_why)
 {
 	struct why why = {0};
 	int rc = runbook_wanted(rb, view, &why);
@@ -130,9 +130,8 @@ static int plan_try(struct desk *d, const struct case_file *c, const struct runb
 }
 
 /* The first that answers and can be rendered; *out_why keeps the first that could not. */
-static const struct runbook *plan_choose(struct desk *d, const struct case_file *c,
-					 const json_t *view, Healbus__Plan *plan,
-					 struct why *out_why)
+static const struct runbook *plan_choose(struct desk *d, const struct case_file *c, json_t *view,
+					 Healbus__Plan *plan, struct why *out_why)
 {
 	const struct runbook *again = case_runbook(d, c);
 	if (again)

@@ -110,15 +110,16 @@ json_t *runbook_view(const Healbus__Incident *incident, uint32_t attempt);
 int runbook_wanted(const struct runbook *rb, const json_t *view, struct why *out_why);
 
 /*
- * Fills why, steps, verify and rollback_on_failure of the plan from alternative `index` (0-based,
- * the last one when beyond), into the arena. ERR_INVALID names the field when a rendered value
- * cannot be used (no target, not an id, too long).
+ * Adds .target, the rendered target of the runbook, to the view. Fills why, steps, verify and
+ * rollback_on_failure of the plan from alternative `index` (0-based, the last one when beyond),
+ * into the arena. ERR_INVALID names the field when a rendered value cannot be used (no target, not
+ * an id, too long).
  */
-int runbook_render(const struct runbook *rb, size_t index, const json_t *view, struct arena *arena,
+int runbook_render(const struct runbook *rb, size_t index, json_t *view, struct arena *arena,
 		   Healbus__Plan *plan, struct why *out_why);
 
 /* The advice for the human, at most WIRE_REASON_MAX bytes, into the arena; "" when there is none.
  */
-const char *runbook_advice(const struct runbook *rb, const json_t *view, struct arena *arena);
+const char *runbook_advice(const struct runbook *rb, json_t *view, struct arena *arena);
 
 #endif

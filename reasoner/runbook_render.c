@@ -150,12 +150,22 @@ static int render_step(struct renderer *r, const struct runbook_step *from, Heal
 	return render_rollback(r, from->rollback, &s->rollback);
 }
 
-int runbook_render(const struct runbook *rb, size_t index, const json_t *view, struct arena *arena,
+/* So that the rest can say {{ .target }}; calls check it when they use it. */
+static void view_target(const struct runbook *rb, json_t *view)
+{
+	auto_buf text = {0};
+	json_object_del(view, "target");
+	if (rb->target && template_render(rb->target, view, &text, NULL) == 0)
+		json_object_set_new(view, "target", json_stringn(buf_str(&text), text.len));
+}
+
+int runbook_render(const struct runbook *rb, size_t index, json_t *view, struct arena *arena,
 		   Healbus__Plan *plan, struct why *out_why)
 {
 	const struct runbook_alternative *alt =
 		&rb->alternatives[MIN(index, rb->n_alternatives - 1)];
 	struct renderer r = {.view = view, .arena = arena, .why = out_why};
+	view_target(rb, view);
 	int rc = render_text(&r, alt->why, 4096, &plan->why);
 	if (rc)
 		return why_prefix(out_why, rc, "why");
@@ -170,10 +180,11 @@ int runbook_render(const struct runbook *rb, size_t index, const json_t *view, s
 	return rc ? why_prefix(out_why, rc, "verify") : 0;
 }
 
-const char *runbook_advice(const struct runbook *rb, const json_t *view, struct arena *arena)
+const char *runbook_advice(const struct runbook *rb, json_t *view, struct arena *arena)
 {
 	struct renderer r = {.view = view, .arena = arena};
 	char *text = NULL;
+	view_target(rb, view);
 	if (!rb->escalate || render_text(&r, rb->escalate, WIRE_REASON_MAX, &text))
 		return "";
 	return text;
