@@ -3,29 +3,50 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* The only state here: who is being watched. All deadlines are equally far away, so the list is in
- * their order. */
+/* The only state here: who is being watched; as many as threads evaluate at once. */
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_once_t once;
 	struct expr_guard *first;
-	struct expr_guard *last;
-	bool asleep; /* waits for the first evaluation, not for a deadline */
+	bool asleep; /* waits for the first evaluation, not for a time */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 static void unlink_guard(struct expr_guard *g)
 {
 	*(g->prev ? &g->prev->next : &watch.first) = g->next;
-	*(g->next ? &g->next->prev : &watch.last) = g->prev;
+	if (g->next)
+		g->next->prev = g->prev;
 }
 
-static int64_t now_ms(void)
+/* Not clock.h: a test that stands the clock still must not stop this. */
+static int64_t clock_ms(clockid_t clock)
 {
-	/* Not clock.h: a test that stands the clock still must not stop this. */
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The guard to look at next. */
+static struct expr_guard *next_guard(void)
+{
+	struct expr_guard *next = watch.first;
+	for (struct expr_guard *g = watch.first; g; g = g->next)
+		if (g->look_mono_ms < next->look_mono_ms)
+			next = g;
+	return next;
+}
+
+static void look_at(struct expr_guard *g, int64_t now_ms)
+{
+	int64_t left_ms = EXPR_TIME_MAX_MS - (clock_ms(g->cpu_clock) - g->cpu_start_ms);
+	if (left_ms > 0) {
+		g->look_mono_ms = now_ms + left_ms;
+		return;
+	}
+	g->fired = true;
+	unlink_guard(g);
+	jq_halt(g->jq, jv_invalid(), jv_invalid());
 }
 
 static void wait_until(int64_t mono_ms)
@@ -39,17 +60,16 @@ static void *watch_run(void *unused)
 	(void)unused;
 	pthread_mutex_lock(&watch.lock);
 	for (;;) {
-		struct expr_guard *g = watch.first;
+		struct expr_guard *g = next_guard();
+		int64_t now_ms = clock_ms(CLOCK_MONOTONIC);
 		if (!g) {
 			watch.asleep = true;
 			pthread_cond_wait(&watch.wake, &watch.lock);
 			watch.asleep = false;
-		} else if (g->deadline_mono_ms > now_ms()) {
-			wait_until(g->deadline_mono_ms);
+		} else if (g->look_mono_ms > now_ms) {
+			wait_until(g->look_mono_ms);
 		} else {
-			g->fired = true;
-			unlink_guard(g);
-			jq_halt(g->jq, jv_invalid(), jv_invalid());
+			look_at(g, now_ms);
 		}
 	}
 	return NULL;
@@ -75,11 +95,16 @@ static void watch_start(void)
 void expr_guard_start(struct expr_guard *guard, jq_state *jq)
 {
 	pthread_once(&watch.once, watch_start);
-	*guard = (struct expr_guard){.jq = jq, .deadline_mono_ms = now_ms() + EXPR_TIME_MAX_MS};
+	*guard = (struct expr_guard){.jq = jq,
+				     .look_mono_ms = clock_ms(CLOCK_MONOTONIC) + EXPR_TIME_MAX_MS};
+	if (pthread_getcpuclockid(pthread_self(), &guard->cpu_clock))
+		abort();
+	guard->cpu_start_ms = clock_ms(guard->cpu_clock);
 	pthread_mutex_lock(&watch.lock);
-	guard->prev = watch.last;
-	*(watch.last ? &watch.last->next : &watch.first) = guard;
-	watch.last = guard;
+	guard->next = watch.first;
+	if (watch.first)
+		watch.first->prev = guard;
+	watch.first = guard;
 	if (watch.asleep)
 		pthread_cond_signal(&watch.wake);
 	pthread_mutex_unlock(&watch.lock);

@@ -14,11 +14,14 @@ size_t expr_scan_end(const char *s);
 
 /*
  * libjq looks at its `halted` flag before every instruction. One thread of the process sets it for
- * evaluations that run past their deadline; it sleeps while there are none.
+ * evaluations that have used up their time; it sleeps while there are none. The time is the
+ * evaluating thread's CPU time: a busy machine must not change what an expression gives.
  */
 struct expr_guard {
 	jq_state *jq;
-	int64_t deadline_mono_ms;
+	clockid_t cpu_clock;
+	int64_t cpu_start_ms;
+	int64_t look_mono_ms; /* it cannot be over before */
 	bool fired;
 	struct expr_guard *next;
 	struct expr_guard *prev;
