@@ -5,12 +5,12 @@
  * import are refused at compile time). Layer 1.
  *
  * Bounds: a thread of the process (started with the first evaluation) halts libjq when an
- * evaluation has run for EXPR_TIME_MAX_MS; single built-ins are bounded by the size of the input
- * only. Outputs are counted and measured. Refused at compile time: what reads anything but the
- * input or depends on time or machine (now, localtime; dates from the input are fine), what acts on
- * the process (halt, debug), and while, until, repeat, recurse with a function. A field or key of
- * such a name is fine, but {env} must be written {env: .env}. Numbers are doubles: exact up to
- * 2^53.
+ * evaluation has used EXPR_TIME_MAX_MS of CPU time; single built-ins are bounded by the size of the
+ * input only. Outputs are counted and measured. Refused at compile time: what reads anything but
+ * the input or depends on time or machine (now, localtime; dates from the input are fine), what
+ * acts on the process (halt, debug), and while, until, repeat, recurse with a function. A field or
+ * key of such a name is fine, but {env} must be written {env: .env}. Numbers are doubles: exact up
+ * to 2^53.
  */
 #ifndef COMMON_EXPR_H
 #define COMMON_EXPR_H

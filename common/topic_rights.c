@@ -1,6 +1,5 @@
 #include "common/topic.h"
 
-
 /* clang-format off */
 #define PUB(user, subject, help) {user, subject, NULL, help}
 #define SUB(user, subject, help) {user, NULL, subject, help}
