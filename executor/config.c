@@ -141,11 +141,14 @@ static int check_tools(const struct executor_config *c, struct why *out_why)
 }
 
 /* The notifier makes its key at its first start, perhaps after ours: absence is not an error. */
-static int load_key(struct executor_config *c, struct why *out_why)
+static int check_key(const struct executor_config *c, struct why *out_why)
 {
+	struct verify_key *key = NULL;
 	if (!c->decision_key_file || access(c->decision_key_file, F_OK) != 0)
 		return 0;
-	return verify_key_load(c->decision_key_file, &c->decision_key, out_why);
+	int rc = verify_key_load(c->decision_key_file, &key, out_why);
+	verify_key_free(key);
+	return rc;
 }
 
 int executor_prepare(void *config, struct why *out_why)
@@ -157,7 +160,7 @@ int executor_prepare(void *config, struct why *out_why)
 	if (!rc)
 		rc = check_tools(c, out_why);
 	if (!rc)
-		rc = load_key(c, out_why);
+		rc = check_key(c, out_why);
 	if (rc)
 		executor_unprepare(c);
 	return rc;
@@ -167,7 +170,5 @@ void executor_unprepare(void *config)
 {
 	struct executor_config *c = config;
 	catalogue_free(c->catalogue);
-	verify_key_free(c->decision_key);
 	c->catalogue = NULL;
-	c->decision_key = NULL;
 }

@@ -1,6 +1,5 @@
 /*
- * executor.yaml: tools, inventory, policy and limits. Derived parts (the catalogue, the key that
- * decisions are checked with) are loaded by config_prepare.
+ * executor.yaml: tools, inventory, policy and limits. The catalogue is loaded by executor_prepare.
  */
 #ifndef EXECUTOR_CONFIG_H
 #define EXECUTOR_CONFIG_H
@@ -49,12 +48,11 @@ struct executor_config {
 	bool allow_unsandboxed;
 	/* derived */
 	struct catalogue *catalogue;
-	struct verify_key *decision_key; /* NULL: none yet; no approval is believed */
 };
 
 extern const struct option_table executor_options;
 
-/* For struct stage_def: loads catalogue and key. ERR_CONFIG. */
+/* For struct stage_def: loads the catalogue, checks what rows cannot say. ERR_CONFIG. */
 int executor_prepare(void *config, struct why *out_why);
 void executor_unprepare(void *config);
 

@@ -123,9 +123,16 @@ enum plan_end decision_arrived(struct decision_job *job)
 	struct bus_delivery message = {0};
 	const Healbus__Plan *plan = NULL;
 	struct why why = {0};
-	if (decision_check(d, job->ex->config->decision_key, job->time_ms, &why))
+	/* Read each time: the notifier makes it at its first start, and may make another. */
+	struct verify_key *key = NULL;
+	const char *key_file = job->ex->config->decision_key_file;
+	if (key_file)
+		verify_key_load(key_file, &key, &why);
+	int rc = decision_check(d, key, job->time_ms, &why);
+	verify_key_free(key);
+	if (rc)
 		return refuse(job, why.text);
-	int rc = bus_get(job->ex->bus, STREAM_STORY, d->plan_seq, &message, &why);
+	rc = bus_get(job->ex->bus, STREAM_STORY, d->plan_seq, &message, &why);
 	if (rc == ERR_NOT_FOUND)
 		return refuse(job, "the plan it names is not on the bus");
 	if (rc) {

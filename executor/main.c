@@ -180,7 +180,8 @@ static void on_status(void *ctx, struct http_request *req)
 		(json_int_t)catalogue_size(config->catalogue), "targets",
 		(json_int_t)config->inventory.n, "audit_intact", rc == 0, "audit_records",
 		(json_int_t)audit.records, "audit_head", audit.head, "audit_error", why.text);
-	json_object_set_new(o, "decision_key", json_boolean(config->decision_key != NULL));
+	const char *key = config->decision_key_file;
+	json_object_set_new(o, "decision_key", json_boolean(key && access(key, R_OK) == 0));
 	stage_config_put(s, config);
 	auto_free char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);

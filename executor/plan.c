@@ -16,6 +16,7 @@ static struct metric outcomes =
 /* What running the steps came to. */
 struct course {
 	bool done[WIRE_STEPS_MAX];
+	bool settled; /* the plan's own check holds already: nothing more to do */
 	Healbus__Verdict verdict;
 	char reason[WIRE_REASON_MAX + 1];
 };
@@ -138,9 +139,12 @@ static enum step_end settle_unknown(struct plan_run *run, struct course *c, size
 	enum step_end end = step_verify(run, check, index);
 	if (end == STEP_END_FAILED)
 		return STEP_END_UNKNOWN;
-	if (end == STEP_END_DONE)
-		snprintf(c->reason, sizeof(c->reason),
-			 "step %zu was interrupted, but its check holds", i + 1);
+	if (end != STEP_END_DONE)
+		return end;
+	c->settled = check != &s->verify;
+	c->verdict = HEALBUS__VERDICT__VERDICT_HEALED;
+	snprintf(c->reason, sizeof(c->reason), "step %zu was interrupted, but %s check holds",
+		 i + 1, c->settled ? "the plan's" : "its");
 	return end;
 }
 
@@ -188,7 +192,7 @@ static enum step_end run_steps(struct plan_run *run, struct course *c)
 {
 	for (size_t i = 0; i < run->prepared.n; i++) {
 		enum step_end end = run_step(run, c, i);
-		if (end != STEP_END_DONE)
+		if (end != STEP_END_DONE || c->settled)
 			return end;
 	}
 	if (!run->prepared.verify.action.tool)

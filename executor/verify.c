@@ -12,6 +12,7 @@ struct trial {
 	struct held held; /* of no lock but the plan's, to renew it */
 	struct action_result last;
 	unsigned tries;
+	int64_t started_ms;
 };
 
 static enum action_end try_once(struct trial *t)
@@ -48,6 +49,7 @@ static void tell(struct trial *t, struct why *out_why)
 {
 	Healbus__StepReport *r = report_new(t->run, &t->slot, HEALBUS__STEP_STATE__STEP_DONE, NULL);
 	report_set_result(t->run, r, &t->last);
+	SET(r, started_at_ms, t->started_ms);
 	if (t->last.end != ACTION_DONE)
 		r->state = HEALBUS__STEP_STATE__STEP_FAILED;
 	if (t->tries > 1)
@@ -61,7 +63,7 @@ static void tell(struct trial *t, struct why *out_why)
 enum step_end step_verify(struct plan_run *run, const struct check *check, size_t index)
 {
 	struct why why = {0};
-	struct trial t = {.run = run, .check = check};
+	struct trial t = {.run = run, .check = check, .started_ms = clock_real_ms()};
 	t.held = (struct held){.ex = run->ex, .plan = &run->lock};
 	snprintf(t.held.value, sizeof(t.held.value), "plan %.20s by %.60s", run->plan->id,
 		 run->ex->instance);
