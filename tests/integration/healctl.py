@@ -402,7 +402,7 @@ else:
 rc, out, err = ctl("manual")
 ok(rc == 0 and out.startswith(".TH healctl 1") and ".SS story INCIDENT" in out, "manual", out[:200])
 rc, out, err = ctl("manual", "healbus-executor")
-ok(rc == 0 and ".TH healbus\\-executor 1" in out and "http.listen" in out.replace("\\-", "-"), "manual of a stage shows its options", (rc, out[:500], err))
+ok(rc == 0 and ".TH healbus-executor 1" in out and "http.listen" in out.replace("\\-", "-"), "manual of a stage shows its options", (rc, out[:500], err))
 if shutil.which("groff"):
     for page in ([], ["healbus-monitor"]):
         rc, out, err = ctl("manual", *page)
