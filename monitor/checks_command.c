@@ -119,8 +119,9 @@ static void run(const struct check *c, struct check_tools *tools, struct check_r
 	bool ended;
 
 	(void)tools;
-	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK))
+	if (pipe2(pipe_fds, O_CLOEXEC))
 		return;
+	fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK); /* not the child's end */
 	auto_fd int from = pipe_fds[0];
 	rc = spawn(c, pipe_fds[1], &pid);
 	close(pipe_fds[1]);

@@ -64,7 +64,10 @@ static enum meaning meaning_of_resolved(const struct sight *s)
 		return starts > s->alert.starts_at_ms ? MEANS_BURIED : MEANS_NOTHING;
 	if (s->alert.trusted && !s->e->trusted)
 		return MEANS_NOTHING;
-	return !starts || starts >= s->alert.starts_at_ms ? MEANS_RESOLVED : MEANS_NOTHING;
+	/* A source may move the beginning of an episode back; then its end says which it is. */
+	if (!starts || starts >= s->alert.starts_at_ms || s->e->ends_at_ms > s->alert.starts_at_ms)
+		return MEANS_RESOLVED;
+	return MEANS_NOTHING;
 }
 
 static enum meaning meaning_of(const struct sight *s)

@@ -211,7 +211,7 @@ static void fill_numbers(struct reading *r, const struct draft *d, Healbus__Even
 	SET(e, severity, severity);
 	SET(e, starts_at_ms, d->starts_at_ms || !firing ? d->starts_at_ms : r->time_ms);
 	SET(e, trusted, r->trusted);
-	if (!firing)
+	if (!firing && (d->ends_at_ms || !d->starts_at_ms))
 		SET(e, ends_at_ms, d->ends_at_ms ? d->ends_at_ms : r->time_ms);
 	if (d->truncated)
 		SET(e, truncated, d->truncated);

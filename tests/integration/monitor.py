@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The monitor against a real nats-server: door, corpora, checks, silences, rebuilding, storm. TAP."""
 import base64
+import datetime
 import glob
 import hashlib
 import hmac
@@ -193,7 +194,7 @@ def test_door(w):
             ("POST", "/webhook/alertmanager", b'{"a":', 400, "byte 5"),
             ("POST", "/webhook/alertmanager", b"", 400, "empty"),
             ("POST", "/webhook/alertmanager", b"[" * 1000, 400, "deep"),
-            ("POST", "/webhook/alertmanager", b" " * (1 << 20) + b"{}" * 9, 413, ""),
+            ("POST", "/webhook/alertmanager", b" " * 1030000 + b"{}", 413, ""),
             ("POST", "/webhook/secret", b"{}", 401, "token"),
             ("GET", "/webhook/alertmanager", None, 405, "")):
         status, text, _ = w.request(method, path, body)
@@ -309,13 +310,11 @@ def test_bus_away(w):
         t.join()
     ok(refusals and all(s == 503 and int(r) >= 1 for s, r in refusals),
        "every refusal is 503 with Retry-After", set(refusals))
-    raw = {r["subject"]: 0 for r in []}
     ok(w.start(), "the monitor starts after kill -9")
     w.settle()
     names = {e["message"].get("name") for e in w.dump("EVENTS", "event.*.event")}
     ok(not accepted - names, "none of %d acknowledged bodies is lost" % len(accepted),
        sorted(accepted - names)[:10])
-    del raw
 
 
 def test_rebuild(w):
@@ -329,7 +328,6 @@ def test_rebuild(w):
     ok(len(after) == len(before) + 1, "and goes on with new incidents", len(after) - len(before))
     ids = [r["id"] for r in after]
     ok(len(set(ids)) == len(ids), "no message twice")
-    # A copy of the log folded from nothing gives the same: hash over ids, states and revisions.
     w.post("alertmanager", alert_body("First", status="resolved", service="web"))
     ok(wait_for("resolved", lambda: w.incidents_of("First")[-1]["state"] == "resolved"),
        "the rebuilt state still knows what is open")
@@ -433,7 +431,7 @@ def test_alertmanager(w):
     wait_for("alertmanager", lambda: call([alert(i) for i in range(8)]))
     got = wait_for("its incident", lambda: w.incidents_of("RealAm"), 40)
     ok(got and got[0]["firing"] == 5, "a real Alertmanager's group is one incident", got)
-    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))
+    ended = datetime.datetime.now(datetime.timezone.utc).isoformat()
     wait_for("end", lambda: call([alert(i, endsAt=ended) for i in range(8)]))
     ok(wait_for("resolved", lambda: w.incidents_of("RealAm")[-1]["state"] == "resolved", 40),
        "and resolves with it", w.incidents_of("RealAm")[-1:])

@@ -155,6 +155,7 @@ struct say {
 	const char *labels; /* "alertname=A service=web" */
 	Healbus__Status status;
 	int64_t starts_ms; /* 0: START_MS */
+	int64_t ends_ms;
 	const char *source;
 	Healbus__Severity severity;
 	bool untrusted;
@@ -197,6 +198,8 @@ static inline void kit_say(struct kit *k, struct say say)
 	SET(&e, severity, say.severity);
 	SET(&e, starts_at_ms, say.starts_ms ? say.starts_ms : START_MS);
 	SET(&e, trusted, !say.untrusted);
+	if (say.ends_ms)
+		SET(&e, ends_at_ms, say.ends_ms);
 	if (say.annotation_bytes) {
 		char *text = arena_alloc(&k->arena, say.annotation_bytes + 1);
 

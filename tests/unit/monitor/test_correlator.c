@@ -84,6 +84,7 @@ static void test_late_messages(void **state)
 	fires(k, WEB, .starts_ms = START_MS + 5);
 	assert_int_equal(k->n, 1);
 	resolves(k, WEB); /* of the older episode */
+	resolves(k, WEB, .ends_ms = START_MS + 4);
 	assert_int_equal(k->n, 1);
 	resolves(k, WEB, .starts_ms = START_MS + 5);
 	assert_int_equal(kit_last(k)->state, RESOLVED);
@@ -95,6 +96,8 @@ static void test_late_messages(void **state)
 	fires(k, WEB, .starts_ms = START_MS + 10);
 	assert_int_equal(k->n, 3);
 	assert_int_equal(kit_last(k)->state, OPEN);
+	resolves(k, WEB, .ends_ms = START_MS + 20); /* its beginning was moved back */
+	assert_int_equal(kit_last(k)->state, RESOLVED);
 	kit_free(k);
 }
 
