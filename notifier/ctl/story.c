@@ -71,7 +71,7 @@ static void say_broken(struct ctl *c, const json_t *incident)
 	auto_buf text = {0};
 
 	buf_add_str(&text, js(incident, "title"));
-	if (*js(event, "summary") && !str_eq(js(event, "summary"), js(incident, "title")))
+	if (*js(event, "summary") && !strstr(js(incident, "title"), js(event, "summary")))
 		buf_printf(&text, "\n%s", js(event, "summary"));
 	if (ji(incident, "fingerprints") > 1)
 		buf_printf(&text, "\n%" PRId64 " alerts, %" PRId64 " still firing",
@@ -127,6 +127,16 @@ static const struct {
 	{"unknown", "nobody knows: it was started, and its end was not seen", STYLE_BAD},
 };
 
+static void add_took(struct buf *text, int64_t ms)
+{
+	char took[DURATION_TEXT_BYTES];
+
+	if (ms < 10000)
+		buf_printf(text, "; resolved after %.1f s", (double)MAX(ms, 0) / 1000);
+	else
+		buf_printf(text, "; resolved after %s", duration_format(ms / 1000 * 1000, took));
+}
+
 static void say_helped(struct ctl *c, const json_t *incident, const struct glance *g)
 {
 	const char *verdict = js(g->outcome, "verdict"), *state = js(incident, "state");
@@ -144,11 +154,7 @@ static void say_helped(struct ctl *c, const json_t *incident, const struct glanc
 	if (g->outcome && !str_eq(verdict, "healed") && *js(g->outcome, "reason"))
 		buf_printf(&text, " (%s)", js(g->outcome, "reason"));
 	if (str_eq(state, "resolved")) {
-		char took[DURATION_TEXT_BYTES];
-		int64_t ms = ji(incident, "resolved_at_ms") - ji(incident, "opened_at_ms");
-
-		buf_printf(&text, "; resolved after %s",
-			   duration_format(MAX(ms, 0) / 1000 * 1000, took));
+		add_took(&text, ji(incident, "resolved_at_ms") - ji(incident, "opened_at_ms"));
 	} else if (str_eq(verdict, "healed")) {
 		buf_add_str(&text, "; the alert has not ended yet");
 	}

@@ -112,6 +112,16 @@ static const char *phase_word(const json_t *m)
 	return "act";
 }
 
+/* The runner's own code: an exit status up to 192, or an HTTP status. */
+static void add_end(struct story_line *l, const json_t *m)
+{
+	int64_t took = ji(m, "ended_at_ms") - ji(m, "started_at_ms"), code = ji(m, "exit_code");
+
+	buf_printf(&l->text, " after %.1f s", (double)MAX(took, 0) / 1000);
+	if (code)
+		buf_printf(&l->text, ", %s %" PRId64, code >= 200 ? "HTTP" : "exit", code);
+}
+
 static void line_step(const json_t *m, struct story_line *l)
 {
 	static const struct {
@@ -128,7 +138,6 @@ static void line_step(const json_t *m, struct story_line *l)
 		{"rehearsed", "~", "would run", STYLE_CALM},
 	};
 	const char *state = js(m, "state");
-	int64_t took = ji(m, "ended_at_ms") - ji(m, "started_at_ms");
 
 	set(l, "•", phase_word(m), STYLE_PLAIN);
 	buf_printf(&l->text, "%s(%s)", js(m, "tool"), js(m, "target"));
@@ -139,8 +148,7 @@ static void line_step(const json_t *m, struct story_line *l)
 		buf_printf(&l->text, " %s", states[i].says);
 	}
 	if (str_eq(state, "done") || str_eq(state, "failed"))
-		buf_printf(&l->text, " after %.1f s, exit %" PRId64, (double)MAX(took, 0) / 1000,
-			   ji(m, "exit_code"));
+		add_end(l, m);
 	add(l, js(m, "reason"));
 	if (*js(m, "rendered") && (str_eq(state, "started") || str_eq(state, "rehearsed")))
 		buf_printf(&l->text, "\n$ %s", js(m, "rendered"));
