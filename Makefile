@@ -20,13 +20,17 @@ HARDEN := -fstack-protector-strong -fPIE -ftrivial-auto-var-init=zero
 ifeq ($(SAN),)
 HARDEN += -D_FORTIFY_SOURCE=3
 endif
+ifneq ($(findstring clang,$(CC)),)
+# clang before 16 will not take the option above without this one; later ones ignore it.
+HARDEN += -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+endif
 CFLAGS += -std=gnu17 -O2 -g $(WARN) $(HARDEN) $(SAN) -I. -I$(B) -DHEALBUS_VERSION='"$(VERSION)"'
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
 LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lseccomp \
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
-COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_scan expr_json expr_guard expr_template matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
+COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
 	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_health
 MONITOR := checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \

@@ -12,6 +12,24 @@ int expr_scan(const char *source, struct why *out_why);
  */
 size_t expr_scan_end(const char *s);
 
+/* An expression that needs no jq: a path, `path == "text"`, or `path // path or literal // ...`. */
+enum { SIMPLE_NAMES_MAX = 8, SIMPLE_TERMS_MAX = 4 };
+struct simple_term {
+	char *names[SIMPLE_NAMES_MAX];
+	size_t n_names;
+	json_t *literal; /* instead of names */
+};
+struct simple {
+	struct simple_term terms[SIMPLE_TERMS_MAX];
+	size_t n_terms;
+	struct simple_term equals; /* its literal is NULL: no comparison */
+};
+/* False: leave it to jq; *out is then zeroed. */
+bool simple_parse(const char *source, struct simple *out);
+void simple_release(struct simple *s);
+/* As expr_eval; a new reference, never NULL on success. */
+int simple_eval(const struct simple *s, const json_t *input, json_t **out, struct why *out_why);
+
 /*
  * libjq looks at its `halted` flag before every instruction. One thread of the process sets it for
  * evaluations that have used up their time; it sleeps while there are none. The time is the

@@ -130,6 +130,66 @@ static const char *const refused[] = {
 	". as [$a",
 };
 
+/* What the short way gives, jq gives: `(EXPR) | .` is never short. */
+static void test_simple_is_jq(void **state)
+{
+	(void)state;
+	static const char *const sources[] = {
+		".a",
+		".a.b",
+		".a.b.c",
+		".missing",
+		".a // .b",
+		".missing // .s",
+		".no // .nope",
+		".f // .n // \"last\"",
+		".f // .f",
+		".s.x // 7",
+		".s.x",
+		".n // .s.x",
+		".l // 1",
+		".l.x // 1",
+		".n // 0",
+		".s == \"text\"",
+		".s==\"other\"",
+		".n == \"null\"",
+		".s.x == \"t\"",
+		" .a.b // \"\" ",
+		".i == \"5\"",
+		".n // \"\" // 1",
+		".s // .s.x",
+		".a._x9 // 12",
+	};
+	static const char *const inputs[] = {
+		"{\"a\":{\"b\":{\"c\":1},\"_x9\":[2]},\"b\":\"B\",\"s\":\"text\",\"f\":false,\"n\":"
+		"null,"
+		"\"l\":[1],\"i\":5}",
+		"{\"a\":\"A\",\"s\":{\"x\":\"t\"}}",
+		"null",
+		"[1]",
+		"\"s\"",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		auto_free char *full = mem_printf("(%s) | .", sources[i]);
+		struct expr *brief = NULL, *jq = NULL;
+		assert_int_equal(expr_compile(sources[i], &brief, NULL), 0);
+		assert_int_equal(expr_compile(full, &jq, NULL), 0);
+		for (size_t j = 0; j < ARRAY_SIZE(inputs); j++) {
+			json_t *input = json_loads(inputs[j], JSON_DECODE_ANY, NULL);
+			json_t *got = NULL, *want = NULL;
+			int rc = expr_eval(brief, input, &got, NULL);
+			int rc_jq = expr_eval(jq, input, &want, NULL);
+			if (rc != rc_jq || (!rc && !json_equal(got, want)))
+				fail_msg("%s on %s: %d, jq %d", sources[i], inputs[j], rc, rc_jq);
+			json_decref(got);
+			json_decref(want);
+			json_decref(input);
+		}
+		expr_free(brief);
+		expr_free(jq);
+	}
+}
+
 static void test_refused_at_compile_time(void **state)
 {
 	(void)state;
@@ -358,6 +418,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_eval),
+		cmocka_unit_test(test_simple_is_jq),
 		cmocka_unit_test(test_refused_at_compile_time),
 		cmocka_unit_test(test_source_length),
 		cmocka_unit_test(test_endless_is_stopped),
