@@ -180,7 +180,7 @@ write_config() {
 		  - id: web
 		    kind: service
 		    manager: runit
-		    tools: ["service_*", http_probe]
+		    tools: [$([ -n "${DEMO_SABOTAGE:-}" ] || echo '"service_*",') http_probe]
 		    hosts: ["127.0.0.1:$web_port"]
 		    attributes: { service_dir: "$dir/web", url: "http://127.0.0.1:$web_port/" }
 	END
@@ -196,7 +196,7 @@ write_config() {
 }
 
 web_check() {
-	echo "[{ name: WebDown, type: http, url: \"http://127.0.0.1:$web_port/\", service: web, instance: web," \
+	echo "[{ name: WebDown, type: http, url: \"http://127.0.0.1:$web_port/\", service: web, instance: \"http://127.0.0.1:$web_port/\"," \
 		"interval: 500ms, timeout: 400ms, failures: 1, severity: critical," \
 		"summary: \"nginx does not answer\" }]"
 }
