@@ -85,6 +85,17 @@ void yaml_to_json(const struct yaml_node *node, struct buf *out);
  */
 void yaml_print(const struct yaml_node *node, int indent, struct buf *out);
 
+/*
+ * What the YAML specification forbids as input but the library lets through, our limit of bytes,
+ * and more brackets open on one line than any file needs (the library reads all of a line before it
+ * gives its first token). 0, ERR_TOO_LARGE or ERR_CONFIG.
+ */
+int yaml_check_text(const char *name, const char *text, size_t len, struct why *out_why);
+
+/* Adds what a single-quoted scalar says; text starts behind its quote, and what follows the scalar
+ * is ignored. */
+void yaml_unquote(const char *text, size_t len, struct buf *out);
+
 /* Text as a double-quoted YAML scalar. */
 void yaml_print_quoted(const char *text, struct buf *out);
 

@@ -47,6 +47,14 @@ static void test_to_json(void **state UNUSED)
 		{"a: |9\n", "{\"a\":\"\"}"},
 		{"a: -- x: # y\nb: x#y\n", NULL},
 		{"just text", "\"just text\""},
+		/* libfyaml 0.7.12 alone loses what stands behind two '' that touch */
+		{"['', '''', 'x''''y', '''''', 'a''b''c''''d ', 'it''s: #']",
+		 "[\"\",\"'\",\"x''y\",\"''\",\"a'b'c''d \",\"it's: #\"]"},
+		{"a: 'one \t\n  two\n\n\n  three\r\n  four'\n'k''': \"x\\\n  y\"\n",
+		 "{\"a\":\"one two\\n\\nthree four\",\"k'\":\"xy\"}"},
+		{"\xef\xbb\xbf"
+		 "# \xc3\xa9\r\na: 'x'\r\nb: &y 'y'\r\nc: !!str 'z'\r\n",
+		 "{\"a\":\"x\",\"b\":\"y\",\"c\":\"z\"}"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
