@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 70
 toy=${HEALBUS_BUILD:-build}/tests/integration/toystage
 kills=${TORTURE_KILLS:-12}
-messages=${TORTURE_MESSAGES:-4000}
+messages=${TORTURE_MESSAGES:-8000}
 if ! command -v nats-server >/dev/null; then
 	echo "1..0 # skip no nats-server"
 	exit 0
@@ -165,7 +165,7 @@ toy_config info
 # ---- drain ----
 quiet() { [ "$(metric healbus_outbox_rows)" -eq 0 ] && [ "$(metric healbus_lag_messages)" -eq 0 ]; }
 # The timers of the last events are due 10 s after them.
-timers_said() { [ "$(story_count)" -ge $((messages + 28)) ] && quiet; }
+timers_said() { all_said && grep -q 'waiting 0' "$dir/out" && quiet; }
 until_true 30 timers_said
 ok $? "ticks let the timers fire when nothing else comes"
 stop_stage
@@ -191,7 +191,8 @@ ok $? "the rebuilt state is byte-identical"
 # ---- a damaged state ----
 head -c 8192 /dev/zero | tr '\0' X | dd of="$dir/state/monitor-00/data.mdb" conv=notrunc 2>/dev/null
 start_stage
-until_true 60 rebuilt
+repaired() { ready && [ "$(metric 'healbus_messages_total{worker="monitor-00')" -ge $((messages / 4)) ] && quiet; }
+until_true 60 repaired
 ok $? "a damaged state is set aside and rebuilt"
 find "$dir/state" -name 'set-aside-*' | grep -q .
 ok $? "the damaged files are kept"
@@ -207,6 +208,9 @@ until_true 30 ready
 ok $? "and goes on by itself"
 stop_stage
 ok "$code" "SIGTERM stops it"
+"$toy" -c "$dir" hash >"$dir/hash3" 2>"$dir/out"
+diff "$dir/hash1" "$dir/hash3" >"$dir/out"
+ok $? "all that changed no state"
 printf 'wrong\n' >"$dir/password"
 "$toy" -c "$dir" >"$dir/out" 2>&1
 [ $? -eq 69 ]

@@ -127,6 +127,8 @@ static int publish(int argc, char **argv, const char *dir)
 		snprintf(id, sizeof(id), "raw%u", i);
 		struct bus_msg m = {
 			.subject = "raw.toy", .id = id, .data = text, .len = strlen(text)};
+		const struct timespec pace = {.tv_nsec = 500000};
+		nanosleep(&pace, NULL); /* so that kills find work under way */
 		int rc = bus_publish(b, &m, 1000, NULL, NULL);
 		if (rc == 0)
 			i++;
@@ -200,6 +202,7 @@ struct ledger {
 	unsigned in_partition[TOY_PARTITIONS];
 	unsigned last_said[TOY_PARTITIONS];
 	uint64_t revision[TOY_PARTITIONS][7];
+	bool waiting[TOY_PARTITIONS][7]; /* for the timer of the last event of a name */
 	unsigned timers, ticks, faults;
 };
 
@@ -236,8 +239,9 @@ static void note_output(void *ctx, const struct bus_delivery *d)
 	}
 	const Healbus__Incident *in = (const void *)msg;
 	unsigned i = str_starts(d->cause, "ev") ? (unsigned)strtoul(d->cause + 2, NULL, 10) : l->n;
-	if (str_starts(in->title, "timer ")) {
+	if (str_starts(in->title, "timer n")) {
 		l->timers++;
+		l->waiting[in->partition % TOY_PARTITIONS][(in->title[7] - '0') % 7] = false;
 	} else if (i >= l->n || l->position[i] == 0 || l->said[i]++) {
 		fault(l, "output twice or of nothing", d);
 	} else {
@@ -245,6 +249,7 @@ static void note_output(void *ctx, const struct bus_delivery *d)
 		if (l->position[i] <= l->last_said[p])
 			fault(l, "output out of order", d);
 		l->last_said[p] = l->position[i];
+		l->waiting[p][i % 7] = true;
 		if (in->revision != ++l->revision[p][i % 7])
 			fault(l, "count with a gap", d);
 	}
@@ -263,10 +268,13 @@ static int verify(int argc, char **argv, const char *dir)
 	if (rc == 0)
 		rc = each_message(b, STREAM_STORY, note_output, &l);
 	bus_close(b);
-	unsigned missing = 0;
+	unsigned missing = 0, waiting = 0;
 	for (unsigned i = 0; i < l.n; i++)
 		missing += l.said[i] == 0;
-	printf("missing %u faults %u timers %u ticks %u\n", missing, l.faults, l.timers, l.ticks);
+	for (unsigned i = 0; i < TOY_PARTITIONS * 7; i++)
+		waiting += l.waiting[i / 7][i % 7];
+	printf("missing %u faults %u timers %u ticks %u waiting %u\n", missing, l.faults, l.timers,
+	       l.ticks, waiting);
 	free(l.position);
 	free(l.said);
 	return rc || missing || l.faults ? 1 : 0;

@@ -15,6 +15,7 @@ static void say(struct fold *f, const char *what, uint64_t number)
 	SET(&incident, state, HEALBUS__INCIDENT_STATE__INCIDENT_OPEN);
 	SET(&incident, revision, (uint32_t)number);
 	SET(&incident, updated_at_ms, fold_now_ms(f));
+	SET(&incident, partition, fold_partition(f));
 	emit(f, KIND_INCIDENT, id, &incident.base);
 }
 
