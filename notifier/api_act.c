@@ -108,6 +108,7 @@ static int control_publish(struct api_call *call, Healbus__Control *c, const cha
 	snprintf(msg_id, sizeof(msg_id), "control:%s", id);
 	int rc = stage_publish(call->stage, KIND_CONTROL, token, &c->base, msg_id, NULL, c->at_ms,
 			       BUS_REQUEST_TIMEOUT_MS, NULL, &why);
+	c->id = NULL;
 	if (rc)
 		api_fail(call, rc, &why);
 	return rc;

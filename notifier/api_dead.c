@@ -76,11 +76,10 @@ void api_dead_one(struct api_call *call)
 	if (!dead)
 		return;
 	auto_buf data = {0};
-	const char *bytes = (const char *)dead->data.data;
-	bool text = utf8_valid(bytes ? bytes : "", dead->data.len) &&
-		    !(dead->data.len && memchr(bytes, '\0', dead->data.len));
+	const char *bytes = dead->data.data ? (const char *)dead->data.data : "";
+	bool text = utf8_valid(bytes, dead->data.len) && !memchr(bytes, '\0', dead->data.len);
 	if (text)
-		buf_add(&data, bytes ? bytes : "", dead->data.len);
+		buf_add(&data, bytes, dead->data.len);
 	else
 		buf_add_hex(&data, bytes, dead->data.len);
 	json_t *out = dead_json(dead, seq);

@@ -24,7 +24,7 @@ static const struct option rows[] = {
 		 "...}."),
 	OPT_TREE(CONFIG, rules.receivers, "receivers", receivers_parse, receivers_release,
 		 "Who is told: a list of {name, channels, fallback, send_resolved, throttle: "
-		 "{limit, per}}."),
+		 "{limit: 30, per: 1h}}."),
 	OPT_TREE(CONFIG, rules.intervals, "time_intervals", intervals_parse, intervals_release,
 		 "Named times, as Alertmanager writes them, for mute_time_intervals."),
 	OPT_TREE(CONFIG, rules.route, "route", route_parse, route_release,

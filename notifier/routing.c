@@ -4,6 +4,13 @@
 #include "common/mem.h"
 #include "proto/healbus.pb-c.h"
 
+/* Alertmanager's defaults. */
+enum { GROUP_WAIT_MS = 30000, GROUP_INTERVAL_MS = 300000, REPEAT_INTERVAL_MS = 14400000 };
+
+/* More than one in two minutes nobody reads. And a channel that is dead for a day then holds fewer
+ * notices than the consumer lets wait at once, so that it does not stop the others. */
+enum { THROTTLE_LIMIT = 30, THROTTLE_PER_MS = 3600 * 1000 };
+
 static const char *const severity_names[] = {"unknown", "info", "warning", "error", "critical"};
 
 void words_release(struct words *w)
@@ -173,9 +180,9 @@ static int route_read(struct route *r, const struct route *parent, const struct 
 int route_parse(void *field, const struct yaml_node *node, struct why *out_why)
 {
 	struct route *root = field;
-	root->group_wait_ms = 30 * 1000;
-	root->group_interval_ms = 5 * 60 * 1000;
-	root->repeat_interval_ms = 4 * 3600 * 1000;
+	root->group_wait_ms = GROUP_WAIT_MS;
+	root->group_interval_ms = GROUP_INTERVAL_MS;
+	root->repeat_interval_ms = REPEAT_INTERVAL_MS;
 	root->group_by_incident = true;
 	if (!node || node->type == YAML_NULL) {
 		route_name(root, NULL);
@@ -205,10 +212,9 @@ static int throttle_parse(const struct yaml_node *node, struct receiver *out, st
 	if (!node)
 		return 0;
 	int rc = yaml_only_keys(node, keys, ARRAY_SIZE(keys), out_why);
-	if (!rc)
-		rc = yaml_int(yaml_get(node, "limit"), "limit", 1, 1000000, &out->throttle_limit,
-			      out_why);
-	out->throttle_per_ms = 3600 * 1000;
+	const struct yaml_node *limit = yaml_get(node, "limit");
+	if (!rc && limit)
+		rc = yaml_int(limit, "limit", 0, 1000000, &out->throttle_limit, out_why);
 	if (!rc)
 		rc = duration_read(node, "per", &out->throttle_per_ms, out_why);
 	if (!rc && out->throttle_per_ms < 1000)
@@ -229,6 +235,8 @@ static int receiver_parse(const struct yaml_node *node, struct receiver *out, st
 				  "receivers: name must be 1 to 64 of [A-Za-z0-9_-]");
 	out->name = mem_strdup(name->scalar);
 	out->send_resolved = true;
+	out->throttle_limit = THROTTLE_LIMIT;
+	out->throttle_per_ms = THROTTLE_PER_MS;
 	const struct yaml_node *resolved = yaml_get(node, "send_resolved");
 	if (resolved)
 		rc = yaml_bool(resolved, "send_resolved", &out->send_resolved, out_why);

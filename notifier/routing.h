@@ -45,7 +45,7 @@ struct receiver {
 	struct words channels; /* every one is told */
 	struct words fallback; /* in order, when a channel gave up */
 	bool send_resolved;
-	int64_t throttle_limit; /* notices per window; 0: no limit */
+	int64_t throttle_limit; /* notices per window, default 30 an hour; 0: no limit */
 	int64_t throttle_per_ms;
 };
 

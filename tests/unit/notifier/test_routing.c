@@ -107,7 +107,7 @@ static void test_refused(void **state UNUSED)
 		{"receivers: [{name: 'a b'}]", "test:1: receivers: name"},
 		{"receivers: [{name: ops, channels: [x]}]\nroute: {receiver: ops}",
 		 "ops: channel \"x\" is not defined"},
-		{"receivers: [{name: ops, throttle: {limit: 0}}]", "limit"},
+		{"receivers: [{name: ops, throttle: {limit: -1}}]", "limit"},
 		{"route: {severity: loud}", "severity: \"loud\""},
 		{"route: {grup_by: [x]}", "grup_by"},
 		{"channels: [{name: a, type: pigeon}]", "type must be"},
