@@ -50,7 +50,7 @@ CTL := main args term api words commands help completion manual run story story_
 UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold wire_json wire_sign
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
-UNIT_EXECUTOR := catalogue policy journal sandbox
+UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
 UNIT_NOTIFIER := projection routing render view channels
 FUZZ :=
 

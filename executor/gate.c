@@ -1,9 +1,12 @@
 #include "executor/gate.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+
 #include "common/clock.h"
 #include "executor/rate.h"
 
-enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000 };
+enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000, KEEP_MS = 1000 };
 
 #define PAUSE_SUBJECT "heal.control.pause"
 
@@ -90,6 +93,33 @@ bool gate_tick(void *ctx)
 	if (clock_mono_ms() - oldest >= LOCK_RENEW_MS)
 		gate_renew(held, NULL);
 	return clock_mono_ms() - oldest_renewal(held) < LOCK_KILL_MS;
+}
+
+static void *keep(void *ctx)
+{
+	struct keeper *k = ctx;
+	struct pollfd p = {.fd = k->wake, .events = POLLIN};
+	while (poll(&p, 1, KEEP_MS) <= 0)
+		gate_tick(k->held);
+	return NULL;
+}
+
+int gate_keep(struct keeper *k, struct held *held)
+{
+	*k = (struct keeper){.held = held, .wake = eventfd(0, EFD_CLOEXEC)};
+	if (k->wake >= 0 && pthread_create(&k->thread, NULL, keep, k) == 0)
+		return 0;
+	if (k->wake >= 0)
+		close(k->wake);
+	return ERR_UNAVAILABLE;
+}
+
+void gate_keep_stop(struct keeper *k)
+{
+	if (eventfd_write(k->wake, 1))
+		abort();
+	pthread_join(k->thread, NULL);
+	close(k->wake);
 }
 
 /* ---- all of them ---- */

@@ -3,6 +3,10 @@
 #ifndef EXECUTOR_GATE_H
 #define EXECUTOR_GATE_H
 
+#include "common/base.h"
+
+#include <pthread.h>
+
 #include "executor/executor.h"
 
 enum { HELD_MAX = 2 };
@@ -28,6 +32,15 @@ void gate_leave(struct held *held);
 /* For struct run_limits: renews in time; false once a lock could not be renewed for LOCK_KILL_MS.
  */
 bool gate_tick(void *held);
+/* Calls gate_tick from a thread of its own until gate_keep_stop, for acts that cannot. */
+struct keeper {
+	struct held *held;
+	pthread_t thread;
+	int wake; /* eventfd */
+};
+int gate_keep(struct keeper *k, struct held *held);
+void gate_keep_stop(struct keeper *k);
+
 /* Renews now. 0, or the bus's error. */
 int gate_renew(struct held *held, struct why *out_why);
 

@@ -22,6 +22,7 @@ static void target_release(struct target *t)
 	free(t->group);
 	strings_free(t->tools, t->n_tools);
 	strings_free(t->paths, t->n_paths);
+	strings_free(t->read_paths, t->n_read_paths);
 	strings_free(t->hosts, t->n_hosts);
 	free(t->check_tool);
 	for (size_t i = 0; i < t->n_check_params; i++)
@@ -99,13 +100,15 @@ static int parse_check(struct target *t, const struct yaml_node *node, struct wh
 	return 0;
 }
 
-static int parse_paths(struct target *t, const struct yaml_node *node, struct why *out_why)
+static int parse_paths(const struct yaml_node *target, const char *key, char ***out, size_t *out_n,
+		       struct why *out_why)
 {
-	int rc = parse_list(node, "paths", &t->paths, &t->n_paths, out_why);
-	for (size_t i = 0; !rc && i < t->n_paths; i++)
-		if (!path_is_plain(t->paths[i]))
-			return yaml_error(node, out_why, "paths: %s is not a plain absolute path",
-					  t->paths[i]);
+	const struct yaml_node *node = yaml_get(target, key);
+	int rc = parse_list(node, key, out, out_n, out_why);
+	for (size_t i = 0; !rc && i < *out_n; i++)
+		if (!path_is_plain((*out)[i]))
+			return yaml_error(node, out_why, "%s: %s is not a plain absolute path", key,
+					  (*out)[i]);
 	return rc;
 }
 
@@ -150,9 +153,9 @@ static int parse_id(const struct yaml_node *node, char **out, struct why *out_wh
 
 static int parse_target(struct target *t, const struct yaml_node *node, struct why *out_why)
 {
-	static const char *const keys[] = {"id",    "kind",    "labels",    "tools",
-					   "paths", "hosts",   "group",     "critical",
-					   "check", "manager", "attributes"};
+	static const char *const keys[] = {"id",       "kind",       "labels",  "tools",
+					   "paths",    "read_paths", "hosts",   "group",
+					   "critical", "check",      "manager", "attributes"};
 	int rc = yaml_only_keys(node, keys, ARRAY_SIZE(keys), out_why);
 	if (!rc)
 		rc = parse_id(node, &t->id, out_why);
@@ -165,7 +168,9 @@ static int parse_target(struct target *t, const struct yaml_node *node, struct w
 	if (!rc)
 		rc = parse_list(yaml_get(node, "hosts"), "hosts", &t->hosts, &t->n_hosts, out_why);
 	if (!rc)
-		rc = parse_paths(t, yaml_get(node, "paths"), out_why);
+		rc = parse_paths(node, "paths", &t->paths, &t->n_paths, out_why);
+	if (!rc)
+		rc = parse_paths(node, "read_paths", &t->read_paths, &t->n_read_paths, out_why);
 	const struct yaml_node *critical = yaml_get(node, "critical");
 	if (!rc && critical)
 		rc = yaml_bool(critical, "critical", &t->critical, out_why);
@@ -283,12 +288,11 @@ bool target_allows_tool(const struct target *t, const char *tool)
 	return false;
 }
 
-/* The longest of the target's paths that holds `path`; NULL when none does. */
-static const char *prefix_of(const struct target *t, const char *path)
+/* The longest of the paths that holds `path`, or `best`. */
+static const char *longest(char *const *paths, size_t n, const char *path, const char *best)
 {
-	const char *best = NULL;
-	for (size_t i = 0; i < t->n_paths; i++) {
-		const char *p = t->paths[i];
+	for (size_t i = 0; i < n; i++) {
+		const char *p = paths[i];
 		size_t len = str_eq(p, "/") ? 0 : strlen(p);
 		bool inside = strncmp(path, p, len) == 0 && (path[len] == '/' || path[len] == 0);
 		if (inside && (!best || strlen(best) < strlen(p)))
@@ -297,9 +301,15 @@ static const char *prefix_of(const struct target *t, const char *path)
 	return best;
 }
 
-bool target_allows_path(const struct target *t, const char *path)
+static const char *prefix_of(const struct target *t, const char *path, bool reads)
 {
-	return path_is_plain(path) && prefix_of(t, path);
+	const char *best = longest(t->paths, t->n_paths, path, NULL);
+	return reads ? longest(t->read_paths, t->n_read_paths, path, best) : best;
+}
+
+bool target_allows_path(const struct target *t, const char *path, bool reads)
+{
+	return path_is_plain(path) && prefix_of(t, path, reads);
 }
 
 static bool host_listed(const struct target *t, const char *host, const char *host_port)
@@ -368,7 +378,7 @@ static int open_error(int errnum, const char *path, struct why *out_why)
 
 int target_open_path(const struct target *t, const char *path, int *out_fd, struct why *out_why)
 {
-	const char *prefix = prefix_of(t, path);
+	const char *prefix = prefix_of(t, path, true);
 	auto_fd int base = open(prefix ? prefix : path, O_PATH | O_CLOEXEC);
 	if (base < 0)
 		return open_error(errno, path, out_why);

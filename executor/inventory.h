@@ -12,6 +12,7 @@
  *         manager: runit                  # any other key under attributes: is free
  *         attributes: {service_dir: /etc/service/web}
  *         paths: [/var/log/web]
+ *         read_paths: [/]                 # further ones, for tools that only read
  *         hosts: [127.0.0.1:8080]
  *         critical: true
  *         group: web
@@ -43,6 +44,8 @@ struct target {
 	size_t n_tools;
 	char **paths;
 	size_t n_paths;
+	char **read_paths; /* for tools of level none only */
+	size_t n_read_paths;
 	char **hosts; /* "host" or "host:port" */
 	size_t n_hosts;
 	bool critical;
@@ -80,8 +83,9 @@ const struct target_group *group_find(const struct inventory *inv, const char *i
 size_t group_minimum(const struct target_group *g, size_t n);
 
 bool target_allows_tool(const struct target *t, const char *tool);
-/* True for a plain path that equals or lies below one of the target's paths. */
-bool target_allows_path(const struct target *t, const char *path);
+/* True for a plain path that equals or lies below one of the target's paths (or, for a tool that
+ * only reads, its read_paths). */
+bool target_allows_path(const struct target *t, const char *path, bool reads);
 bool target_allows_host(const struct target *t, const char *host);
 /* The URL's host and port (80 and 443 by default) are listed, as "host" (any port) or "host:port".
  */

@@ -237,21 +237,21 @@ static int check_enum(const struct param_def *d, const char *text, struct why *o
 	return bad(d, out_why, ERR_INVALID, "is not one of its values");
 }
 
-static int check_place(const struct param_def *d, const struct target *t, const char *text,
+static int check_place(const struct param_def *d, const struct params_place *at, const char *text,
 		       struct why *out_why)
 {
 	if (d->type == PARAM_PATH && !path_is_plain(text))
 		return bad(d, out_why, ERR_INVALID, "is not a plain absolute path");
-	if (d->type == PARAM_PATH && !target_allows_path(t, text))
+	if (d->type == PARAM_PATH && !target_allows_path(at->target, text, at->reads))
 		return bad(d, out_why, ERR_DENIED, "is outside the target's paths");
-	if (d->type == PARAM_HOST && !target_allows_host(t, text))
+	if (d->type == PARAM_HOST && !target_allows_host(at->target, text))
 		return bad(d, out_why, ERR_DENIED, "is not one of the target's hosts");
-	if (d->type == PARAM_URL && !target_allows_url(t, text))
+	if (d->type == PARAM_URL && !target_allows_url(at->target, text))
 		return bad(d, out_why, ERR_DENIED, "its host is not one of the target's");
 	return 0;
 }
 
-static int check_text(const struct param_def *d, const struct target *t, const char *text,
+static int check_text(const struct param_def *d, const struct params_place *at, const char *text,
 		      json_t **out, struct why *out_why)
 {
 	if (text[0] == '-' && !d->dash)
@@ -260,7 +260,7 @@ static int check_text(const struct param_def *d, const struct target *t, const c
 		return bad(d, out_why, ERR_INVALID, "does not match its pattern");
 	int rc = d->type == PARAM_ENUM ? check_enum(d, text, out_why) : 0;
 	if (!rc)
-		rc = check_place(d, t, text, out_why);
+		rc = check_place(d, at, text, out_why);
 	if (rc)
 		return rc;
 	int64_t ms = 0;
@@ -316,21 +316,21 @@ static int check_bool(const struct param_def *d, const Healbus__Param *p, json_t
 	return 0;
 }
 
-static int check_param(const struct param_def *d, const struct target *t, const Healbus__Param *p,
-		       json_t **out, struct why *out_why)
+static int check_param(const struct param_def *d, const struct params_place *at,
+		       const Healbus__Param *p, json_t **out, struct why *out_why)
 {
 	if (d->type == PARAM_INT)
 		return check_number(d, p, out, out_why);
 	if (d->type == PARAM_BOOL)
 		return check_bool(d, p, out, out_why);
 	if (p->string_value)
-		return check_text(d, t, p->string_value, out, out_why);
+		return check_text(d, at, p->string_value, out, out_why);
 	if (!p->has_int_value || d->type == PARAM_DURATION)
 		return bad(d, out_why, ERR_INVALID, "must be text");
 	/* A label such as "5432" comes out of a template as a number. */
 	char text[32];
 	snprintf(text, sizeof(text), "%" PRId64, p->int_value);
-	return check_text(d, t, text, out, out_why);
+	return check_text(d, at, text, out, out_why);
 }
 
 static const struct param_def *def_find(const struct params_def *defs, const char *name)
@@ -341,7 +341,7 @@ static const struct param_def *def_find(const struct params_def *defs, const cha
 	return NULL;
 }
 
-static int take_values(const struct params_def *defs, const struct target *target,
+static int take_values(const struct params_def *defs, const struct params_place *place,
 		       Healbus__Param *const *params, size_t n, json_t *object, struct why *out_why)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -352,7 +352,7 @@ static int take_values(const struct params_def *defs, const struct target *targe
 		if (json_object_get(object, d->name))
 			return bad(d, out_why, ERR_INVALID, "is given twice");
 		json_t *value = NULL;
-		int rc = check_param(d, target, params[i], &value, out_why);
+		int rc = check_param(d, place, params[i], &value, out_why);
 		if (rc)
 			return rc;
 		json_object_set_new(object, d->name, value);
@@ -374,11 +374,11 @@ static int fill_defaults(const struct params_def *defs, json_t *object, struct w
 	return 0;
 }
 
-int params_validate(const struct params_def *defs, const struct target *target,
+int params_validate(const struct params_def *defs, const struct params_place *place,
 		    Healbus__Param *const *params, size_t n, json_t **out, struct why *out_why)
 {
 	json_t *object = json_object();
-	int rc = take_values(defs, target, params, n, object, out_why);
+	int rc = take_values(defs, place, params, n, object, out_why);
 	if (!rc)
 		rc = fill_defaults(defs, object, out_why);
 	if (rc) {

@@ -57,7 +57,11 @@ void params_release(struct params_def *defs);
  * parameter (defaults filled in, optional ones without default are null). ERR_INVALID,
  * ERR_UNKNOWN_KEY or ERR_DENIED (outside the target's allow-list) naming the parameter.
  */
-int params_validate(const struct params_def *defs, const struct target *target,
+struct params_place {
+	const struct target *target;
+	bool reads; /* the tool changes nothing, so read_paths count too */
+};
+int params_validate(const struct params_def *defs, const struct params_place *place,
 		    Healbus__Param *const *params, size_t n, json_t **out, struct why *out_why);
 
 /* True when `path` is absolute and has no empty, "." or ".." component (a final "/" is refused

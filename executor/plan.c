@@ -57,7 +57,9 @@ static enum plan_end conclude(struct plan_run *run, Healbus__Verdict verdict, co
 	struct why why = {0};
 	auto_buf packed = {0};
 	const char *name = wire_enum_name(&healbus__verdict__descriptor, (int)verdict);
-	report_outcome(run, verdict, reason, &packed);
+	Healbus__Outcome *o = report_outcome(run, verdict, reason, &packed);
+	if (wire_check(KIND_OUTCOME, &o->base, &why))
+		LOG(ERROR, "outcome that others will not read", S("why", why.text));
 	plan_key(run, key);
 	int rc = report_audit(run, name, run->decision ? run->decision->by : NULL, reason);
 	if (!rc)

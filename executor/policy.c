@@ -28,17 +28,17 @@ static const char *fact_group(const struct facts *f)
 
 static const char *fact_level(const struct facts *f)
 {
-	return wire_enum_name(&healbus__level__descriptor, f->action->level);
+	return wire_enum_name(&healbus__level__descriptor, (int)f->action->level);
 }
 
 static const char *fact_severity(const struct facts *f)
 {
-	return wire_enum_name(&healbus__severity__descriptor, f->plan->severity);
+	return wire_enum_name(&healbus__severity__descriptor, (int)f->plan->severity);
 }
 
 static const char *fact_provenance(const struct facts *f)
 {
-	return wire_enum_name(&healbus__provenance__descriptor, f->plan->provenance);
+	return wire_enum_name(&healbus__provenance__descriptor, (int)f->plan->provenance);
 }
 
 static const char *fact_runbook(const struct facts *f)
@@ -115,16 +115,27 @@ static void weigh_change(const struct policy_input *in, struct policy_result *ou
 					: "its level is above what runs unasked");
 }
 
+static void weigh_sandbox(const struct policy_input *in, struct policy_result *out,
+			  const struct action *a)
+{
+	const struct runner *runner = a->call->runner;
+	bool bare = runner->unconfined && runner->unconfined(a->rendered);
+	if (bare && !in->config->allow_unsandboxed) {
+		raise(out, POLICY_REFUSE);
+		say(out, a, "it runs without a sandbox, and allow_unsandboxed is false");
+	} else if (!bare && runner == &runner_command && !in->sandboxed) {
+		raise(out, POLICY_REFUSE);
+		say(out, a, "this machine has no sandbox for commands");
+	}
+}
+
 static void weigh(const struct policy_input *in, struct policy_result *out, const struct action *a)
 {
 	if (!a->tool)
 		return;
 	out->level = MAX(out->level, a->level);
 	struct rule rule = rule_for(in, a);
-	if (a->call->runner == &runner_command && !in->sandboxed) {
-		raise(out, POLICY_REFUSE);
-		say(out, a, "this machine has no sandbox for commands");
-	}
+	weigh_sandbox(in, out, a);
 	if (rule.autonomy == AUTONOMY_OBSERVE) {
 		raise(out, POLICY_OBSERVE);
 		say(out, a, "autonomy is observe");

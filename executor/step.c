@@ -6,7 +6,7 @@
 #include "executor/gate.h"
 #include "executor/report.h"
 
-enum { UNTICKED_TIMEOUT_MS = 15000, BUS_WAIT_MS = 2000, OTHER_WAIT_MS = 3000 };
+enum { BUS_WAIT_MS = 2000, OTHER_WAIT_MS = 3000 };
 
 static struct metric acts =
 	METRIC_COUNTER("healbus_executor_acts_total", "Acts, by tool and end.", "tool", "end");
@@ -107,20 +107,31 @@ static int last_checks(struct attempt *a, struct why *out_why)
 	return rc ? rc : report_send(a->run, a->report, out_why);
 }
 
+/* A command calls gate_tick itself, and is killed when a lock is lost; a request cannot be called
+ * back, so its locks are only kept. */
+static void run_kept(struct attempt *a, const struct action *action, struct run_limits *limits,
+		     struct action_result *result)
+{
+	struct keeper keeper;
+	const struct executor_config *config = a->run->ex->config;
+	bool ticks = action->call->runner == &runner_command;
+	limits->tick = gate_tick;
+	limits->tick_ctx = &a->held;
+	bool kept = !ticks && gate_keep(&keeper, &a->held) == 0;
+	action_run(config, action, limits, result);
+	if (kept)
+		gate_keep_stop(&keeper);
+}
+
 static enum step_end act(struct attempt *a)
 {
 	const struct executor *ex = a->run->ex;
 	const struct action *action = a->slot->action;
-	struct action own = *action;
 	struct action_result result = {0};
-	struct run_limits limits = {.http = ex->http, .tick = gate_tick, .tick_ctx = &a->held};
+	struct run_limits limits = {.http = ex->http};
 	struct why why = {0};
-	/* The other runners cannot renew the locks meanwhile, so they must be done before these
-	 * end. */
-	if (action->call->runner != &runner_command)
-		own.timeout_ms = MIN(own.timeout_ms, UNTICKED_TIMEOUT_MS);
 	int64_t began = clock_mono_ms();
-	action_run(ex->config, &own, &limits, &result);
+	run_kept(a, action, &limits, &result);
 	FAILPOINT("executor-acted");
 	report_set_result(a->run, a->report, &result);
 	buf_release(&result.output);

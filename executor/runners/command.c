@@ -357,6 +357,12 @@ static void run(const void *rendered, const struct run_limits *limits, struct ru
 	sandbox_run(&job, limits, result);
 }
 
+static bool unconfined(const void *rendered)
+{
+	const struct command *c = rendered;
+	return c->unconfined;
+}
+
 static const char *const keys[] = {"argv", "env", "sandbox", "network"};
 
 const struct runner runner_command = {.name = "command",
@@ -368,4 +374,5 @@ const struct runner runner_command = {.name = "command",
 				      .check = check,
 				      .render = render,
 				      .rendered_free = rendered_free,
+				      .unconfined = unconfined,
 				      .run = run};

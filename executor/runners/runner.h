@@ -60,6 +60,8 @@ struct runner {
 	int (*render)(const void *spec, const struct render_input *in, void **out,
 		      struct buf *out_text, struct why *out_why);
 	void (*rendered_free)(void *rendered);
+	/* It would run without a sandbox. NULL: never. */
+	bool (*unconfined)(const void *rendered);
 	/* Blocks up to the time-out. result is zeroed by the caller, who releases its output. */
 	void (*run)(const void *rendered, const struct run_limits *limits,
 		    struct run_result *result);

@@ -111,11 +111,11 @@ static int add_sockets(scmp_filter_ctx ctx, enum seccomp_flavour flavour)
 	for (size_t f = 0; f < n; f++)
 		for (size_t t = 0; !rc && t < ARRAY_SIZE(types); t++)
 			rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-					      SCMP_A0(SCMP_CMP_EQ, families[f]),
+					      SCMP_A0(SCMP_CMP_EQ, families[f], 0),
 					      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[t]));
 	if (!rc && n)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				      SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+				      SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
 				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW));
 	return rc;
 }
@@ -134,7 +134,7 @@ static int build_main(scmp_filter_ctx ctx, enum seccomp_flavour flavour)
 				      SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
-				      SCMP_A0(SCMP_CMP_EQ, 0));
+				      SCMP_A0(SCMP_CMP_EQ, 0, 0));
 	return rc ? rc : add_sockets(ctx, flavour);
 }
 

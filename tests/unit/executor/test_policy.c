@@ -2,20 +2,22 @@
 #include "executor/policy.h"
 #include "tests/unit/executor/support.h"
 
-static const char head[] = "targets:\n"
-			   "  - id: web\n"
-			   "    kind: service\n"
-			   "    tools: [service_*, truncate_log, http_probe]\n"
-			   "    manager: runit\n"
-			   "    paths: [/var/log/web]\n"
-			   "    hosts: [127.0.0.1:80]\n"
-			   "    attributes: {service_dir: /etc/service/web}\n"
-			   "  - id: db\n"
-			   "    kind: database\n"
-			   "    tools: [service_*]\n"
-			   "    manager: runit\n"
-			   "    critical: true\n"
-			   "    attributes: {service_dir: /etc/service/db}\n";
+static const char head[] =
+	"targets:\n"
+	"  - id: web\n"
+	"    kind: service\n"
+	"    tools: [service_*, truncate_log, http_probe, disk_usage, drop_caches]\n"
+	"    manager: runit\n"
+	"    paths: [/var/log/web]\n"
+	"    read_paths: [/]\n"
+	"    hosts: [127.0.0.1:80]\n"
+	"    attributes: {service_dir: /etc/service/web}\n"
+	"  - id: db\n"
+	"    kind: database\n"
+	"    tools: [service_*]\n"
+	"    manager: runit\n"
+	"    critical: true\n"
+	"    attributes: {service_dir: /etc/service/db}\n";
 
 struct row {
 	const char *yaml; /* appended to head */
@@ -124,6 +126,23 @@ static const struct row rows[] = {
 	 {"url=http://127.0.0.1/"},
 	 .unsandboxed = true,
 	 .verdict = POLICY_RUN},
+	{AUTO,
+	 "drop_caches",
+	 "web",
+	 {NULL},
+	 .approved = true,
+	 .verdict = POLICY_REFUSE,
+	 .reason = "without a sandbox"},
+	{AUTO "allow_unsandboxed: true\n", "drop_caches", "web", {NULL}, .verdict = POLICY_RUN},
+	/* paths for reading are not for changing */
+	{"", "disk_usage", "web", {"path=/"}, .verdict = POLICY_RUN},
+	{AUTO,
+	 "truncate_log",
+	 "web",
+	 {"path=/srv/x"},
+	 .approved = true,
+	 .verdict = POLICY_REFUSE,
+	 .reason = "outside the target's paths"},
 	/* too late */
 	{AUTO, RESTART, .now_ms = INT64_C(4000000000001), .approved = true,
 	 .verdict = POLICY_EXPIRED, .reason = "not_after"},
@@ -174,7 +193,7 @@ static char *small_tools;
 static int setup(void **state)
 {
 	static const char *const names[] = {"service_restart", "service_status", "truncate_log",
-					    "http_probe"};
+					    "http_probe",      "disk_usage",     "drop_caches"};
 	(void)state;
 	small_tools = support_dir();
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

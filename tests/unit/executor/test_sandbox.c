@@ -131,6 +131,7 @@ static void test_network(void **state)
 	(void)state;
 	unsigned port = 0;
 	auto_fd int listener = listen_somewhere(&port);
+	assert_true(listener >= 0);
 	auto_free char *url = mem_printf("http://127.0.0.1:%u/", port);
 	char *const argv[] = {(char *)"/usr/bin/curl",
 			      (char *)"-s",
