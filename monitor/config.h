@@ -5,9 +5,10 @@
 #ifndef MONITOR_CONFIG_H
 #define MONITOR_CONFIG_H
 
+#include "common/stage.h"
+
 #include <stdatomic.h>
 
-#include "common/stage.h"
 #include "monitor/checks.h"
 #include "monitor/rules.h"
 #include "monitor/sources/source.h"

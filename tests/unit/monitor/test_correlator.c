@@ -290,6 +290,7 @@ static void test_storm_of_many_groups(void **state)
 {
 	struct kit *k = kit_new("group_wait: 0s\nstorm_threshold: 20\n");
 	char labels[80];
+	struct store_txn *txn;
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
@@ -305,7 +306,9 @@ static void test_storm_of_many_groups(void **state)
 		resolves(k, labels);
 	}
 	assert_int_equal(kit_last(k)->state, RESOLVED);
-	assert_int_equal(store_count(store_begin_read(fold_store(k->f)), &table_live), 0);
+	txn = store_begin_read(fold_store(k->f));
+	assert_int_equal(store_count(txn, &table_live), 0);
+	store_end(txn);
 	kit_free(k);
 }
 

@@ -97,6 +97,7 @@ static void test_agrees_with_the_parser(void **state)
 	print_message("# seed %u\n", seed);
 	for (int i = 0; i < 20000; i++) {
 		auto_buf text = {0};
+		json_error_t error = {0};
 		json_t *parsed;
 
 		random_value(&text, &seed, 0);
@@ -104,7 +105,10 @@ static void test_agrees_with_the_parser(void **state)
 			text.data[(size_t)rand_r(&seed) % text.len] =
 				" []{},:\"0e.-\\ntf1\x01"[rand_r(&seed) % 18];
 		/* jansson takes one thing RFC 8259 does too: any value at the top. */
-		parsed = json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+		parsed = json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+		/* A number that fits no double is well-formed all the same. */
+		if (!parsed && json_error_code(&error) == json_error_numeric_overflow)
+			continue;
 		if ((parsed != NULL) != (json_text_check(text.data, text.len, NULL) == 0))
 			fail_msg("%s: parser says %s", buf_str(&text), parsed ? "yes" : "no");
 		json_decref(parsed);
