@@ -104,6 +104,14 @@ static sigset_t our_signals(void)
 	return set;
 }
 
+static bool all_joined(struct stage *s)
+{
+	bool folds = stage_folds_joined(s);
+	bool effects = stage_effects_joined(s);
+	bool own = own_threads_joined(s);
+	return folds && effects && own;
+}
+
 /* Waits for all threads; a second signal or the end of patience leaves at once, which the stores
  * and the bus survive like a kill. */
 static void drain(struct stage *s)
@@ -113,7 +121,7 @@ static void drain(struct stage *s)
 	stage_config_put(s, c);
 	const sigset_t set = our_signals();
 	const struct timespec pause = {.tv_nsec = 10 * 1000000};
-	while (!(stage_folds_joined(s) & stage_effects_joined(s) & own_threads_joined(s))) {
+	while (!all_joined(s)) {
 		int sig = sigtimedwait(&set, NULL, &pause);
 		if (sig != SIGTERM && sig != SIGINT && clock_mono_ms() < until)
 			continue;

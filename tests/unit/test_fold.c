@@ -95,7 +95,6 @@ static void apply_range(struct fold *f, const struct script *s, size_t from, siz
 static int add_row(void *ctx, const struct fold_row *row)
 {
 	struct buf *out = ctx;
-	auto_free char *data = mem_dup(row->msg.data, row->msg.len);
 	struct arena arena = {0};
 	ProtobufCMessage *msg = NULL;
 	struct topic topic;
