@@ -65,6 +65,7 @@ static void test_states_and_counts(void **state UNUSED)
 		bench_incident(&b, "inc1", steps[i].next, steps[i].revision, "db");
 		assert_int_equal(stored(&b, "inc1")->state, steps[i].shown);
 		assert_int_equal(counted(&b, (int)steps[i].shown), 1);
+		assert_int_equal(stored(&b, "inc1")->revision, steps[i].newest);
 	}
 	assert_int_equal(counted(&b, (int)OPEN), 0);
 	assert_int_equal(counted(&b, (int)ESCALATED), 0);
@@ -536,7 +537,7 @@ static uint64_t random_next(uint64_t *seed)
 static void random_story(struct bench *b, uint64_t *seed, int incident)
 {
 	static const char *const services[] = {"db", "web", "mail"};
-	char id[16], plan[16], ask[16], change[16];
+	char id[24], plan[24], ask[24], change[24];
 	const char *service = services[random_next(seed) % 3];
 	snprintf(id, sizeof(id), "inc%d", incident);
 	snprintf(plan, sizeof(plan), "plan%d", incident);
