@@ -190,10 +190,10 @@ static int case_stopped(struct desk *d, struct case_file *c)
 /* Nothing ran, so it does not count as an attempt; but once only. */
 static int case_expired(struct desk *d, struct case_file *c)
 {
+	if (c->row.expired++ >= EXPIRED_MAX)
+		return case_stopped(d, c);
 	c->row.attempt -= c->row.attempt > 0;
-	if (c->row.expired++ < EXPIRED_MAX)
-		return case_consider(d, c);
-	return case_stopped(d, c);
+	return case_consider(d, c);
 }
 
 static int case_observed(struct desk *d, struct case_file *c)

@@ -285,6 +285,25 @@ static void healed_but_still_firing_is_a_failure(void **state)
 	json_decref(plan);
 }
 
+/* A window shorter than the wait for "resolved" does not hide that the fix was useless. */
+static void short_window(void **state)
+{
+	(void)state;
+	runbooks_free(w.config.cases.runbooks);
+	world_write(&w, "one.yaml",
+		    "name: s\ndescription: d\nmatch: ['alertname=\"Down\"']\ntarget: t\n"
+		    "attempts: [{why: w, steps: [{tool: t}]}]\ncooldown: 0\n"
+		    "effective_window: 1m\nresolve_within: 10m\nmax_attempts: 2\n");
+	world_load(&w);
+	world_incident(&w, "i1", "k1", "open", 1, "");
+	world_outcome(&w, "healed", "", "");
+	world_tick(&w, 11 * MINUTE);
+	json_t *plan = world_output(&w, KIND_PLAN, 1);
+	json_t *last = json_array_get(json_object_get(plan, "tried"), 0);
+	assert_non_null(strstr(text_of(last, "reason"), "still firing 10m later; fix 1 of 5"));
+	json_decref(plan);
+}
+
 static void return_starts_with_the_next_way(void **state)
 {
 	(void)state;
@@ -408,6 +427,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(started_plan_is_given_time),
 	TEST(healed_and_resolved_is_quiet),
 	TEST(healed_but_still_firing_is_a_failure),
+	TEST(short_window),
 	TEST(return_starts_with_the_next_way),
 	TEST(useless_fixes_end),
 	TEST(ack_lets_it_try_again),

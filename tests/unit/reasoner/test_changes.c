@@ -120,6 +120,18 @@ static void undo_that_fails_can_be_asked_again(void **state)
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 3);
 }
 
+/* A human was told about this incident already. */
+static void undo_that_fails_after_escalation(void **state)
+{
+	(void)state;
+	world_outcome(&w, "denied", "", change);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 1);
+	world_send(&w, "control", "u1", undo);
+	world_outcome(&w, "failed", "no such release", "");
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 2);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 1);
+}
+
 /* Whoever takes a change back does not want it made again. */
 static void undo_ends_the_case(void **state)
 {
@@ -168,10 +180,15 @@ static void outcome_of_another_incident(void **state)
 
 static const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	TEST(undo_makes_a_plan),     TEST(undo_runs_once),
-	TEST(undo_that_cannot_be),   TEST(undo_that_fails_can_be_asked_again),
-	TEST(undo_ends_the_case),    TEST(undo_of_a_forgotten_case),
-	TEST(changes_are_forgotten), TEST(outcome_of_another_incident),
+	TEST(undo_makes_a_plan),
+	TEST(undo_runs_once),
+	TEST(undo_that_cannot_be),
+	TEST(undo_that_fails_can_be_asked_again),
+	TEST(undo_that_fails_after_escalation),
+	TEST(undo_ends_the_case),
+	TEST(undo_of_a_forgotten_case),
+	TEST(changes_are_forgotten),
+	TEST(outcome_of_another_incident),
 };
 
 int main(void)

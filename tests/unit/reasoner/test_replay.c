@@ -45,6 +45,20 @@ static void speak(struct world *w, struct actor *a, const char *state)
 	world_incident(w, a->id, key, state, ++a->revision, "");
 }
 
+static void report(struct world *w, size_t n)
+{
+	json_t *plan = world_output(w, KIND_PLAN, -1);
+	if (!plan)
+		return;
+	auto_free char *id = mem_printf("s%zu", n);
+	auto_free char *json = mem_printf("{\"incident\":\"%s\",\"plan_id\":\"%s\",\"step_id\":"
+					  "\"%s\",\"state\":\"%s\",\"phase\":\"act\"}",
+					  text_of(plan, "incident"), text_of(plan, "id"), id,
+					  rnd(2) ? "started" : "waiting");
+	json_decref(plan);
+	world_send(w, "step", id, json);
+}
+
 /* An hour or two of incidents, outcomes, reports, humans and ticks, at random. */
 static void live(struct world *w, size_t steps)
 {
@@ -69,6 +83,8 @@ static void live(struct world *w, size_t steps)
 			speak(w, a, "open");
 		} else if (rnd(3) == 0)
 			speak(w, a, rnd(4) ? "resolved" : "suppressed");
+		else if (rnd(4) == 0)
+			report(w, n);
 		else if (rnd(20) == 0)
 			world_send(w, "control", id, ack);
 		else if (rnd(8) == 0)
