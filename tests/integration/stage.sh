@@ -5,107 +5,10 @@
 # shellcheck disable=SC2015
 set -u
 cd "$(dirname "$0")/../.." || exit 70
-toy=${HEALBUS_BUILD:-build}/tests/integration/toystage
 kills=${TORTURE_KILLS:-12}
 messages=${TORTURE_MESSAGES:-8000}
-if ! command -v nats-server >/dev/null; then
-	echo "1..0 # skip no nats-server"
-	exit 0
-fi
-if ! [ -x "$toy" ]; then
-	echo "Bail out! $toy is not built"
-	exit 70
-fi
-
-dir=$(mktemp -d)
-server='' stage='' publisher=''
-end() {
-	for p in $publisher $stage $server; do kill -9 "$p" 2>/dev/null; done
-	wait 2>/dev/null
-	rm -rf "$dir"
-}
-trap end EXIT
-trap 'exit 130' INT TERM
-
-count=0 failed=0
-ok() { # status text
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=1
-		echo "not ok $count - $2"
-		sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 30
-		tail -n 15 "$dir/stage.log" 2>/dev/null | sed 's/^/# stage: /'
-	fi
-}
-
-free_port() {
-	python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'
-}
-
-# Until the command succeeds, at most $1 seconds.
-until_true() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
-port=$(free_port)
-http=$(free_port)
-for user in MONITOR REASONER EXECUTOR NOTIFIER ADMIN HEALCTL EXTERNAL; do
-	export "HEALBUS_${user}_PASSWORD=right"
-done
-printf 'right\n' >"$dir/password"
-chmod 600 "$dir/password"
-{
-	printf 'listen: "127.0.0.1:%s"\njetstream { store_dir: "%s/js" }\n' "$port" "$dir"
-	"$toy" nats-users
-} >"$dir/nats.conf"
-cat >"$dir/bus.yaml" <<END
-url: nats://127.0.0.1:$port
-user: "{stage}"
-password_file: password
-END
-toy_config() { # log level
-	cat >"$dir/toy.yaml" <<END
-state_dir: $dir/state
-http: {listen: "127.0.0.1:$http"}
-log_level: $1
-outbox_retain: 3s
-END
-}
-toy_config info
-
-start_server() {
-	nats-server -c "$dir/nats.conf" >>"$dir/nats.log" 2>&1 &
-	server=$!
-	disown
-}
-start_stage() {
-	"$toy" -c "$dir" >>"$dir/stage.log" 2>&1 &
-	stage=$!
-	disown
-}
-kill_9() { # pid
-	kill -9 "$1"
-	while kill -0 "$1" 2>/dev/null; do sleep 0.01; done
-}
-stop_stage() { # the exit code is in $code
-	kill -TERM "$stage"
-	until_true 15 gone "$stage"
-	code=$?
-	stage=''
-}
-gone() { ! kill -0 "$1" 2>/dev/null; }
-ready() { curl -fsS "http://127.0.0.1:$http/readyz" >"$dir/out" 2>&1; }
-not_ready_for() { curl -sS "http://127.0.0.1:$http/readyz" 2>&1 | tee "$dir/out" | grep -q "$1"; }
-metric() { curl -sS "http://127.0.0.1:$http/metrics" | awk -v m="$1" 'index($1, m) == 1 { n += $2 } END { printf "%d", n }'; }
-all_said() { "$toy" -c "$dir" verify "$messages" >"$dir/out" 2>&1; }
-story_count() { "$toy" -c "$dir" count STORY; }
+# shellcheck source=tests/integration/lib_toy.sh
+. tests/integration/lib_toy.sh
 
 start_server
 "$toy" -c "$dir" --check >"$dir/out" 2>&1
@@ -163,7 +66,6 @@ ok $? "SIGHUP with a bad file keeps the old configuration"
 toy_config info
 
 # ---- drain ----
-quiet() { [ "$(metric healbus_outbox_rows)" -eq 0 ] && [ "$(metric healbus_lag_messages)" -eq 0 ]; }
 # The timers of the last events are due 10 s after them.
 timers_said() { all_said && grep -q 'waiting 0' "$dir/out" && quiet; }
 until_true 30 timers_said
