@@ -25,6 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CORPORA = os.environ.get("HEALBUS_CORPORA", os.path.join(ROOT, "../shared/corpora"))
 STORM_S = float(os.environ.get("HEALBUS_STORM_S", "2"))
 STORM_RATE = int(os.environ.get("HEALBUS_STORM_RATE", "10000"))
+SANITIZED = "san" in os.path.basename(BUILD.rstrip("/"))
 failures = 0
 count = 0
 
@@ -312,9 +313,13 @@ def test_bus_away(w):
        "every refusal is 503 with Retry-After", set(refusals))
     ok(w.start(), "the monitor starts after kill -9")
     w.settle()
-    names = {e["message"].get("name") for e in w.dump("EVENTS", "event.*.event")}
-    ok(not accepted - names, "none of %d acknowledged bodies is lost" % len(accepted),
-       sorted(accepted - names)[:10])
+    # What was being normalised when it died is delivered again after ack_wait.
+    def lost():
+        names = {e["message"].get("name") for e in w.dump("EVENTS", "event.*.event")}
+        return accepted - names
+    wait_for("the rest", lambda: not lost(), 90)
+    ok(not lost(), "none of %d acknowledged bodies is lost" % len(accepted), sorted(lost())[:10])
+    w.settle()
 
 
 def test_rebuild(w):
@@ -498,7 +503,10 @@ def test_storm(w):
     ok(wait_for("counted", lambda: sum(
         {i["id"]: i["fingerprints"] for i in w.incidents() if i["id"] in fold}.values())
         == len(ids) * per_body, 60), "that count every alert")
-    ok(rss_kib(w.stage.pid) < 64 * 1024, "in less than 64 MiB", rss_kib(w.stage.pid))
+    if SANITIZED:
+        skip("in less than 64 MiB", "a sanitizer needs more")
+    else:
+        ok(rss_kib(w.stage.pid) < 64 * 1024, "in less than 64 MiB", rss_kib(w.stage.pid))
 
 
 def main():
