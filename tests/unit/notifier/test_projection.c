@@ -52,12 +52,12 @@ static void test_states_and_counts(void **state UNUSED)
 {
 	static const struct {
 		Healbus__IncidentState next, shown;
-		uint32_t revision;
+		uint32_t revision, newest;
 	} steps[] = {
-		{OPEN, OPEN, 1},         {ESCALATED, ESCALATED, 1},
-		{OPEN, ESCALATED, 2}, /* the monitor's update does not take an escalation back */
-		{OPEN, ESCALATED, 1}, /* nor does an old revision */
-		{RESOLVED, RESOLVED, 3}, {ESCALATED, RESOLVED, 3}, /* too late */
+		{OPEN, OPEN, 1, 1},         {ESCALATED, ESCALATED, 1, 1},
+		{OPEN, ESCALATED, 2, 2}, /* the monitor's update does not take an escalation back */
+		{OPEN, ESCALATED, 1, 2}, /* nor does an old revision */
+		{RESOLVED, RESOLVED, 3, 3}, {ESCALATED, RESOLVED, 3, 3}, /* too late */
 	};
 	struct bench b;
 	bench_open(&b, "{}");
