@@ -19,6 +19,7 @@ struct anchor {
 struct level {
 	struct yaml_node *node;
 	struct yaml_node *last;
+	int column;
 };
 
 /* Builds our tree from the parser's events, so that every limit is ours. */
@@ -33,6 +34,7 @@ struct builder {
 	const char *key; /* read, waiting for its value */
 	int key_line;
 	int line;
+	int column;
 	size_t nodes;
 	size_t documents;
 	struct anchor *anchors;
@@ -99,10 +101,21 @@ static int copy_single_quoted(struct builder *b, struct fy_token *token, const c
 	return *out ? 0 : fail(b, ERR_TOO_LARGE, "the document is too large");
 }
 
+static const char *block_error(const struct builder *b, struct fy_token *token, bool empty)
+{
+	const struct fy_mark *mark = fy_token_start_mark(token);
+
+	if (b->depth == 0 || !mark || mark->input_pos > b->text_len)
+		return NULL;
+	return yaml_block_error(b->text, b->text_len, mark->input_pos,
+				empty ? -1 : b->levels[b->depth - 1].column);
+}
+
 static int copy_text(struct builder *b, struct fy_token *token, const char **out)
 {
 	enum fy_scalar_style style = token ? fy_scalar_token_get_style(token) : FYSS_ANY;
 	const char *text = "";
+	const char *wrong;
 	size_t len = 0;
 	char *copy;
 
@@ -112,10 +125,13 @@ static int copy_text(struct builder *b, struct fy_token *token, const char **out
 		text = fy_token_get_text(token, &len);
 	if (!text)
 		return fail(b, ERR_CONFIG, "unreadable text");
-	/* libfyaml 0.7.12 puts a NUL into an empty block at the end of the file; there is no other
-	 * way to have one in a block. */
-	if (style == FYSS_LITERAL || style == FYSS_FOLDED)
+	if (style == FYSS_LITERAL || style == FYSS_FOLDED) {
+		/* An empty block at the end of a file comes as a NUL; blocks hold no other. */
 		len = strnlen(text, len);
+		wrong = block_error(b, token, strspn(text, "\n") == len);
+		if (wrong)
+			return fail(b, ERR_CONFIG, wrong);
+	}
 	if (memchr(text, '\0', len))
 		return fail(b, ERR_CONFIG, "a NUL character in a string");
 	copy = arena_alloc(b->arena, len + 1);
@@ -240,7 +256,7 @@ static int open_level(struct builder *b, enum yaml_type type, const struct fy_ev
 	if (rc)
 		return rc;
 	attach(b, node);
-	b->levels[b->depth++] = (struct level){.node = node};
+	b->levels[b->depth++] = (struct level){.node = node, .column = b->column};
 	return anchor_add(b, start->anchor, node);
 }
 
@@ -399,8 +415,10 @@ static int build(struct builder *b, struct fy_parser *parser, struct fy_diag *di
 		const struct fy_mark *mark = fy_event_start_mark(event);
 
 		/* An empty value has no place of its own: the last one is where a person looks. */
-		if (mark)
+		if (mark) {
 			b->line = mark->line + 1;
+			b->column = mark->column;
+		}
 		if (handlers[event->type])
 			rc = handlers[event->type](b, event);
 		fy_parser_event_free(parser, event);

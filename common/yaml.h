@@ -96,6 +96,13 @@ int yaml_check_text(const char *name, const char *text, size_t len, struct why *
  * is ignored. */
 void yaml_unquote(const char *text, size_t len, struct buf *out);
 
+/*
+ * Why the block scalar whose header's line ends before text[at] is one of those that the library
+ * reads wrongly without a word (text gets lost), or NULL. column: of the map or list it is in;
+ * -1 when the block is empty.
+ */
+const char *yaml_block_error(const char *text, size_t len, size_t at, int column);
+
 /* Text as a double-quoted YAML scalar. */
 void yaml_print_quoted(const char *text, struct buf *out);
 

@@ -47,6 +47,8 @@ static void test_to_json(void **state UNUSED)
 		{"a: |9\n", "{\"a\":\"\"}"},
 		{"a: -- x: # y\nb: x#y\n", NULL},
 		{"just text", "\"just text\""},
+		{"a:\n  - |\n\n    x\n   \n  - b: |\n     y\n    c: |2\n       z\ne: |+\n\n",
+		 "{\"a\":[\"\\nx\\n\",{\"b\":\"y\\n\",\"c\":\" z\\n\"}],\"e\":\"\\n\"}"},
 		/* libfyaml 0.7.12 alone loses what stands behind two '' that touch */
 		{"['', '''', 'x''''y', '''''', 'a''b''c''''d ', 'it''s: #']",
 		 "[\"\",\"'\",\"x''y\",\"''\",\"a'b'c''d \",\"it's: #\"]"},
@@ -92,6 +94,12 @@ static void test_errors_have_a_place(void **state UNUSED)
 		{"&a k: 1\n", "t.yaml:1: an anchor on a key is not supported"},
 		{"a: &x 1\n*x : 1\n", "t.yaml:2: an alias as a key is not supported"},
 		{"a: \"x\\0y\"\n", "t.yaml:1: a NUL character in a string"},
+		{"a:\n  |\n  x\n   y\n", "t.yaml:3: a block must start on the line of its key"},
+		/* the library takes the key as text of the block */
+		{"a:\n  b: |\n  c: 1\n",
+		 "t.yaml:3: a block must be indented more than its key; an empty one is \"\""},
+		{"- >-\n  x\n-\n  >-\n  x\n",
+		 "t.yaml:5: a block must start on the line of its key"},
 		{"a: 1\nb: \xff\n", "t.yaml:2: not UTF-8"},
 		{"a: 1\nb: \x01\n", "t.yaml:2: a control character"},
 	};
