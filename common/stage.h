@@ -175,6 +175,12 @@ const void *stage_config_get(struct stage *s);
 void stage_config_put(struct stage *s, const void *config);
 /* The store of fold i (partition p); for readers on other threads. */
 struct fold *stage_fold(struct stage *s, size_t i, unsigned partition);
+/* How far it is; fold_offset() and the outbox are for the fold's own thread. Any thread. */
+struct stage_fold_state {
+	uint64_t applied_seq; /* last message applied */
+	uint64_t unacked;     /* outputs the bus has not taken yet */
+};
+struct stage_fold_state stage_fold_state(struct stage *s, size_t i, unsigned partition);
 
 /* Checks, packs, publishes and waits for the ack. subject from (kind, token), for kinds on STORY
  * and DEAD; id as given. */

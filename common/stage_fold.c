@@ -77,6 +77,7 @@ static int apply_batch(struct fold_loop *l)
 	atomic_store(&l->lag, last->pending);
 	atomic_store(&l->moved_mono_ms, clock_mono_ms());
 	rc = fold_loop_send_new(l);
+	atomic_store(&l->applied_seq, last->seq); /* its outputs count as unacked by now */
 	bus_ack(l->puller, last);
 	if (l->rebuild_head && fold_offset(l->fold).seq >= l->rebuild_head) {
 		fold_known_outputs_clear(l->fold);
@@ -334,13 +335,30 @@ void stage_folds_close(struct stage *s)
 	s->n_folds = 0;
 }
 
-struct fold *stage_fold(struct stage *s, size_t i, unsigned partition)
+static struct fold_loop *loop_of(struct stage *s, size_t i, unsigned partition)
 {
 	for (size_t k = 0; k < s->n_folds; k++)
 		if (s->folds[k]->def == s->def->folds[i] &&
 		    (!s->folds[k]->def->partitioned || s->folds[k]->partition == partition))
-			return s->folds[k]->fold;
+			return s->folds[k];
 	return NULL;
+}
+
+struct fold *stage_fold(struct stage *s, size_t i, unsigned partition)
+{
+	struct fold_loop *l = loop_of(s, i, partition);
+	return l ? l->fold : NULL;
+}
+
+struct stage_fold_state stage_fold_state(struct stage *s, size_t i, unsigned partition)
+{
+	struct fold_loop *l = loop_of(s, i, partition);
+	if (!l)
+		return (struct stage_fold_state){0};
+	return (struct stage_fold_state){
+		.applied_seq = atomic_load(&l->applied_seq),
+		.unacked = atomic_load(&l->unacked),
+	};
 }
 
 /* ---- what others may see of them ---- */

@@ -221,6 +221,7 @@ static int find_place(struct fold_loop *l, struct place *out, struct why *out_wh
 	struct bus_stream_state state = {0};
 	struct why why = {0};
 	*out = (struct place){.start_seq = o.seq ? o.seq + 1 : 0};
+	atomic_store(&l->applied_seq, o.seq);
 	if (o.seq == 0)
 		return 0;
 	int rc = bus_get(b, l->def->stream, o.seq, &d, &why);

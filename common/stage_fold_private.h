@@ -56,6 +56,7 @@ struct fold_loop {
 	atomic_int last_error;
 	_Atomic uint64_t lag;
 	_Atomic uint64_t unacked;
+	_Atomic uint64_t applied_seq;
 	_Atomic int64_t moved_mono_ms;
 };
 

@@ -18,11 +18,11 @@ static json_t *bus_json(struct stage *s)
 /* behind: messages on STORY that the projection has not read yet; absent while the bus is away. */
 static json_t *lag_json(struct stage *s)
 {
-	struct fold *f = stage_fold(s, 0, 0);
+	struct stage_fold_state fold = stage_fold_state(s, 0, 0);
 	struct bus_stream_state state;
-	uint64_t applied = fold_offset(f).seq;
+	uint64_t applied = fold.applied_seq;
 	json_t *lag = json_pack("{s:I,s:I}", "applied_seq", (json_int_t)applied, "outbox",
-				(json_int_t)fold_outbox_unacked(f));
+				(json_int_t)fold.unacked);
 	if (bus_epoch(stage_bus(s)) &&
 	    !bus_stream_state(stage_bus(s), STREAM_STORY, &state, NULL)) {
 		uint64_t behind = state.last_seq > applied ? state.last_seq - applied : 0;
