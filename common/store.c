@@ -4,6 +4,7 @@
 #include "common/mem.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { VALUE_MAGIC = 0x4842, GROW_WAIT_MS = 200 };
@@ -291,12 +292,32 @@ void store_end(struct store_txn *txn)
 	end(txn);
 }
 
+/* Pages of the map that were read stay in this process's resident set although the kernel has them
+ * in its cache anyway. Letting go of them keeps a stage small; what is needed again costs a minor
+ * fault. The map is read-only: nothing is lost. */
+static void let_go(struct store *s)
+{
+	MDB_envinfo info;
+	size_t bytes = (size_t)file_bytes(s);
+	if (s->puts < STORE_LET_GO_PUTS || bytes < STORE_LET_GO_BYTES)
+		return;
+	s->puts = 0;
+	mdb_env_info(s->env, &info);
+	if (info.me_mapsize != s->map_size) {
+		s->map = store_map_address(s->env);
+		s->map_size = info.me_mapsize;
+	}
+	if (s->map)
+		madvise(s->map, bytes, MADV_DONTNEED);
+}
+
 int store_commit(struct store_txn *txn)
 {
 	assert(txn->write);
 	if (!txn->error && txn->mdb) {
 		store_fail(txn, store_rc(mdb_txn_commit(txn->mdb)));
 		txn->mdb = NULL;
+		let_go(txn->store);
 	}
 	int rc = txn->error;
 	store_end(txn);
@@ -390,6 +411,7 @@ void store_put(struct store_txn *txn, const struct store_table *table, const voi
 	buf_add(&txn->scratch, data, len);
 	MDB_val v = {txn->scratch.len, txn->scratch.data};
 	store_fail(txn, store_rc(mdb_put(txn->mdb, store_dbi(txn, table), &k, &v, 0)));
+	txn->store->puts++;
 }
 
 void store_del(struct store_txn *txn, const struct store_table *table, const void *key,

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 enum { CHECK_SECONDS_MAX = 30, CHECK_DAMAGED = 1, CHECK_UNREADABLE = 2 };
@@ -194,4 +195,29 @@ int store_set_aside(const char *dir, struct why *out_why)
 		return rc;
 	rc = move_file(dir, aside, "data.mdb", out_why);
 	return rc ? rc : move_file(dir, aside, "lock.mdb", out_why);
+}
+
+/* ---- where the map is ---- */
+
+/* LMDB tells its map's address only when it was asked for one. */
+void *store_map_address(MDB_env *env)
+{
+	struct stat file;
+	mdb_filehandle_t fd;
+	auto_file FILE *maps = fopen("/proc/self/maps", "re");
+	if (!maps || mdb_env_get_fd(env, &fd) || fstat(fd, &file))
+		return NULL;
+	char line[512];
+	while (fgets(line, sizeof(line), maps)) {
+		uintptr_t from;
+		uint64_t offset, inode;
+		unsigned major_id, minor_id;
+		if (sscanf(line, "%" SCNxPTR "-%*x %*s %" SCNx64 " %x:%x %" SCNu64, &from, &offset,
+			   &major_id, &minor_id, &inode) != 5)
+			continue;
+		if (offset == 0 && inode == file.st_ino &&
+		    makedev(major_id, minor_id) == file.st_dev)
+			return (void *)from; // NOLINT(performance-no-int-to-ptr)
+	}
+	return NULL;
 }

@@ -16,6 +16,9 @@ struct store {
 	int64_t map_limit_bytes;
 	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
 	_Atomic bool was_too_small;
+	size_t puts; /* since the map was let go of; this and the next two are the writer's */
+	void *map;   /* where it was when it had map_size bytes */
+	size_t map_size;
 	const struct store_table *tables[STORE_TABLES_MAX];
 	MDB_dbi dbis[STORE_TABLES_MAX];
 	size_t n_tables;
@@ -29,6 +32,9 @@ struct store_txn {
 	int error;
 	struct buf scratch;
 };
+
+/* So many puts and so large a file, and the map's pages are let go of at the next commit. */
+enum { STORE_LET_GO_PUTS = 256, STORE_LET_GO_BYTES = 256 << 10 };
 
 int store_rc(int mdb_rc);
 /* Keeps the first error of the transaction. Returns rc. */
@@ -44,5 +50,8 @@ int store_lock_dir(const char *dir, int *out_fd, struct why *out_why);
 int store_check_files(const struct store_options *options, struct why *out_why);
 /* Pages that are free inside the file, from `first_page` on; walks LMDB's own list of them. */
 int store_free_pages(MDB_txn *txn, size_t first_page, size_t *out);
+
+/* Address of the environment's map; NULL when it cannot be found. Reads /proc/self/maps. */
+void *store_map_address(MDB_env *env);
 
 #endif
