@@ -1,5 +1,6 @@
 /*
- * What http_client.c (transfers, HTTP) and http_client_mail.c (SMTP) share. Nobody else includes this.
+ * What http_client.c (transfers, HTTP) and http_client_mail.c (SMTP) share. Nobody else includes
+ * this.
  */
 #ifndef COMMON_HTTP_CLIENT_PRIVATE_H
 #define COMMON_HTTP_CLIENT_PRIVATE_H

@@ -1,6 +1,6 @@
 /*
- * What http_server.c (sockets, connections, life and death) and http_server_request.c (one request) share.
- * Nobody else includes this.
+ * What http_server.c (sockets, connections, life and death) and http_server_request.c (one request)
+ * share. Nobody else includes this.
  */
 #ifndef COMMON_HTTP_SERVER_PRIVATE_H
 #define COMMON_HTTP_SERVER_PRIVATE_H
@@ -108,6 +108,8 @@ struct http_request {
 void http_server_ref(struct http_server *s);
 void http_server_unref(struct http_server *s);
 
+/* Gives up one reference: the connection's or the handler's. */
+void http_request_unref(struct http_request *r);
 /* The callbacks of one request, in the order in which libmicrohttpd makes them. */
 void *http_request_line(void *server, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result http_request_access(void *server, struct MHD_Connection *mhd, const char *url,

@@ -70,6 +70,93 @@ void http_reply_header(struct http_request *req, const char *name, const char *v
 	req->n_reply_headers++;
 }
 
+static void add_headers(const struct http_request *r, struct MHD_Response *response)
+{
+	const char *p = r->reply_headers.data;
+
+	for (size_t i = 0; i < r->n_reply_headers; i++) {
+		const char *value = p + strlen(p) + 1;
+
+		MHD_add_response_header(response, p, value);
+		p = value + strlen(value) + 1;
+	}
+}
+
+static struct MHD_Response *response_new(const struct http_request *r, const char *content_type,
+					 const void *body, size_t len)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		len, (void *)(uintptr_t)(len ? body : ""), MHD_RESPMEM_MUST_COPY);
+
+	if (!response)
+		abort();
+	if (content_type)
+		MHD_add_response_header(response, "Content-Type", content_type);
+	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	add_headers(r, response);
+	if (!MHD_get_response_header(response, "Cache-Control"))
+		MHD_add_response_header(response, "Cache-Control", "no-store");
+	if (r->server->draining)
+		MHD_add_response_header(response, "Connection", "close");
+	return response;
+}
+
+/* With reply_lock held. */
+static void resume(struct http_request *r)
+{
+	struct http_server *s = r->server;
+
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		s->suspended = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
+	r->prev = r->next = NULL;
+	MHD_resume_connection(r->mhd);
+}
+
+void http_reply(struct http_request *req, unsigned status, const char *content_type,
+		const void *body, size_t len)
+{
+	struct http_server *s = req->server;
+	struct MHD_Response *response = response_new(req, content_type, body, len);
+
+	pthread_mutex_lock(&s->reply_lock);
+	if (req->state == REQUEST_ABORTED) {
+		MHD_destroy_response(response);
+	} else {
+		bool was_suspended = req->state == REQUEST_SUSPENDED;
+
+		assert(was_suspended || req->state == REQUEST_RUNNING);
+		req->response = response;
+		req->status = status;
+		req->state = REQUEST_REPLIED;
+		if (was_suspended)
+			resume(req);
+	}
+	pthread_mutex_unlock(&s->reply_lock);
+	http_request_unref(req);
+}
+
+void http_requests_abort(struct http_server *s)
+{
+	static const char text[] = "{\"error\":\"closed\",\"reason\":\"shutting down\"}\n";
+
+	pthread_mutex_lock(&s->reply_lock);
+	while (s->suspended) {
+		struct http_request *r = s->suspended;
+
+		/* Its answer is the handler's to make no more; it keeps its reference. */
+		r->response = MHD_create_response_from_buffer(
+			sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+		r->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+		r->state = REQUEST_ABORTED;
+		resume(r);
+	}
+	pthread_mutex_unlock(&s->reply_lock);
+}
+
 static const struct {
 	int rc;
 	unsigned status;

@@ -68,7 +68,7 @@ static size_t char_len(const char *s)
 {
 	size_t n = 1;
 
-	while ((s[n] & 0xc0) == 0x80 && n < 4)
+	while (n < 4 && (s[n] & 0xc0) == 0x80)
 		n++;
 	return (s[0] & 0xc0) == 0xc0 ? n : 1;
 }

@@ -266,7 +266,7 @@ static int series_compare(const void *a, const void *b)
 static void add_metric(struct buf *out, const struct metric *m)
 {
 	static const char *const types[] = {"counter", "gauge", "histogram"};
-	struct metric_series *sorted[METRIC_SERIES_MAX];
+	struct metric_series *sorted[METRIC_SERIES_MAX] = {NULL};
 	size_t n = 0;
 
 	buf_printf(out, "# HELP %s ", m->name);
@@ -325,14 +325,22 @@ static double boot_time(void)
 	return at;
 }
 
+static void first_line(const char *path, char *out, int size)
+{
+	FILE *f = fopen(path, "re");
+
+	if (f && !fgets(out, size, f))
+		out[0] = 0;
+	if (f)
+		fclose(f);
+}
+
 /* /proc/self/stat after the closing parenthesis of the name: field 3 on. */
 static void read_stat(double out_fields[static 25])
 {
-	auto_file FILE *f = fopen("/proc/self/stat", "re");
-	char line[1024];
+	char line[1024] = "";
 
-	if (!f || !fgets(line, sizeof(line), f))
-		return;
+	first_line("/proc/self/stat", line, sizeof(line));
 	char *p = strrchr(line, ')');
 	if (!p || strlen(p) < 4)
 		return;

@@ -49,11 +49,11 @@ struct metric {
 
 /* Label values in the order of the definition, exactly as many. */
 #define metric_add(m, v, ...)                                                                      \
-	metric_add_values(m, v, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+	metric_add_values(m, v, (const char *const[METRIC_LABELS_MAX + 1]){__VA_ARGS__})
 #define metric_set(m, v, ...)                                                                      \
-	metric_set_values(m, v, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+	metric_set_values(m, v, (const char *const[METRIC_LABELS_MAX + 1]){__VA_ARGS__})
 #define metric_observe(m, v, ...)                                                                  \
-	metric_observe_values(m, v, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+	metric_observe_values(m, v, (const char *const[METRIC_LABELS_MAX + 1]){__VA_ARGS__})
 
 void metric_add_values(struct metric *m, double v, const char *const *values);
 void metric_set_values(struct metric *m, double v, const char *const *values);

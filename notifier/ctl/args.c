@@ -30,41 +30,50 @@ const struct ctl_command *ctl_command_find(const char *name)
 	return NULL;
 }
 
-/* The longest row that the words begin with; "dead" alone is "dead ls". */
-static const struct ctl_command *find_words(const char *const *words, size_t n, size_t *out_used)
+static const struct ctl_command *find_pair(const char *first, const char *second)
 {
-	if (n >= 2) {
-		auto_free char *name = mem_printf("%s %s", words[0], words[1]);
+	auto_free char *name = mem_printf("%s %s", first, second);
 
-		*out_used = 2;
-		if (ctl_command_find(name))
-			return ctl_command_find(name);
-	}
-	*out_used = n ? 1 : 0;
-	if (n == 0 || ctl_command_find(words[0]))
-		return n ? ctl_command_find(words[0]) : NULL;
-	auto_free char *list = mem_printf("%s ls", words[0]);
-	return ctl_command_find(list);
+	return ctl_command_find(name);
 }
 
-static const char **flag_slot(struct ctl *c, const char *name, size_t len, char letter,
-			      const struct ctl_flag **out_flag)
+/* The longest row that the words begin with; "dead" alone is "dead ls". */
+static void find_words(struct ctl *c, const char *const *words, size_t n)
 {
-	for (size_t i = 0; i < ctl_global_flags_n; i++) {
-		const struct ctl_flag *f = &ctl_global_flags[i];
-
-		*out_flag = f;
-		if (letter ? f->letter == letter
-			   : strlen(f->name) == len && strncmp(f->name, name, len) == 0)
-			return &c->globals[i];
+	if (n >= 2) {
+		c->name_words = 2;
+		c->command = find_pair(words[0], words[1]);
 	}
-	for (size_t i = 0; c->command && i < CTL_FLAGS_MAX && c->command->flags[i].name; i++) {
-		const struct ctl_flag *f = &c->command->flags[i];
+	if (n >= 1 && !c->command) {
+		c->name_words = 1;
+		c->command = ctl_command_find(words[0]);
+	}
+	if (n >= 1 && !c->command)
+		c->command = find_pair(words[0], "ls");
+}
 
-		*out_flag = f;
-		if (letter ? f->letter == letter
-			   : strlen(f->name) == len && strncmp(f->name, name, len) == 0)
-			return &c->values[i];
+static bool flag_is(const struct ctl_flag *f, const char *name, size_t len, char letter)
+{
+	if (letter)
+		return f->letter == letter;
+	return strlen(f->name) == len && strncmp(f->name, name, len) == 0;
+}
+
+/* The row that a word names, and where its value goes; NULL when there is none. */
+static const struct ctl_flag *flag_find(struct ctl *c, const char *name, size_t len, char letter,
+					const char ***out_slot)
+{
+	const struct ctl_flag *own = c->command ? c->command->flags : NULL;
+
+	for (size_t i = 0; i < ctl_global_flags_n; i++) {
+		*out_slot = &c->globals[i];
+		if (flag_is(&ctl_global_flags[i], name, len, letter))
+			return &ctl_global_flags[i];
+	}
+	for (size_t i = 0; own && i < CTL_FLAGS_MAX && own[i].name; i++) {
+		*out_slot = &c->values[i];
+		if (flag_is(&own[i], name, len, letter))
+			return &own[i];
 	}
 	return NULL;
 }
@@ -86,10 +95,10 @@ static int parse_flag(struct ctl *c, int argc, char **argv, int *at)
 	const char *name = text + (is_long ? 2 : 1);
 	const char *equals = is_long ? strchr(name, '=') : NULL;
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);
-	const struct ctl_flag *flag;
-	const char **slot = flag_slot(c, name, len, is_long ? 0 : *name, &flag);
+	const char **slot;
+	const struct ctl_flag *flag = flag_find(c, name, len, is_long ? 0 : *name, &slot);
 
-	if (!slot || (!is_long && name[1] && !flag->arg))
+	if (!flag || (!is_long && name[1] && !flag->arg))
 		return bad_flag(c, text, "no such option");
 	if (!flag->arg) {
 		*slot = "";
@@ -120,19 +129,20 @@ static void find_command(struct ctl *c, int argc, char **argv)
 
 	for (int i = 1; i < argc && n < 2 && !str_eq(argv[i], "--"); i++) {
 		const struct ctl_flag *flag;
-		const char *name = argv[i] + 2;
+		const char **slot;
 
 		if (!is_flag(argv[i])) {
 			words[n++] = argv[i];
 			continue;
 		}
 		bool is_long = argv[i][1] == '-';
-		if (!flag_slot(c, is_long ? name : "", is_long ? strlen(name) : 0,
-			       is_long ? 0 : argv[i][1], &flag))
+		const char *name = is_long ? argv[i] + 2 : "";
+		flag = flag_find(c, name, strlen(name), is_long ? 0 : argv[i][1], &slot);
+		if (!flag)
 			continue;
 		i += flag->arg && (is_long || !argv[i][2]);
 	}
-	c->command = find_words(words, n, &c->name_words);
+	find_words(c, words, n);
 }
 
 static int check_args(struct ctl *c)

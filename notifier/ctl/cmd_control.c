@@ -77,7 +77,10 @@ int cmd_changes(struct ctl *c)
 		return EXIT_OK;
 	}
 	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
-	json_array_foreach(list, i, change) say_row(&t, change);
+	json_array_foreach(list, i, change)
+	{
+		say_row(&t, change);
+	}
 	ctl_table_end(&t);
 	return EXIT_OK;
 }

@@ -35,7 +35,10 @@ int cmd_dead_ls(struct ctl *c)
 		return EXIT_OK;
 	}
 	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
-	json_array_foreach(list, i, d) say_row(&t, d);
+	json_array_foreach(list, i, d)
+	{
+		say_row(&t, d);
+	}
 	ctl_table_end(&t);
 	return EXIT_OK;
 }

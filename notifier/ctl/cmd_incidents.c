@@ -26,7 +26,10 @@ static int say_table(struct ctl *c, const json_t *list)
 		return EXIT_OK;
 	}
 	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
-	json_array_foreach(list, i, incident) say_row(&t, incident);
+	json_array_foreach(list, i, incident)
+	{
+		say_row(&t, incident);
+	}
 	ctl_table_end(&t);
 	return EXIT_OK;
 }

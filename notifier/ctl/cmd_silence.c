@@ -99,7 +99,10 @@ int cmd_silence_ls(struct ctl *c)
 		return EXIT_OK;
 	}
 	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
-	json_array_foreach(list, i, s) say_row(&t, s);
+	json_array_foreach(list, i, s)
+	{
+		say_row(&t, s);
+	}
 	ctl_table_end(&t);
 	return EXIT_OK;
 }

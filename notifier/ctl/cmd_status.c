@@ -125,8 +125,10 @@ int cmd_tools(struct ctl *c)
 		auto_buf params = {0};
 
 		json_array_foreach(json_object_get(tool, "params"), k, param)
+		{
 			buf_printf(&params, "%s%s", k ? " " : "",
 				   json_is_string(param) ? json_string_value(param) : "?");
+		}
 		ctl_cell(&t, STYLE_BOLD, js(tool, "name"));
 		ctl_cell(&t, ctl_state_style(js(tool, "level")), js(tool, "level"));
 		ctl_cell(&t, STYLE_PLAIN, js(tool, "runner"));

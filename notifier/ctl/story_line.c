@@ -71,9 +71,13 @@ static void line_approval(const json_t *m, struct story_line *l)
 	set(l, "?", "asks", STYLE_WARN);
 	buf_add_str(&l->text, "may I?");
 	json_array_foreach(json_object_get(m, "reasons"), i, item)
+	{
 		buf_printf(&l->text, "%s%s", i ? "; " : " ", json_string_value(item));
+	}
 	json_array_foreach(json_object_get(m, "rendered"), i, item)
+	{
 		buf_printf(&l->text, "\n$ %s", json_string_value(item));
+	}
 }
 
 static void line_decision(const json_t *m, struct story_line *l)

@@ -148,10 +148,9 @@ static void cut(const struct ctl_table *t, char *cell, size_t used)
 	}
 }
 
-static void print_cell(struct ctl_table *t, size_t i, const size_t *widths, size_t *used)
+static void print_cell(struct ctl_table *t, size_t i, size_t width, size_t *used)
 {
-	size_t column = i % t->columns;
-	bool last = column + 1 == t->columns;
+	bool last = (i + 1) % t->columns == 0;
 
 	if (last)
 		cut(t, t->cells[i], *used);
@@ -162,19 +161,20 @@ static void print_cell(struct ctl_table *t, size_t i, const size_t *widths, size
 		*used = 0;
 		return;
 	}
-	ctl_printf(t->ctl, "%*s", (int)(widths[column] - columns + 2), "");
-	*used += widths[column] + 2;
+	ctl_printf(t->ctl, "%*s", (int)(width - columns + 2), "");
+	*used += width + 2;
 }
 
 void ctl_table_end(struct ctl_table *t)
 {
+	assert(t->columns > 0);
 	auto_free size_t *widths = mem_calloc(t->columns, sizeof(*widths));
 	size_t used = 0;
 
 	for (size_t i = 0; i < t->columns; i++)
 		widths[i] = column_width(t, i);
 	for (size_t i = 0; i < t->n; i++)
-		print_cell(t, i, widths, &used);
+		print_cell(t, i, widths[i % t->columns], &used);
 	for (size_t i = 0; i < t->n; i++)
 		free(t->cells[i]);
 	free(t->cells);
