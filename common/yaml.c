@@ -104,11 +104,11 @@ static int copy_single_quoted(struct builder *b, struct fy_token *token, const c
 static const char *block_error(const struct builder *b, struct fy_token *token, bool empty)
 {
 	const struct fy_mark *mark = fy_token_start_mark(token);
+	int column = b->depth ? b->levels[b->depth - 1].column : 0;
 
-	if (b->depth == 0 || !mark || mark->input_pos > b->text_len)
+	if (!mark || mark->input_pos > b->text_len)
 		return NULL;
-	return yaml_block_error(b->text, b->text_len, mark->input_pos,
-				empty ? -1 : b->levels[b->depth - 1].column);
+	return yaml_block_error(b->text, b->text_len, mark->input_pos, empty ? -1 : column);
 }
 
 static int copy_text(struct builder *b, struct fy_token *token, const char **out)

@@ -74,14 +74,15 @@ void yaml_unquote(const char *text, size_t len, struct buf *out)
 const char *yaml_block_error(const char *text, size_t len, size_t at, int column)
 {
 	size_t header = at - (at > 0);
+	size_t indented = 0;
 	size_t line = at;
 	size_t p = at;
 
 	while (header > 0 && text[header - 1] != '\n')
 		header--;
 	while (header < at && text[header] == ' ')
-		header++;
-	if (header < at && (text[header] == '|' || text[header] == '>'))
+		indented = ++header;
+	if (indented && header < at && (text[header] == '|' || text[header] == '>'))
 		return "a block must start on the line of its key";
 	for (; p < len && (text[p] == ' ' || text[p] == '\r' || text[p] == '\n'); p++)
 		if (text[p] == '\n')
