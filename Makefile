@@ -47,12 +47,12 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire store matcher expr fold wire_json wire_sign
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher expr fold wire_json wire_sign
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
 UNIT_NOTIFIER := projection routing render view channels
-FUZZ :=
+FUZZ := wire webhook request yaml runbook tool params matcher expr text
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier
@@ -130,7 +130,7 @@ demo: deps-demo
 ## make test       install what is missing, build, run all tests
 test: deps-test
 	@$(MAKE) --no-print-directory B=$(B) tests
-tests: all $(UNIT_T) $(INTEGRATION_T)
+tests: all $(UNIT_T) $(INTEGRATION_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 	tests/run --build $(B) all
 
 ## make unit       the tests that need no network and no server
@@ -143,18 +143,23 @@ asan: deps-test
 		all san-tests
 tsan: deps-test deps-lint
 	$(MAKE) B=$(B)/tsan CC=clang SAN="-fsanitize=thread" all san-tests
-san-tests: $(UNIT_T) $(INTEGRATION_T)
-	tests/run --build $(B) unit integration
+san-tests: $(UNIT_T) $(INTEGRATION_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+	tests/run --build $(B) unit fuzz integration
 
 ## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus
+# Each target is linked twice: with libFuzzer, and with a main that replays its corpus for `make test`.
 FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
-$(FUZZ_T): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a \
-		$(B)/notifier.a $(B)/common.a
+REPLAY_T := $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+FUZZ_A := $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a $(B)/notifier.a $(B)/common.a
+$(FUZZ_T): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_A)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+$(REPLAY_T): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(FUZZ_A)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 fuzz: deps-lint
-	$(MAKE) B=$(B)/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefined" fuzz-run
-fuzz-run: LDFLAGS += -fsanitize=fuzzer
+	$(MAKE) B=$(B)/fuzz CC=clang fuzz-run \
+		SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
 fuzz-run: $(FUZZ_T)
 	tests/fuzz/run --seconds $(T) $(FUZZ_T)
 
@@ -177,6 +182,12 @@ cover: deps-test deps-lint
 install: all
 	deploy/install.sh --build $(B) --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
 
+## make examples   write deploy/config/*.yaml and deploy/nats/users.conf anew from the option tables and the topic table
+examples: all
+	for s in $(STAGES); do $(B)/healbus-$$s --example-config >deploy/config/$$s.yaml || exit 1; done
+	$(B)/healbus-monitor --example-config=bus >deploy/config/bus.yaml
+	$(B)/healctl topics --nats-users >deploy/nats/users.conf
+
 ## make deps       the Debian packages for building;  deps-test, deps-demo, deps-lint: for those
 deps:
 	deploy/deps.sh build
@@ -194,5 +205,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint asan tsan fuzz fuzz-run lint \
-	layers format cover demo install
+	layers format cover demo install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

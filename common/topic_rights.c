@@ -159,7 +159,7 @@ static void print_user(struct buf *out, size_t first)
 
 void topic_print_nats_users(struct buf *out)
 {
-	buf_add_str(out, "# Generated from the topic table by `healctl topics --nats`.\n"
+	buf_add_str(out, "# Generated from the topic table by `healctl topics --nats-users`.\n"
 			 "accounts {\n\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: [\n");
 	for (size_t i = 0; i < topic_rights_n; i++)
 		if (is_first_of_user(i))

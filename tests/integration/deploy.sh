@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# What deploy/ ships is what the programs say: examples load and are current, the bus configuration parses, and
+# `make install` puts everything where the documentation says. TAP.
+set -u
+cd "$(dirname "$0")/../.." || exit 70
+build=${HEALBUS_BUILD:-$PWD/build}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+n=0
+result() { # status text
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 20; fi
+}
+
+for stage in monitor reasoner executor notifier; do
+	"$build/healbus-$stage" --example-config >"$dir/$stage.yaml"
+	cmp "$dir/$stage.yaml" "deploy/config/$stage.yaml" >"$dir/out" 2>&1
+	result $? "deploy/config/$stage.yaml is what --example-config prints (make examples)"
+done
+"$build/healbus-monitor" --example-config=bus >"$dir/bus.yaml"
+cmp "$dir/bus.yaml" deploy/config/bus.yaml >"$dir/out" 2>&1
+result $? "deploy/config/bus.yaml is what --example-config=bus prints"
+"$build/healctl" topics --nats-users >"$dir/users.conf"
+cmp "$dir/users.conf" deploy/nats/users.conf >"$dir/out" 2>&1
+result $? "deploy/nats/users.conf is what the topic table says"
+
+for user in MONITOR REASONER EXECUTOR NOTIFIER ADMIN HEALCTL EXTERNAL; do export "HEALBUS_${user}_PASSWORD=secret-$user"; done
+if command -v nats-server >/dev/null; then
+	nats-server -t -c deploy/nats/nats-server.conf >"$dir/out" 2>&1
+	result $? "nats-server accepts deploy/nats/nats-server.conf"
+else
+	result 0 "nats-server's own check # skip no nats-server"
+fi
+
+deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1
+result $? "make install works into an empty root"
+share=$dir/root/usr/local/share/healbus
+export HEALBUS_REASONER_RUNBOOKS_DIR=$share/runbooks HEALBUS_EXECUTOR_TOOLS_DIR=$share/tools HEALBUS_MONITOR_SOURCES_DIR=$share/sources
+for stage in monitor reasoner executor notifier; do
+	"$dir/root/usr/local/bin/healbus-$stage" -c "$dir/root/etc/healbus" --check >"$dir/out" 2>&1
+	result $? "the installed healbus-$stage accepts the installed configuration"
+done
+bad=0
+for page in "$dir"/root/usr/local/share/man/man1/*.1; do
+	grep -q '^\.TH ' "$page" && grep -q '^\.SH NAME' "$page" || { echo "$page" >>"$dir/out"; bad=1; }
+done
+[ "$(find "$dir/root/usr/local/share/man/man1" -name '*.1' | wc -l)" -eq 5 ] || bad=1
+result $bad "five man pages are installed"
+bash -n "$dir/root/usr/local/share/bash-completion/completions/healctl" >"$dir/out" 2>&1
+result $? "the bash completion parses"
+deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1 &&
+	echo "# mine" >>"$dir/root/etc/healbus/monitor.yaml" &&
+	deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1 &&
+	grep -q '# mine' "$dir/root/etc/healbus/monitor.yaml"
+result $? "a second installation keeps the operator's configuration"
+echo "1..$n"
