@@ -102,3 +102,35 @@ metric() { curl -sS "http://127.0.0.1:$http/metrics" | awk -v m="$1" 'index($1, 
 all_said() { "$toy" -c "$dir" verify "$messages" >"$dir/out" 2>&1; }
 quiet() { [ "$(metric healbus_outbox_rows)" -eq 0 ] && [ "$(metric healbus_lag_messages)" -eq 0 ]; }
 story_count() { "$toy" -c "$dir" count STORY; }
+
+# The server forgets which ids it has seen on the stream $1: from now on only we can tell.
+forget_ids() {
+	python3 - "$port" "$1" <<'END'
+import json, socket, sys
+
+port, stream = int(sys.argv[1]), sys.argv[2]
+s = socket.create_connection(("127.0.0.1", port), 10)
+f = s.makefile("rwb")
+
+
+def request(subject, body):
+    f.write(b"PUB %s _INBOX_admin.t %d\r\n%s\r\n" % (subject.encode(), len(body), body))
+    f.flush()
+    while True:
+        line = f.readline().split()
+        if line[0] == b"PING":
+            f.write(b"PONG\r\n")
+            f.flush()
+        if line[0] == b"MSG":
+            return json.loads(f.read(int(line[-1]) + 2))
+
+
+f.readline()
+login = {"user": "admin", "pass": "right", "verbose": False, "pedantic": False}
+f.write(b"CONNECT " + json.dumps(login).encode() + b"\r\nSUB _INBOX_admin.t 1\r\n")
+config = request("$JS.API.STREAM.INFO." + stream, b"")["config"]
+config["duplicate_window"] = 100_000_000
+answer = request("$JS.API.STREAM.UPDATE." + stream, json.dumps(config).encode())
+sys.exit("error" in answer)
+END
+}

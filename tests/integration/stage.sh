@@ -78,6 +78,8 @@ ok $? "the state can be read"
 # ---- rebuild ----
 before=$(story_count)
 rm -rf "$dir/state"
+forget_ids STORY
+ok $? "the server forgets the ids of what was said"
 start_stage
 events=$("$toy" -c "$dir" count EVENTS)
 rebuilt() { ready && [ "$(metric 'healbus_messages_total{worker="monitor-')" -ge "$events" ] && quiet; }
