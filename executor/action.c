@@ -76,7 +76,7 @@ int action_prepare(const struct executor_config *config, const char *tool, const
 	json_t *values = NULL;
 	int rc = look_up(config, tool, target, &a, out_why);
 	struct params_place place = {.target = a.target,
-				     .reads = !rc && a.tool->level == HEALBUS__LEVEL__LEVEL_NONE};
+				     .reads = a.level == HEALBUS__LEVEL__LEVEL_NONE};
 	if (!rc)
 		rc = params_validate(&a.tool->params, &place, params, n_params, &values, out_why);
 	if (!rc)

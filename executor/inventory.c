@@ -208,7 +208,7 @@ static int parse_minimum(struct target_group *g, const struct yaml_node *node, s
 		return rc;
 	char *end = NULL;
 	g->min_healthy = strtoll(text, &end, 10);
-	g->percent = end && str_eq(end, "%");
+	g->percent = str_eq(end, "%");
 	bool ok = end != text && (*end == 0 || g->percent) && g->min_healthy >= 0 &&
 		  g->min_healthy <= (g->percent ? 100 : TARGETS_MAX);
 	return ok ? 0 : yaml_error(node, out_why, "min_healthy: a count or a percentage");
@@ -379,17 +379,17 @@ static int open_error(int errnum, const char *path, struct why *out_why)
 int target_open_path(const struct target *t, const char *path, int *out_fd, struct why *out_why)
 {
 	const char *prefix = prefix_of(t, path, true);
-	auto_fd int base = open(prefix ? prefix : path, O_PATH | O_CLOEXEC);
-	if (base < 0)
-		return open_error(errno, path, out_why);
 	const char *rest = prefix ? path + (str_eq(prefix, "/") ? 0 : strlen(prefix)) : "";
 	while (*rest == '/')
 		rest++;
+	int fd = open(prefix ? prefix : path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return open_error(errno, path, out_why);
 	if (*rest == 0) {
-		*out_fd = base;
-		base = -1;
+		*out_fd = fd;
 		return 0;
 	}
-	int errnum = open_beneath(base, rest, out_fd);
+	int errnum = open_beneath(fd, rest, out_fd);
+	close(fd);
 	return errnum ? open_error(errnum, path, out_why) : 0;
 }

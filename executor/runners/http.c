@@ -134,10 +134,16 @@ static int render_text(const struct render_input *in, struct template *t, char *
 		       struct why *out_why)
 {
 	auto_buf text = {0};
-	int rc = t ? catalogue_render(in->cat, t, in->json, &text, out_why) : 0;
-	if (!rc && t)
+	int rc = catalogue_render(in->cat, t, in->json, &text, out_why);
+	if (!rc)
 		*out = mem_strdup(buf_str(&text));
 	return rc;
+}
+
+static int render_optional(const struct render_input *in, struct template *t, char **out,
+			   struct why *out_why)
+{
+	return t ? render_text(in, t, out, out_why) : 0;
 }
 
 static int check_url(const struct request *r, const struct target *target, struct why *out_why)
@@ -178,9 +184,9 @@ static int render(const void *spec, const struct render_input *in, void **out, s
 	r->method = mem_strdup(s->method);
 	int rc = render_text(in, s->url, &r->url, out_why);
 	if (!rc)
-		rc = render_text(in, s->body, &r->body, out_why);
+		rc = render_optional(in, s->body, &r->body, out_why);
 	if (!rc)
-		rc = render_text(in, s->socket, &r->socket, out_why);
+		rc = render_optional(in, s->socket, &r->socket, out_why);
 	if (!rc)
 		rc = check_url(r, in->target, out_why);
 	if (!rc)
