@@ -8,10 +8,10 @@ static const struct option options[] = {
 		 "cloudevents, event. Shipped mappings need no entry."),
 	OPT_PATH(struct monitor_config, sources_dir, "sources_dir", SOURCES_DIR_DEFAULT,
 		 "Directory of the shipped jq mappings, one YAML file a source."),
-	OPT_INT(struct monitor_config, rate, "rate", "1000", 1, 1000000,
+	OPT_INT(struct monitor_config, rate, "rate", "10000", 1, 1000000,
 		"Bodies a second that one source may post; more get 429. A source may set its "
 		"own."),
-	OPT_INT(struct monitor_config, burst, "burst", "2000", 1, 1000000,
+	OPT_INT(struct monitor_config, burst, "burst", "20000", 1, 1000000,
 		"Bodies that one source may post at once on top of its rate."),
 	OPT_INT(struct monitor_config, in_flight_max, "in_flight_max", "1024", 1, 8192,
 		"Bodies that may wait for the stream's acknowledgement; more get 503."),

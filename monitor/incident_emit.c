@@ -2,9 +2,9 @@
 
 /* ---- slots: at most 16 representative events an episode, each cut to fit ---- */
 
-static void slot_key(char out[static ID_BYTES + 2], const char *key, uint8_t slot)
+static void slot_key(char out[static ID_BYTES + 2], const char *key, unsigned slot)
 {
-	snprintf(out, ID_BYTES + 2, "%s%c", key, 'a' + slot);
+	snprintf(out, ID_BYTES + 2, "%s%c", key, (char)('a' + slot));
 }
 
 /* Cuts at a character's border. */
@@ -75,7 +75,7 @@ static void slot_put(struct fold *f, const char *key, uint8_t slot, const Healbu
 	arena_release(&arena);
 }
 
-static Healbus__Event *slot_get(struct fold *f, struct arena *arena, const char *key, uint8_t slot)
+static Healbus__Event *slot_get(struct fold *f, struct arena *arena, const char *key, unsigned slot)
 {
 	char name[ID_BYTES + 2];
 	struct store_val val;
@@ -90,13 +90,13 @@ static Healbus__Event *slot_get(struct fold *f, struct arena *arena, const char 
 
 static uint8_t slot_free(const struct group *g)
 {
-	for (uint8_t i = 0; i < GROUP_SLOTS; i++) {
+	for (unsigned i = 0; i < GROUP_SLOTS; i++) {
 		if (!(g->slots_used & (1u << i)))
-			return i;
+			return (uint8_t)i;
 	}
-	for (uint8_t i = 0; i < GROUP_SLOTS; i++) {
+	for (unsigned i = 0; i < GROUP_SLOTS; i++) {
 		if (!(g->slots_firing & (1u << i)))
-			return i;
+			return (uint8_t)i;
 	}
 	return SLOT_NONE;
 }
@@ -148,7 +148,7 @@ void slots_clear(struct fold *f, const char *key)
 {
 	char name[ID_BYTES + 2];
 
-	for (uint8_t i = 0; i < GROUP_SLOTS; i++) {
+	for (unsigned i = 0; i < GROUP_SLOTS; i++) {
 		slot_key(name, key, i);
 		store_del_str(fold_txn(f), &table_slots, name);
 	}
@@ -169,13 +169,13 @@ static void fill_events(struct fold *f, struct arena *arena, const char *key, co
 			Healbus__Incident *msg)
 {
 	msg->events = arena_alloc(arena, GROUP_SLOTS * sizeof(*msg->events));
-	for (uint8_t i = 0; msg->events && i < GROUP_SLOTS; i++) {
+	for (unsigned i = 0; msg->events && i < GROUP_SLOTS; i++) {
 		Healbus__Event *e = g->slots_used & (1u << i) ? slot_get(f, arena, key, i) : NULL;
 
 		if (e)
 			msg->events[msg->n_events++] = e;
 	}
-	if (msg->n_events)
+	if (msg->events && msg->n_events)
 		qsort(msg->events, msg->n_events, sizeof(*msg->events), event_order);
 }
 

@@ -57,21 +57,45 @@ static bool number(struct scan *s)
 	return true;
 }
 
-static bool hex4(struct scan *s)
+static bool hex4(struct scan *s, unsigned *out)
 {
+	static const char digits16[] = "0123456789abcdef";
+
+	*out = 0;
 	for (int i = 0; i < 4; i++, s->at++) {
-		if (s->at >= s->end || !memchr("0123456789abcdefABCDEF", *s->at, 22))
+		char c = s->at < s->end ? *s->at : '\0';
+		const char *digit = c ? strchr(digits16, c | (c > '9' ? 0x20 : 0)) : NULL;
+
+		if (!digit)
 			return fail(s, "four hex digits are missing");
+		*out = *out << 4 | (unsigned)(digit - digits16);
 	}
 	return true;
+}
+
+/* The grammar lets half a pair through, but it is no character: the normaliser's parser refuses. */
+static bool unicode(struct scan *s)
+{
+	unsigned first, second;
+
+	if (!hex4(s, &first))
+		return false;
+	if (first < 0xd800 || first > 0xdfff)
+		return true;
+	if (first > 0xdbff || s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u')
+		return fail(s, "half a surrogate pair");
+	s->at += 2;
+	if (!hex4(s, &second))
+		return false;
+	return (second >= 0xdc00 && second <= 0xdfff) || fail(s, "half a surrogate pair");
 }
 
 static bool escape(struct scan *s)
 {
 	s->at++;
-	if (s->at >= s->end || !memchr("\"\\/bfnrtu", *s->at, 9))
+	if (s->at >= s->end || !*s->at || !strchr("\"\\/bfnrtu", *s->at))
 		return fail(s, "unknown escape");
-	return *s->at++ == 'u' ? hex4(s) : true;
+	return *s->at++ == 'u' ? unicode(s) : true;
 }
 
 static bool string(struct scan *s)

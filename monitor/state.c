@@ -87,6 +87,8 @@ void labels_fit(struct buf *labels, size_t limit)
 				at = name;
 			}
 		}
+		if (!at)
+			return;
 		memmove(labels->data + (at - labels->data), at + longest,
 			labels->len - longest - (size_t)(at - labels->data));
 		labels->len -= longest;

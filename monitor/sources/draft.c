@@ -289,6 +289,10 @@ int reading_json(struct reading *r, struct why *out_why)
 	json_error_t error;
 
 	r->json = json_loadb(r->data, r->len, JSON_ALLOW_NUL, &error);
+	/* One id over 2^63 must not cost the whole body. */
+	if (!r->json && json_error_code(&error) == json_error_numeric_overflow)
+		r->json = json_loadb(r->data, r->len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
+				     &error);
 	if (r->json)
 		return 0;
 	return why_set(out_why, ERR_INVALID, "not JSON: line %d, column %d: %s", error.line,

@@ -135,6 +135,19 @@ static void test_alertmanager(void **state)
 	desk_free(&d);
 }
 
+static void test_a_large_integer_costs_nothing(void **state)
+{
+	struct desk d;
+
+	(void)state;
+	desk_text(
+		&d, "alertmanager",
+		"{\"version\":\"4\",\"id\":18446744073709551615,\"alerts\":[{\"status\":\"firing\","
+		"\"labels\":{\"alertname\":\"Down\"},\"startsAt\":\"2026-11-21T09:00:00Z\"}]}");
+	assert_string_equal(first(&d)->name, "Down");
+	desk_free(&d);
+}
+
 /* The label fingerprint is Prometheus': this value was computed by Alertmanager. */
 static void test_fingerprint(void **state)
 {
@@ -445,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_shipped_mapping_compiles),
 		cmocka_unit_test(test_alertmanager),
+		cmocka_unit_test(test_a_large_integer_costs_nothing),
 		cmocka_unit_test(test_fingerprint),
 		cmocka_unit_test(test_ids_follow_the_episode),
 		cmocka_unit_test(test_refusals_say_why),
