@@ -47,7 +47,7 @@ NOTIFIER := tables interval routing throttle render projection fold_incident fol
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher expr fold wire_json wire_sign
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher expr fold fold_replay wire_json wire_sign
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
@@ -119,7 +119,11 @@ INTEGRATION_C := $(basename $(notdir $(wildcard tests/integration/*.c)))
 INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
 $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# A fold, a script and a server for tests, shared by several.
+$(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o
+$(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
+$(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/server.o
 
 ## make            build the four stages and healctl into build/
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)

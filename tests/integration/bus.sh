@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bus, key-value, claims and reconnecting against a real nats-server with the topic table's rights.
+# Publishing, pulling, settling and reconnecting against a real nats-server with the topic table's rights.
 cd "$(dirname "$0")/../.." || exit 70
 export CMOCKA_MESSAGE_OUTPUT=TAP
 if ! command -v nats-server >/dev/null; then

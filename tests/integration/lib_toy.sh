@@ -1,6 +1,6 @@
 # For tests of the toy stage: a server with the topic table's rights, the stage, and TAP. To be
 # sourced from the repository's root.
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 toy=${HEALBUS_BUILD:-build}/tests/integration/toystage
 if ! command -v nats-server >/dev/null; then
 	echo "1..0 # skip no nats-server"

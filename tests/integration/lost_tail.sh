@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The bus loses its tail, as after a power cut: its files are put back to an earlier moment while the
 # stage remembers more. What was lost comes again, and nothing is missing or said twice.
-# shellcheck disable=SC2015
+# shellcheck disable=SC2015,SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 70
 messages=900

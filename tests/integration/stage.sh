@@ -2,7 +2,7 @@
 # A toy stage against a real nats-server: it survives kill -9 of itself and of the server without
 # loss, duplicate or disorder; drains; reloads; rebuilds a deleted state without saying anything
 # twice; keeps out a second process; says why it is not ready.
-# shellcheck disable=SC2015
+# shellcheck disable=SC2015,SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 70
 kills=${TORTURE_KILLS:-12}

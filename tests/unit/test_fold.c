@@ -1,123 +1,12 @@
 #include "common/fold.h"
 
-#include "common/clock.h"
 #include "common/mem.h"
+#include "tests/toy/script.h"
 #include "tests/toy/toy.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <sys/wait.h>
 #include <cmocka.h>
-
-enum { START_MS = 1700000000, RETAIN_MS = 130000 };
-
-static char *dir;
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	dir = mem_strdup("/tmp/test_fold.XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int drop_dir(void **state)
-{
-	(void)state;
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	free(dir);
-	return 0;
-}
-
-static struct fold *open_in(const char *name)
-{
-	struct fold *f = NULL;
-	struct why why = {0};
-	auto_free char *path = mem_printf("%s/%s", dir, name);
-	struct fold_options o = {
-		.dir = path, .partition = 3, .no_sync = true, .retain_ms = RETAIN_MS};
-	int rc = fold_open(&toy_fold, &o, &f, &why);
-	if (rc)
-		print_message("fold_open: %s\n", why.text);
-	assert_int_equal(rc, 0);
-	return f;
-}
-
-/* ---- a script of messages ---- */
-
-struct script {
-	struct fold_message *msgs;
-	size_t n;
-};
-
-static void script_add(struct script *s, const char *name, int64_t at_ms)
-{
-	struct buf data = {0};
-	unsigned number = (unsigned)s->n + 1;
-	toy_event(&data, name, number);
-	s->msgs = mem_realloc(s->msgs, (s->n + 1) * sizeof(*s->msgs));
-	s->msgs[s->n++] = (struct fold_message){.subject = "event.03.toy",
-						.id = mem_printf("m%u", number),
-						.time_ms = START_MS + at_ms,
-						.stream_ns = (START_MS + at_ms) * 1000000,
-						.seq = number,
-						.data = data.data,
-						.len = data.len};
-}
-
-static void script_release(struct script *s)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		free((void *)(uintptr_t)s->msgs[i].id);
-		free((void *)(uintptr_t)s->msgs[i].data);
-	}
-	free(s->msgs);
-}
-
-static void apply_range(struct fold *f, const struct script *s, size_t from, size_t to)
-{
-	struct why why = {0};
-	int rc = fold_apply(f, s->msgs + from, to - from, &why);
-	if (rc)
-		print_message("fold_apply: %s\n", why.text);
-	assert_int_equal(rc, 0);
-}
-
-/* ---- what is in the outbox, as text ---- */
-
-static int add_row(void *ctx, const struct fold_row *row)
-{
-	struct buf *out = ctx;
-	struct arena arena = {0};
-	ProtobufCMessage *msg = NULL;
-	struct topic topic;
-	struct why why = {0};
-	assert_int_equal(topic_parse(row->msg.subject, &topic), 0);
-	int rc = wire_unpack(topic.kind, row->msg.data, row->msg.len, &arena, &msg, &why);
-	if (rc)
-		print_message("output does not unpack: %s\n", why.text);
-	assert_int_equal(rc, 0);
-	buf_printf(out, "%s %s @%" PRId64 " %s\n", row->msg.id, row->cause,
-		   row->msg.time_ms - START_MS,
-		   topic.kind == KIND_DEAD ? ((Healbus__Dead *)(void *)msg)->error
-					   : ((Healbus__Incident *)(void *)msg)->title);
-	arena_release(&arena);
-	return 0;
-}
-
-static char *outbox(struct fold *f)
-{
-	struct buf out = {0};
-	assert_int_equal(fold_outbox_each(f, 0, add_row, &out), 0);
-	return out.data ? out.data : mem_strdup("");
-}
 
 static void assert_outbox(struct fold *f, const char *wanted)
 {
@@ -401,107 +290,7 @@ static void test_a_message_without_id_gets_one(void **state)
 	script_release(&s);
 }
 
-/* ---- properties, over random scripts ---- */
-
-static unsigned seed_of_run(void)
-{
-	const char *text = getenv("SEED");
-	unsigned seed = text ? (unsigned)strtoul(text, NULL, 10) : (unsigned)clock_real_ns();
-	print_message("SEED=%u\n", seed);
-	return seed;
-}
-
-static void random_script(struct script *s, unsigned *seed, size_t n)
-{
-	static const char *const names[] = {"a", "b", "c", "d", "refuse"};
-	int64_t at = 0;
-	for (size_t i = 0; i < n; i++) {
-		at += rand_r(seed) % 4000 - 300;
-		script_add(s, names[(unsigned)rand_r(seed) % ARRAY_SIZE(names)], MAX(0, at));
-	}
-}
-
-static void apply_in_pieces(struct fold *f, const struct script *s, size_t from, unsigned *seed)
-{
-	while (from < s->n) {
-		size_t n = 1 + (unsigned)rand_r(seed) % 40;
-		size_t to = MIN(from + n, s->n);
-		apply_range(f, s, from, to);
-		from = to;
-	}
-}
-
-static void assert_same(struct fold *a, struct fold *b)
-{
-	uint8_t ha[DIGEST_BYTES], hb[DIGEST_BYTES];
-	assert_int_equal(fold_hash(a, ha), 0);
-	assert_int_equal(fold_hash(b, hb), 0);
-	assert_memory_equal(ha, hb, sizeof(ha));
-	auto_free char *oa = outbox(a);
-	auto_free char *ob = outbox(b);
-	assert_string_equal(oa, ob);
-}
-
-static void test_replay_is_byte_identical(void **state)
-{
-	(void)state;
-	unsigned seed = seed_of_run();
-	struct script s = {0};
-	random_script(&s, &seed, 500);
-	struct fold *a = open_in("a");
-	struct fold *b = open_in("b");
-	apply_in_pieces(a, &s, 0, &seed);
-	for (size_t i = 0; i < s.n; i++) {
-		apply_range(b, &s, i, i + 1);
-		if (rand_r(&seed) % 20 == 0) {
-			fold_close(b);
-			b = open_in("b");
-		}
-	}
-	assert_same(a, b);
-	fold_close(a);
-	fold_close(b);
-	script_release(&s);
-}
-
-/* The bus loses its tail after we read it, and what was lost comes again in any order, under new
- * sequence numbers, mixed with what is new: the state is as if nothing had happened. */
-static void test_shuffled_redelivery_changes_nothing(void **state)
-{
-	(void)state;
-	unsigned seed = seed_of_run();
-	struct script s = {0};
-	random_script(&s, &seed, 400);
-	struct fold *a = open_in("a");
-	struct fold *b = open_in("b");
-	apply_in_pieces(a, &s, 0, &seed);
-	size_t read = 250, back = 180;
-	for (size_t i = 0; i < read; i++)
-		apply_range(b, &s, i, i + 1);
-	assert_int_equal(fold_skip_seen(b, NULL), 0);
-	struct script again = {.msgs = mem_calloc(s.n, sizeof(*s.msgs))};
-	for (size_t i = back; i < read; i++)
-		again.msgs[again.n++] = s.msgs[i];
-	for (size_t i = again.n - 1; i > 0; i--) {
-		size_t k = (unsigned)rand_r(&seed) % (i + 1);
-		struct fold_message m = again.msgs[i];
-		again.msgs[i] = again.msgs[k];
-		again.msgs[k] = m;
-	}
-	/* Half of it before a restart, half after: what was seen is loaded again by itself. */
-	apply_range(b, &again, 0, again.n / 2);
-	fold_close(b);
-	b = open_in("b");
-	apply_range(b, &again, again.n / 2, again.n);
-	apply_in_pieces(b, &s, read, &seed);
-	assert_same(a, b);
-	fold_close(a);
-	fold_close(b);
-	free(again.msgs);
-	script_release(&s);
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, drop_dir)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, script_make_dir, script_drop_dir)
 
 int main(void)
 {
@@ -517,8 +306,6 @@ int main(void)
 		TEST(test_two_deaths_are_not_poison),
 		TEST(test_a_poisonous_timer_is_dropped),
 		TEST(test_a_message_without_id_gets_one),
-		TEST(test_replay_is_byte_identical),
-		TEST(test_shuffled_redelivery_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
