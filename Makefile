@@ -108,7 +108,7 @@ UNIT_T := $(UNIT_COMMON_T) $(UNIT_STAGE_T)
 
 $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) -lcmocka
 .SECONDEXPANSION:
 $(UNIT_STAGE_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $$(B)/$$(firstword $$(subst /, ,$$*)).a $(B)/common.a
 	$(call say,LINK,$@)
@@ -119,7 +119,7 @@ INTEGRATION_C := $(basename $(notdir $(wildcard tests/integration/*.c)))
 INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
 $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) -lcmocka
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o
 $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
