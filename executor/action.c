@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
+enum { LAST_LINE_MAX = 200 };
+
 void action_release(struct action *a)
 {
 	if (a->call)
@@ -221,22 +223,35 @@ static bool by_code(const struct call *call, int code)
 	return false;
 }
 
+/* The last line it printed says more to a person than a number does. */
+static void say_ending(const struct run_result *r, const char *what, struct why *out_why)
+{
+	const char *text = buf_str(&r->output);
+	size_t end = r->output.len;
+	while (end > 0 && strchr("\n\r\t ", text[end - 1]))
+		end--;
+	size_t begin = end;
+	while (begin > 0 && text[begin - 1] != '\n')
+		begin--;
+	auto_free char *line = wire_text(NULL, text + begin, end - begin, LAST_LINE_MAX);
+	why_set(out_why, ERR_REJECTED, "%s (%d)%s%s", what, r->exit_code, *line ? ": " : "", line);
+}
+
 static bool succeeded(const struct executor_config *config, const struct action *a,
 		      const struct run_result *r, struct why *out_why)
 {
-	if (!a->call->success) {
-		bool ok = by_code(a->call, r->exit_code);
-		if (!ok)
-			why_set(out_why, ERR_REJECTED, "it ended with %d", r->exit_code);
-		return ok;
-	}
 	bool ok = false;
-	json_t *input = result_json(a, r);
-	int rc = catalogue_test(config->catalogue, a->call->success, input, &ok, out_why);
-	json_decref(input);
+	int rc = 0;
+	if (a->call->success) {
+		json_t *input = result_json(a, r);
+		rc = catalogue_test(config->catalogue, a->call->success, input, &ok, out_why);
+		json_decref(input);
+	} else {
+		ok = by_code(a->call, r->exit_code);
+	}
 	if (!rc && !ok)
-		why_set(out_why, ERR_REJECTED, "its answer (%d) does not satisfy %s", r->exit_code,
-			expr_source(a->call->success));
+		say_ending(r, a->call->success ? "it did not find what it must" : "it failed",
+			   out_why);
 	return !rc && ok;
 }
 

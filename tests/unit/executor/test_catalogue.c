@@ -96,7 +96,7 @@ static void test_rendering(void **state)
 		{"disk_usage",
 		 "web",
 		 {"path=/var/log/web"},
-		 "/usr/bin/df --output=pcent /host/var/log/web"},
+		 "/usr/bin/df --output=pcent /host/var/log/web  (as root)"},
 		{"truncate_log",
 		 "web",
 		 {"path=/var/log/web/a.log"},

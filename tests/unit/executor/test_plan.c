@@ -207,7 +207,7 @@ static void test_failed(void **state)
 	struct arena arena = {0};
 	struct delivery d = {.plan = failing_plan(&arena, "no"), .journal = "one"};
 	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
-	expect_outcome(HEALBUS__VERDICT__VERDICT_FAILED, "step 2: it ended with 1");
+	expect_outcome(HEALBUS__VERDICT__VERDICT_FAILED, "step 2: it failed (1)");
 	assert_int_equal(ran("undo-a"), 0);
 	arena_release(&arena);
 }
