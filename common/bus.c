@@ -231,6 +231,12 @@ static void *keep_connection(void *arg)
 
 /* ---- public ---- */
 
+/* The connection unless it is already broken, even when our thread has yet to notice; lock held. */
+static struct bus_conn *live_conn(struct bus *b)
+{
+	return b->conn && !natsConnection_IsClosed(b->conn->nc) ? b->conn : NULL;
+}
+
 static void bus_free(struct bus *b)
 {
 	char *texts[] = {b->url,     b->name,      b->user,    b->password_file,
@@ -309,7 +315,7 @@ void bus_close(struct bus *b)
 uint64_t bus_epoch(struct bus *b)
 {
 	pthread_mutex_lock(&b->lock);
-	uint64_t epoch = b->conn ? b->epoch : 0;
+	uint64_t epoch = live_conn(b) ? b->epoch : 0;
 	pthread_mutex_unlock(&b->lock);
 	return epoch;
 }
@@ -324,9 +330,9 @@ int bus_wait(struct bus *b, int64_t timeout_ms, struct why *out_why)
 {
 	int64_t until = clock_mono_ms() + timeout_ms;
 	pthread_mutex_lock(&b->lock);
-	while (!b->conn && !b->refused && !b->stop && clock_mono_ms() < until)
+	while (!live_conn(b) && !b->refused && !b->stop && clock_mono_ms() < until)
 		wait_until(b, until);
-	int rc = b->conn ? 0 : b->refused ? b->refused : b->stop ? ERR_CLOSED : ERR_TIMEOUT;
+	int rc = live_conn(b) ? 0 : b->refused ? b->refused : b->stop ? ERR_CLOSED : ERR_TIMEOUT;
 	if (rc)
 		why_set(out_why, rc, "%s",
 			b->refused_why.text[0] ? b->refused_why.text : "bus: not connected");
@@ -346,7 +352,7 @@ uint64_t bus_violations(struct bus *b, char out_last[static WHY_TEXT_BYTES])
 struct bus_conn *bus_conn_get(struct bus *b)
 {
 	pthread_mutex_lock(&b->lock);
-	struct bus_conn *c = b->conn;
+	struct bus_conn *c = live_conn(b);
 	if (c)
 		atomic_fetch_add(&c->refs, 1);
 	pthread_mutex_unlock(&b->lock);

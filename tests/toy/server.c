@@ -51,6 +51,8 @@ void server_start(void)
 
 void server_kill(void)
 {
+	if (server.pid <= 0)
+		return;
 	kill(server.pid, SIGKILL);
 	waitpid(server.pid, NULL, 0);
 	server.pid = 0;
@@ -58,8 +60,7 @@ void server_kill(void)
 
 static void kill_at_exit(void)
 {
-	if (server.pid > 0)
-		server_kill();
+	server_kill();
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
