@@ -30,7 +30,7 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
-COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
+COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
 	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_health
 MONITOR := checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
@@ -41,13 +41,13 @@ REASONER := cases case effect plan escalate queue undo runbook runbook_parse run
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate health \
 	step verify rollback plan decision runners/runners runners/command runners/http runners/tcp \
 	sandboxes/sandbox sandboxes/spawn sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
-NOTIFIER := tables interval routing throttle render projection fold_incident fold_plan fold_control fold_notice \
+NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices view api api_read api_story api_act api_dead
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher expr fold fold_replay wire_json wire_sign
+UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan

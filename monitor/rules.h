@@ -5,12 +5,12 @@
 #ifndef MONITOR_RULES_H
 #define MONITOR_RULES_H
 
+#include "common/interval.h"
 #include "common/matcher.h"
 #include "common/wire.h"
 
 enum {
 	FLAP_OPENS_MAX = 16,
-	MUTE_RANGES_MAX = 16,
 	RULES_MAX = 256,
 };
 
@@ -33,31 +33,10 @@ struct inhibit_rules {
 	size_t n;
 };
 
-/* Inclusive. Days of the month may be negative: -1 is the last day. */
-struct mute_range {
-	int from;
-	int to;
-};
-
-struct mute_ranges {
-	struct mute_range items[MUTE_RANGES_MAX];
-	size_t n; /* 0: no restriction */
-};
-
-/* All restrictions must hold. */
-struct mute_interval {
-	struct mute_ranges times;    /* minutes since midnight; `to` exclusive, up to 1440 */
-	struct mute_ranges weekdays; /* 0 = Sunday */
-	struct mute_ranges days_of_month;
-	struct mute_ranges months;
-	int offset_minutes; /* east of UTC */
-};
-
 struct mute {
 	char *name;
 	struct matchers matchers;
-	struct mute_interval *intervals;
-	size_t n;
+	struct interval when;
 };
 
 struct mutes {
@@ -112,7 +91,8 @@ int inhibit_check(const struct inhibit_rules *rules, const struct names *partiti
 
 /* Is this moment inside one of the intervals? */
 bool mute_active(const struct mute *m, int64_t now_ms);
-/* A moment after now_ms before which no mute_active() changes. Never more than a day away. */
+/* A moment after now_ms before which no mute_active() changes. At most a day away if there is any.
+ */
 int64_t mutes_next_change_ms(const struct mutes *m, int64_t now_ms);
 
 /* Changes whenever the rules that live in the fold's index tables change. */

@@ -284,7 +284,7 @@ static int route_check(const struct rules *rules, const struct route *r, struct 
 		return why_set(out_why, ERR_CONFIG, "route: receiver \"%s\" is not defined",
 			       r->receiver);
 	for (size_t i = 0; i < r->mute.n; i++)
-		if (!interval_find(&rules->intervals, r->mute.items[i]))
+		if (!intervals_find(&rules->intervals, r->mute.items[i]))
 			return why_set(out_why, ERR_CONFIG,
 				       "route: time interval \"%s\" is not defined",
 				       r->mute.items[i]);

@@ -11,7 +11,7 @@
 
 #include "common/id.h"
 #include "common/matcher.h"
-#include "notifier/interval.h"
+#include "common/interval.h"
 
 enum {
 	ROUTES_DEPTH_MAX = 8,

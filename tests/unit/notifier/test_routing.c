@@ -152,68 +152,6 @@ static void test_refused(void **state UNUSED)
 	}
 }
 
-static void test_intervals(void **state UNUSED)
-{
-	/* T0: Tuesday 2023-11-14 22:13:20 UTC */
-	static const struct {
-		const char *spec;
-		int64_t at_ms;
-		bool in;
-	} cases[] = {
-		{"{}", T0, true},
-		{"{times: [{start_time: '22:00', end_time: '22:14'}]}", T0, true},
-		{"{times: [{start_time: '22:00', end_time: '22:13'}]}", T0, false},
-		{"{times: [{start_time: '23:00', end_time: '24:00'}], location: '+01:00'}", T0,
-		 true},
-		{"{times: [{start_time: '20:00', end_time: '21:00'}], location: '-02:00'}", T0,
-		 true},
-		{"{weekdays: ['monday:wednesday']}", T0, true},
-		{"{weekdays: ['wednesday:friday', 'sunday']}", T0, false},
-		{"{days_of_month: ['14']}", T0, true},
-		{"{days_of_month: ['-1']}", T0, false},
-		{"{days_of_month: ['-1']}", T0 + 16 * 1440 * MINUTE, true}, /* 30 November */
-		{"{days_of_month: ['-17:-1']}", T0, true},
-		{"{months: ['november']}", T0, true},
-		{"{months: ['1:10']}", T0, false},
-		{"{months: ['february'], days_of_month: ['-1']}", INT64_C(1709164800000), true},
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct yaml_doc doc = {0};
-		struct why why = {0};
-		struct intervals all = {0};
-		auto_free char *yaml =
-			mem_printf("[{name: it, time_intervals: [%s]}]", cases[i].spec);
-		assert_int_equal(yaml_parse_text("t", yaml, strlen(yaml), &doc, &why), 0);
-		int rc = intervals_parse(&all, doc.root, &why);
-		if (rc)
-			fail_msg("case %zu: %s", i, why.text);
-		if (interval_contains(&all.items[0], cases[i].at_ms) != cases[i].in)
-			fail_msg("case %zu: %s", i, cases[i].spec);
-		intervals_release(&all);
-		yaml_release(&doc);
-	}
-}
-
-static void test_interval_end(void **state UNUSED)
-{
-	static const char yaml[] =
-		"[{name: a, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]},"
-		" {name: b, time_intervals: [{times: [{start_time: '00:00', end_time: '06:30'}]}]},"
-		" {name: always, time_intervals: [{}]}]";
-	struct yaml_doc doc = {0};
-	struct intervals all = {0};
-	char *names[] = {(char *)"a", (char *)"b"}, *always[] = {(char *)"always"};
-	assert_int_equal(yaml_parse_text("t", yaml, strlen(yaml), &doc, NULL), 0);
-	assert_int_equal(intervals_parse(&all, doc.root, NULL), 0);
-	int64_t midnight = T0 - 22 * 60 * MINUTE - 13 * MINUTE - 20 * SECOND + 1440 * MINUTE;
-	assert_int_equal(intervals_end(&all, names, 1, T0), midnight);
-	assert_int_equal(intervals_end(&all, names, 2, T0), midnight + 390 * MINUTE);
-	assert_true(intervals_end(&all, always, 1, T0) > T0 + 7 * 1440 * MINUTE);
-	assert_false(intervals_cover(&all, names, 0, T0));
-	intervals_release(&all);
-	yaml_release(&doc);
-}
-
 static void test_fallback_order(void **state UNUSED)
 {
 	char *list[] = {(char *)"b", (char *)"c"};
@@ -244,9 +182,8 @@ static void test_throttle(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tree),         cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_refused),      cmocka_unit_test(test_intervals),
-		cmocka_unit_test(test_interval_end), cmocka_unit_test(test_fallback_order),
+		cmocka_unit_test(test_tree),     cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_refused),  cmocka_unit_test(test_fallback_order),
 		cmocka_unit_test(test_throttle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
