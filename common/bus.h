@@ -52,7 +52,8 @@ int64_t bus_connected_ms(struct bus *b);
 /* Permission violations since start, and the last one's text; for /readyz and doctor. */
 uint64_t bus_violations(struct bus *b, char out_last[static WHY_TEXT_BYTES]);
 
-/* Frees what the library keeps for this thread; at the end of each thread of ours that used the bus.
+/* Frees what the library keeps for this thread; at the end of each thread of ours that used the
+ * bus.
  */
 void bus_thread_done(void);
 

@@ -341,7 +341,7 @@ static int dial(const char *host, const char *port)
 
 static void read_greeting(int fd, char out[static 32])
 {
-	char text[4096];
+	char text[4096] = "";
 	size_t len = 0;
 	while (len < sizeof(text) - 1 && !memchr(text, '\n', len)) {
 		ssize_t n = recv(fd, text + len, sizeof(text) - 1 - len, 0);

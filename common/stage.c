@@ -120,7 +120,7 @@ static void drain(struct stage *s)
 	int64_t until = clock_mono_ms() + c->drain_timeout_ms + 2000;
 	stage_config_put(s, c);
 	const sigset_t set = our_signals();
-	const struct timespec pause = {.tv_nsec = 10 * 1000000};
+	const struct timespec pause = {.tv_nsec = 10000000};
 	while (!all_joined(s)) {
 		int sig = sigtimedwait(&set, NULL, &pause);
 		if (sig != SIGTERM && sig != SIGINT && clock_mono_ms() < until)

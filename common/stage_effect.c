@@ -288,7 +288,7 @@ static void *beat(void *arg)
 {
 	struct stage *s = arg;
 	while (!stage_stopping(s) || any_running(s)) {
-		struct timespec pause = {.tv_nsec = EFFECT_BEAT_MS / 5 * 1000000};
+		struct timespec pause = {.tv_nsec = 100000000};
 		if (stage_sleep(s, EFFECT_BEAT_MS))
 			nanosleep(&pause, NULL);
 		int64_t now = clock_mono_ms();
