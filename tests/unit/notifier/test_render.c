@@ -91,7 +91,7 @@ static void test_headlines(void **state UNUSED)
 {
 	static const struct {
 		Healbus__IncidentState state;
-		Healbus__Verdict verdict; /* -1: no attempt */
+		int verdict; /* -1: no attempt */
 		uint32_t tell;
 		const char *subject, *kind;
 	} cases[] = {
@@ -111,9 +111,8 @@ static void test_headlines(void **state UNUSED)
 		Healbus__Attempt a = HEALBUS__ATTEMPT__INIT, *attempts[] = {&a};
 		auto_notice_text t = {0};
 		SET(&i, state, cases[n].state);
-		SET(&a, verdict, cases[n].verdict);
-		struct render_incident r = {&i, attempts, (int)cases[n].verdict != -1,
-					    cases[n].tell};
+		SET(&a, verdict, (Healbus__Verdict)cases[n].verdict);
+		struct render_incident r = {&i, attempts, cases[n].verdict != -1, cases[n].tell};
 		render_incident(&r, &t);
 		assert_string_equal(t.subject.data, cases[n].subject);
 		assert_string_equal(render_kind(&r), cases[n].kind);
