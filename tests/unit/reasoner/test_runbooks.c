@@ -216,15 +216,19 @@ static void every_runbook_has_an_example(void **state)
 }
 
 /* The executor's own description of a tool, as data. */
-static void check_call(const struct runbook *rb, const struct runbook_call *call, bool reads_only)
+static void load_tool(const struct runbook *rb, const struct runbook_call *call,
+		      struct yaml_doc *out)
 {
 	struct why why = {0};
-	struct yaml_doc doc = {0};
-	if (!call)
-		return;
 	auto_free char *path = mem_printf("executor/tools/%s.yaml", call->tool);
-	if (yaml_parse_file(path, &doc, &why))
+	if (yaml_parse_file(path, out, &why))
 		fail_msg("%s: %s", rb->name, why.text);
+}
+
+static void check_call(const struct runbook *rb, const struct runbook_call *call, bool reads_only)
+{
+	struct yaml_doc doc = {0};
+	load_tool(rb, call, &doc);
 	const struct yaml_node *params = yaml_get(doc.root, "params");
 	for (size_t i = 0; i < call->n_params; i++) {
 		if (!yaml_get(params, call->params[i].name))
@@ -244,21 +248,64 @@ static void check_call(const struct runbook *rb, const struct runbook_call *call
 	yaml_release(&doc);
 }
 
+static bool unsandboxed(const struct yaml_node *node)
+{
+	const struct yaml_node *sandbox = yaml_get(node, "sandbox");
+	return sandbox && sandbox->type == YAML_SCALAR && str_eq(sandbox->scalar, "none");
+}
+
+/* allow_unsandboxed is false by default, and one such step refuses the whole plan. */
+static void check_sandboxed(const struct runbook *rb, const struct runbook_call *call,
+			    bool reads_only UNUSED)
+{
+	struct yaml_doc doc = {0};
+	load_tool(rb, call, &doc);
+	bool bare = unsandboxed(doc.root);
+	YAML_EACH(variant, yaml_get(doc.root, "variants"))
+	{
+		bare |= unsandboxed(variant);
+	}
+	if (bare)
+		fail_msg("%s: %s runs without a sandbox", rb->name, call->tool);
+	yaml_release(&doc);
+}
+
+typedef void call_check(const struct runbook *rb, const struct runbook_call *call, bool reads_only);
+
+static void alternative_calls(const struct runbook *rb, const struct runbook_alternative *alt,
+			      call_check *check)
+{
+	if (alt->verify)
+		check(rb, alt->verify, true);
+	for (size_t n = 0; n < alt->n_steps; n++) {
+		const struct runbook_step *step = &alt->steps[n];
+		check(rb, &step->act, false);
+		if (step->verify)
+			check(rb, step->verify, true);
+		if (step->rollback)
+			check(rb, step->rollback, false);
+	}
+}
+
+static void each_call(call_check *check)
+{
+	for (size_t i = 0; i < runbooks_count(shipped); i++) {
+		const struct runbook *rb = runbooks_at(shipped, i);
+		for (size_t k = 0; k < rb->n_alternatives; k++)
+			alternative_calls(rb, &rb->alternatives[k], check);
+	}
+}
+
 static void tools_exist(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < runbooks_count(shipped); i++) {
-		const struct runbook *rb = runbooks_at(shipped, i);
-		for (size_t k = 0; k < rb->n_alternatives; k++) {
-			const struct runbook_alternative *alt = &rb->alternatives[k];
-			check_call(rb, alt->verify, true);
-			for (size_t n = 0; n < alt->n_steps; n++) {
-				check_call(rb, &alt->steps[n].act, false);
-				check_call(rb, alt->steps[n].verify, true);
-				check_call(rb, alt->steps[n].rollback, false);
-			}
-		}
-	}
+	each_call(check_call);
+}
+
+static void tools_are_sandboxed(void **state)
+{
+	(void)state;
+	each_call(check_sandboxed);
 }
 
 static void some_alerts_need_a_human(void **state)
@@ -319,14 +366,15 @@ static void corpus_of_alerts(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(examples) + 4] = {
+	struct CMUnitTest tests[ARRAY_SIZE(examples) + 5] = {
 		cmocka_unit_test(every_runbook_has_an_example),
 		cmocka_unit_test(tools_exist),
+		cmocka_unit_test(tools_are_sandboxed),
 		cmocka_unit_test(some_alerts_need_a_human),
 		cmocka_unit_test(corpus_of_alerts),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
-		tests[i + 4] = (struct CMUnitTest){
+		tests[i + 5] = (struct CMUnitTest){
 			.name = examples[i].runbook,
 			.test_func = exact_plans,
 			.initial_state = (void *)(uintptr_t)&examples[i],
