@@ -66,7 +66,10 @@ static int apply_batch(struct fold_loop *l)
 	for (size_t i = 0; i < l->n; i++)
 		to_message(&l->batch[i], &l->msgs[i]);
 	refresh_config(l);
+	/* Each batch under way holds pages of its map: few at a time keep the process small. */
+	sem_wait(&l->stage->applying);
 	int rc = fold_apply(l->fold, l->msgs, l->n, &why);
+	sem_post(&l->stage->applying);
 	if (rc) {
 		fold_loop_error(l, rc, &why);
 		return rc;
@@ -303,6 +306,7 @@ int stage_folds_open(struct stage *s, struct why *out_why)
 
 void stage_folds_start(struct stage *s)
 {
+	sem_init(&s->applying, 0, FOLD_LOOP_APPLYING_MAX);
 	for (size_t i = 0; i < s->n_folds; i++) {
 		s->folds[i]->thread = stage_spawn(s->folds[i]->name, run, s->folds[i]);
 		s->folds[i]->running = true;

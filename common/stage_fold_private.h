@@ -9,8 +9,9 @@
 
 enum {
 	FOLD_LOOP_BATCH_BYTES = 4 << 20,
-	FOLD_LOOP_SLICE_MS = 1000, /* how long a stop may go unnoticed */
-	FOLD_LOOP_TICK_MS = 1000,  /* before the same tick is said again */
+	FOLD_LOOP_APPLYING_MAX = 3, /* folds of a process that apply a batch at the same time */
+	FOLD_LOOP_SLICE_MS = 1000,  /* how long a stop may go unnoticed */
+	FOLD_LOOP_TICK_MS = 1000,   /* before the same tick is said again */
 	FOLD_LOOP_TRIM_MS = 5000,
 	FOLD_LOOP_LATE_MS = 2000, /* an output unacknowledged for so long is sent again */
 	FOLD_LOOP_RETRY_MS = 500, /* between tries of an output that the bus refused */

@@ -11,6 +11,7 @@
 #include "common/secret.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 enum {
@@ -36,7 +37,8 @@ struct stage {
 	pthread_t main_thread;
 	atomic_bool stopping;
 	atomic_int exit_code;
-	pthread_mutex_t lock; /* guards the snapshot and the wake-up */
+	pthread_mutex_t lock;
+	sem_t applying; /* folds in fold_apply */ /* guards the snapshot and the wake-up */
 	pthread_cond_t wake;
 	struct stage_snapshot *config;
 	struct fold_loop **folds;

@@ -50,7 +50,7 @@ DEMO_SABOTAGE=1 deploy/demo/run --build "$build" >"$scratch.out" 2>&1
 result $? "a service that cannot be healed gives exit code 1"
 
 # Ctrl-C in the middle: a signal to the whole process group, as a terminal does it.
-setsid deploy/demo/run --build "$build" >"$scratch.out" 2>&1 &
+setsid env --default-signal=INT deploy/demo/run --build "$build" >"$scratch.out" 2>&1 &
 pid=$!
 deadline=$((SECONDS + 30))
 until grep -q "Breaking it" "$scratch.out" || [ $SECONDS -ge $deadline ]; do read -rt 0.1 <> <(:) || :; done
