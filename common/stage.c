@@ -287,6 +287,7 @@ static int run_stage(const struct stage_def *def, const char *dir)
 int stage_main(const struct stage_def *def, int argc, char **argv)
 {
 	struct stage_cli cli;
+	unsetenv("HOME"); /* libjq puts $HOME/.jq before every expression; no thread runs yet */
 	int code = stage_cli_parse(def, argc, argv, &cli);
 	if (code >= 0)
 		return code;

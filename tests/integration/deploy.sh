@@ -40,6 +40,9 @@ for stage in monitor reasoner executor notifier; do
 	"$dir/root/usr/local/bin/healbus-$stage" -c "$dir/root/etc/healbus" --check >"$dir/out" 2>&1
 	result $? "the installed healbus-$stage accepts the installed configuration"
 done
+echo 'not jq (((' >"$dir/.jq"
+HOME=$dir "$dir/root/usr/local/bin/healbus-reasoner" -c "$dir/root/etc/healbus" --check >"$dir/out" 2>&1
+result $? "expressions do not read ~/.jq"
 bad=0
 for page in "$dir"/root/usr/local/share/man/man1/*.1; do
 	grep -q '^\.TH ' "$page" && grep -q '^\.SH NAME' "$page" || { echo "$page" >>"$dir/out"; bad=1; }
