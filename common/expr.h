@@ -15,10 +15,10 @@
 #ifndef COMMON_EXPR_H
 #define COMMON_EXPR_H
 
-#include <jansson.h>
-
 #include "common/buf.h"
 #include "common/err.h"
+
+#include <jansson.h>
 
 enum {
 	EXPR_SOURCE_MAX_BYTES = 16384,
