@@ -51,6 +51,7 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("DELETE", "/api/silences/*", api_silence_expire)                                         \
 	X("POST", "/api/pause", api_pause)                                                         \
 	X("POST", "/api/resume", api_resume)                                                       \
+	X("POST", "/api/ack", api_ack)                                                             \
 	X("GET", "/api/changes", api_changes)                                                      \
 	X("POST", "/api/undo", api_undo)                                                           \
 	X("GET", "/api/dead", api_dead)                                                            \

@@ -140,6 +140,26 @@ void api_resume(struct api_call *call)
 	pause_set(call, HEALBUS__CONTROL_KIND__CONTROL_RESUME);
 }
 
+/* A person looks after it: the reasoner plans no more, nobody is reminded. */
+void api_ack(struct api_call *call)
+{
+	char incident[TOKEN_MAX + 1];
+	Healbus__Control c = HEALBUS__CONTROL__INIT;
+	c.by = (char *)api_by(call, api_str(call, "by"));
+	if (!c.by)
+		return;
+	auto_txn txn = api_read(call);
+	if (api_find(call, txn, &table_incidents, api_str(call, "incident"), incident))
+		return;
+	store_end(txn);
+	txn = NULL;
+	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_ACK);
+	c.reason = words(call, "reason");
+	c.incident = incident;
+	if (!control_publish(call, &c, incident))
+		api_reply(call, 200, json_pack("{s:s,s:s}", "incident", incident, "by", c.by));
+}
+
 static bool change_undoable(struct store_txn *txn, const char *id, char *incident,
 			    struct arena *arena)
 {

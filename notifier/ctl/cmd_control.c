@@ -34,6 +34,24 @@ int cmd_resume(struct ctl *c)
 	return EXIT_OK;
 }
 
+int cmd_ack(struct ctl *c)
+{
+	auto_json *answer = NULL;
+	json_t *body = by_and_reason(c);
+	char incident[WHEN_BYTES];
+
+	json_object_set_new(body, "incident", json_string(c->args[0]));
+	int rc = ctl_call(c, "POST", "/api/ack", body, &answer);
+	if (rc || ctl_as_json(c, answer))
+		return rc;
+	ctl_styled(c, STYLE_GOOD, "taken");
+	ctl_printf(c, " by ");
+	ctl_text(c, js(answer, "by"));
+	ctl_printf(c, ": no further plan is made for %s, and nobody is reminded of it.\n",
+		   ctl_short_id(js(answer, "incident"), incident));
+	return EXIT_OK;
+}
+
 /* ---- changes ---- */
 
 static const char *undo_word(const json_t *change)

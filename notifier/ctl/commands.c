@@ -99,6 +99,19 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {REASON},
 	},
 	{
+		.name = "ack",
+		.args = "INCIDENT",
+		.summary = "say that you look after an incident",
+		.help = "The machine makes no further plan for it, and nobody is reminded of it. "
+			"What runs already goes on to its end; a question that waits can still be "
+			"answered.",
+		.run = cmd_ack,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_INCIDENT,
+		.flags = {REASON},
+	},
+	{
 		.name = "tools",
 		.args = "",
 		.summary = "what the executors can do",

@@ -194,6 +194,7 @@ int cmd_plan(struct ctl *c);
 int cmd_approvals(struct ctl *c);
 int cmd_approve(struct ctl *c);
 int cmd_deny(struct ctl *c);
+int cmd_ack(struct ctl *c);
 int cmd_tools(struct ctl *c);
 int cmd_topics(struct ctl *c);
 int cmd_publish(struct ctl *c);

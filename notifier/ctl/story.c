@@ -10,6 +10,7 @@ enum { HEAD_COLUMN = 16, TEXT_COLUMN_PLAIN = 28, TEXT_COLUMN_ICONS = 30 };
 /* The last message of each kind, and what has not been answered. */
 struct glance {
 	const json_t *plan, *approval, *outcome, *first_event;
+	const json_t *taken;
 	bool waits;
 	size_t plans;
 	const json_t *unknown;
@@ -33,6 +34,8 @@ static void look_at(struct glance *g, const char *kind, const json_t *m)
 		g->waits = false;
 	} else if (str_eq(kind, "step") && str_eq(js(m, "state"), "unknown")) {
 		g->unknown = m;
+	} else if (str_eq(kind, "control") && str_eq(js(m, "kind"), "ack")) {
+		g->taken = m;
 	}
 }
 
@@ -173,6 +176,9 @@ static void say_needed(struct ctl *c, const json_t *incident, const struct glanc
 			   ctl_clock(deadline, when), ctl_ago(deadline, ago), js(g->approval, "id"),
 			   js(g->approval, "id"));
 		answer(c, "needed of you", STYLE_WARN, buf_str(&text));
+	} else if (g->taken && !str_eq(js(incident, "state"), "resolved")) {
+		buf_printf(&text, "nothing: taken by %s", js(g->taken, "by"));
+		answer(c, "needed of you", STYLE_PLAIN, buf_str(&text));
 	} else if (str_eq(js(incident, "state"), "escalated")) {
 		buf_printf(&text, "look at it: %s", js(incident, "reason"));
 		answer(c, "needed of you", STYLE_BAD, buf_str(&text));

@@ -198,16 +198,16 @@ static void line_control(const json_t *m, struct story_line *l)
 	static const struct {
 		const char *kind, *says;
 	} kinds[] = {
-		{"ack", "has taken it"},
-		{"undo", "asked to take a change back"},
+		{"ack", "taken"},
+		{"undo", "undo asked for"},
 	};
 
 	set(l, "•", "control", STYLE_PLAIN);
-	buf_add_str(&l->text, js(m, "by"));
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (str_eq(kinds[i].kind, js(m, "kind")))
-			buf_printf(&l->text, " %s", kinds[i].says);
+			buf_printf(&l->text, "%s ", kinds[i].says);
 	}
+	buf_printf(&l->text, "by %s", js(m, "by"));
 	add(l, js(m, "reason"));
 }
 

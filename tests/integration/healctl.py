@@ -222,6 +222,11 @@ answers[("GET", "/api/story/e")] = (200, {"incident": dict(incident, state="esca
                                           "story": story(3) + [entry(14, 3, "outcome", dict(outcome, verdict="failed", reason="exit 1"))]})
 rc, out, err = ctl("story", "e")
 ok("look at it: three attempts failed" in out and "no: it failed (exit 1)" in out, "an escalated story says so", out)
+taken = entry(15, 9, "control", {"kind": "ack", "by": "ann", "reason": "mine", "incident": INC})
+answers[("GET", "/api/story/t")] = (200, {"incident": dict(incident, state="escalated", reason="three attempts failed"),
+                                          "story": story(3) + [taken]})
+rc, out, err = ctl("story", "t")
+ok("taken by ann: mine" in out and "nothing: taken by ann\n" in out and "look at it" not in out, "a story says who has taken it", out)
 answers[("GET", "/api/story/u")] = (200, {"incident": incident, "story": story(3) + [entry(14, 3, "step", step("unknown"))]})
 rc, out, err = ctl("story", "u")
 ok("look at nginx: nobody knows how restart_service ended" in out, "an unknown step needs a look", out)
@@ -303,6 +308,14 @@ ok(rc == 0 and asked[-1][1] == "/api/pause" and asked[-1][2]["reason"] == "fire"
 rc, out, err = ctl("resume")
 ok(rc == 0 and asked[-1][1] == "/api/resume" and "resumed" in out, "resume", out)
 
+answers[("POST", "/api/ack")] = lambda path, body: (200, {"incident": INC, "by": body["by"]})
+rc, out, err = ctl("ack", INC[:6], "--reason", "mine")
+ok(rc == 0 and asked[-1][2]["incident"] == INC[:6] and asked[-1][2]["reason"] == "mine" and "taken by " + asked[-1][2]["by"] in out
+   and INC[:8] in out, "ack", (out, err, asked))
+answers[("POST", "/api/ack")] = (409, {"error": "conflict", "reason": "ambiguous: a2inc2, a2other"})
+rc, out, err = ctl("ack", "a2")
+ok(rc == 1 and "a2other" in err, "an ambiguous ack takes nothing", (rc, err))
+
 answers[("GET", "/api/changes")] = (200, {"changes": [{"id": STEP, "tool": "restart_service", "target": "nginx", "what": "/usr/bin/sv restart nginx", "at_ms": NOW,
                                                        "incident": INC, "undoable": True, "undone_by": None}]})
 rc, out, err = ctl("changes", "--limit", "5")
@@ -340,7 +353,7 @@ with socket.socket() as s:
     closed = "http://127.0.0.1:%d" % s.getsockname()[1]
 rc, out, err = ctl("status", "--url", closed)
 ok(rc == 69 and "is healbus-notifier running?" in err, "nobody there: 69", err)
-for words in (["nope"], ["story"], ["story", "a", "b"], ["status", "--nope"], ["status", "--url"], ["incidents", "--all=1"], ["help", "nope"],
+for words in (["nope"], ["ack"], ["story"], ["story", "a", "b"], ["status", "--nope"], ["status", "--url"], ["incidents", "--all=1"], ["help", "nope"],
               ["story", "x", "--timeout", "soon"], ["completion", "fish"], ["publish", "no.dots"]):
     rc, out, err = ctl(*words)
     ok(rc == 64 and "  do: " in err and not out, "wrong usage: " + " ".join(words), (rc, out, err))
@@ -368,7 +381,7 @@ os.unlink(home + "/.config/healbus/token")
 rc, out, err = ctl("help")
 commands = [line.split("  ")[1] for line in out.splitlines() if line.startswith("  ") and line[2:3].islower()]
 ok(rc == 0 and len(commands) >= 24, "help lists the commands", out)
-for name in ("status", "incidents", "story", "plan", "approve", "deny", "tools", "topics", "publish", "silence add", "pause", "resume", "changes",
+for name in ("status", "incidents", "story", "plan", "approve", "deny", "ack", "tools", "topics", "publish", "silence add", "pause", "resume", "changes",
              "undo", "dead ls", "doctor", "completion"):
     rc, out, err = ctl(*name.split(), "--help")
     ok(rc == 0 and out.startswith("healctl " + name), name + " --help", (rc, out, err))

@@ -332,6 +332,26 @@ def test_changes(w):
     ok(status == 202 and asked[0]["message"]["verdict"] == "rehearse", "so is a rehearsal", asked)
 
 
+def test_ack(w):
+    w.send("incident", "ack-one", incident("ack-one"))
+    w.send("incident", "ack-two", incident("ack-two"))
+    w.caught_up()
+    status, body = w.call("POST", "/api/ack", {"incident": "ack-o", "by": "ann", "reason": "mine"})
+    said = [m["message"] for m in w.dump("STORY", "heal.control.ack-one")]
+    ok(status == 200 and body == {"incident": "ack-one", "by": "ann"}, "an incident is taken", body)
+    ok(len(said) == 1 and [said[0].get(k) for k in ("kind", "incident", "by", "reason")] ==
+       ["ack", "ack-one", "ann", "mine"], "the bus says who has it", said)
+    w.caught_up()
+    story = w.call("GET", "/api/story/ack-one")[1]["story"]
+    ok("control" in [e["kind"] for e in story], "so does its story", story)
+    bad = [w.raw("POST", "/api/ack", b)[0] for b in (
+        {"incident": "ack-", "by": "ann"}, {"incident": "none", "by": "ann"}, {"by": "ann"},
+        {"incident": "ack-one"})]
+    ok(bad == [409, 404, 404, 400], "of several, none, or by nobody: refused", bad)
+    ok([len(w.dump("STORY", "heal.control." + i)) for i in ("ack-one", "ack-two")] == [1, 0],
+       "and not said")
+
+
 def test_tools(w):
     w.send("control", "catalogue", {"id": "cat", "kind": "catalogue", "at_ms": now_ms(),
                                     "executor": "host:1",
@@ -464,8 +484,8 @@ def main():
         ok(w.start(), "starts and is ready")
         status, body = w.call("GET", "/api/status")
         ok(status == 200 and body["bus"]["connected"] and body["bus"]["version"], "status", body)
-        for test in (test_race, test_expiry, test_refusals, test_controls, test_changes, test_tools,
-                     test_dead, test_fallback, test_rebuild, test_dead_channel, test_token):
+        for test in (test_race, test_expiry, test_refusals, test_controls, test_changes, test_ack,
+                     test_tools, test_dead, test_fallback, test_rebuild, test_dead_channel, test_token):
             test(w)
         ok(w.stop() == 0, "stops")
     finally:
