@@ -182,6 +182,14 @@ cover: deps-test deps-lint
 	$(MAKE) B=$(B)/cover SAN="--coverage -fprofile-update=atomic" all san-tests
 	tests/lint/cover --build $(B)/cover
 
+## make man        the man pages, into build/man/
+PAGES := healctl $(STAGES:%=healbus-%)
+man: $(PAGES:%=$(B)/man/%.1)
+$(B)/man/%.1: $(B)/% $(B)/healctl
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)
+	$(Q)$(B)/healctl manual $* >$@.new && mv $@.new $@
+
 ## make install    programs, man pages, runbooks, tools, example configuration (PREFIX, DESTDIR)
 install: all
 	deploy/install.sh --build $(B) --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
@@ -209,5 +217,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint asan tsan fuzz fuzz-run lint \
-	layers format cover demo install examples
+	layers format cover demo man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
