@@ -90,6 +90,7 @@ static int ranges_parse(const struct unit *u, const struct yaml_node *spec,
 static bool clock_parse(const char *text, int *out_min)
 {
 	static const char shape[] = "00:00";
+	assert(text);
 	for (size_t i = 0; i < sizeof(shape); i++)
 		if (shape[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
 			return false;

@@ -37,7 +37,7 @@ struct log_field {
 /* LOG(LEVEL, "constant message", fields...). Any thread; one write(2) a line. String values are cut
  * at 1 KiB. */
 #define LOG(level, msg, ...)                                                                       \
-	log_write(LOG_##level, msg, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+	log_write(LOG_##level, msg, &((const struct log_field[]){{0}, ##__VA_ARGS__, {0}})[1])
 
 /* Before the first LOG; stage is borrowed for ever. Defaults: "healbus", LOG_INFO, descriptor 2. */
 void log_init(const char *stage, enum log_level least);

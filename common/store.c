@@ -292,32 +292,12 @@ void store_end(struct store_txn *txn)
 	end(txn);
 }
 
-/* Pages of the map that were read stay in this process's resident set although the kernel has them
- * in its cache anyway. Letting go of them keeps a stage small; what is needed again costs a minor
- * fault. The map is read-only: nothing is lost. */
-static void let_go(struct store *s)
-{
-	MDB_envinfo info;
-	size_t bytes = (size_t)file_bytes(s);
-	if (s->puts < STORE_LET_GO_PUTS || bytes < STORE_LET_GO_BYTES)
-		return;
-	s->puts = 0;
-	mdb_env_info(s->env, &info);
-	if (info.me_mapsize != s->map_size) {
-		s->map = store_map_address(s->env);
-		s->map_size = info.me_mapsize;
-	}
-	if (s->map)
-		madvise(s->map, bytes, MADV_DONTNEED);
-}
-
 int store_commit(struct store_txn *txn)
 {
 	assert(txn->write);
 	if (!txn->error && txn->mdb) {
 		store_fail(txn, store_rc(mdb_txn_commit(txn->mdb)));
 		txn->mdb = NULL;
-		let_go(txn->store);
 	}
 	int rc = txn->error;
 	store_end(txn);
@@ -385,6 +365,26 @@ int store_get(struct store_txn *txn, const struct store_table *table, const void
 	return rc ? store_rc(rc) : store_open_value(table, &k, &v, out);
 }
 
+/* Pages of the map that were read stay in this process's resident set although the kernel has them
+ * in its cache anyway. Letting go of them keeps a stage small; what is needed again costs a minor
+ * fault. The map is read-only and a transaction's own pages lie elsewhere: nothing is lost, and
+ * pointers into the map stay good. */
+static void let_go(struct store *s)
+{
+	MDB_envinfo info;
+	size_t bytes = (size_t)file_bytes(s);
+	s->puts = 0;
+	if (bytes < STORE_LET_GO_BYTES)
+		return;
+	mdb_env_info(s->env, &info);
+	if (info.me_mapsize != s->map_size) {
+		s->map = store_map_address(s->env);
+		s->map_size = info.me_mapsize;
+	}
+	if (s->map)
+		madvise(s->map, bytes, MADV_DONTNEED);
+}
+
 void store_put(struct store_txn *txn, const struct store_table *table, const void *key,
 	       size_t key_len, const void *data, size_t len)
 {
@@ -411,7 +411,8 @@ void store_put(struct store_txn *txn, const struct store_table *table, const voi
 	buf_add(&txn->scratch, data, len);
 	MDB_val v = {txn->scratch.len, txn->scratch.data};
 	store_fail(txn, store_rc(mdb_put(txn->mdb, store_dbi(txn, table), &k, &v, 0)));
-	txn->store->puts++;
+	if (++txn->store->puts >= STORE_LET_GO_PUTS)
+		let_go(txn->store);
 }
 
 void store_del(struct store_txn *txn, const struct store_table *table, const void *key,

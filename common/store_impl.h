@@ -33,7 +33,7 @@ struct store_txn {
 	struct buf scratch;
 };
 
-/* So many puts and so large a file, and the map's pages are let go of at the next commit. */
+/* After so many puts into so large a file the map's pages are let go of. */
 enum { STORE_LET_GO_PUTS = 256, STORE_LET_GO_BYTES = 256 << 10 };
 
 int store_rc(int mdb_rc);

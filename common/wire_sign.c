@@ -180,6 +180,7 @@ int sign_key_load_or_create(const char *path, struct sign_key **out, struct why 
 		rc = sign_key_load(path, &k, out_why);
 	if (rc)
 		return rc;
+	assert(k);
 	auto_free char *public_path = mem_printf("%s.pub", path);
 	const struct key_file key = {k->pkey, 0644, write_public};
 	if (access(public_path, F_OK) != 0)

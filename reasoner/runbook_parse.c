@@ -180,7 +180,7 @@ static int parse_params(struct parser *p, const struct yaml_node *map, struct ru
 /* tool, target and params, which every kind of call has. */
 static int parse_call(struct parser *p, const struct yaml_node *map, struct runbook_call *out)
 {
-	static const int64_t timeouts[2] = {0, 24 * 3600000};
+	static const int64_t timeouts[2] = {0, 24 * INT64_C(3600000)};
 	static const int64_t deadlines[2] = {0, 3600000};
 	static const int64_t intervals[2] = {100, 60000};
 	int rc = get_text(p, map, "tool", &out->tool);
@@ -333,7 +333,7 @@ static int parse_limits(struct parser *p, const struct yaml_node *root)
 {
 	static const int64_t priorities[2] = {0, 1000};
 	static const int64_t attempts[2] = {1, RUNBOOK_ATTEMPTS_MAX};
-	static const int64_t pauses[2] = {0, 24 * 3600000};
+	static const int64_t pauses[2] = {0, 24 * INT64_C(3600000)};
 	static const int64_t windows[2] = {1000, INT64_C(7) * 24 * 3600000};
 	struct runbook *rb = p->rb;
 	const struct yaml_node *confidence = yaml_get(root, "confidence");
@@ -369,8 +369,8 @@ static void runbook_defaults(struct runbook *rb)
 	rb->priority = 100;
 	rb->max_attempts = 3;
 	rb->cooldown_ms = 60000;
-	rb->effective_window_ms = 30 * 60000;
-	rb->resolve_within_ms = 10 * 60000;
+	rb->effective_window_ms = 30 * INT64_C(60000);
+	rb->resolve_within_ms = 10 * INT64_C(60000);
 	rb->confidence = 0.8;
 }
 
