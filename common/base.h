@@ -41,6 +41,14 @@ static inline void base_fd_cleanup(int *fd)
 		close(*fd);
 }
 
+/* Hands the descriptor over: the variable's cleanup leaves it alone. */
+static inline int fd_take(int *fd)
+{
+	int taken = *fd;
+	*fd = -1;
+	return taken;
+}
+
 static inline void base_file_cleanup(FILE **f)
 {
 	if (*f)

@@ -24,8 +24,7 @@ int store_lock_dir(const char *dir, int *out_fd, struct why *out_why)
 		return why_set(out_why, err_from_errno(errno), "%s: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB))
 		return why_set(out_why, ERR_BUSY, "%s: in use by another process", dir);
-	*out_fd = fd;
-	fd = -1;
+	*out_fd = fd_take(&fd);
 	return 0;
 }
 

@@ -2,8 +2,10 @@
 
 #include "common/id.h"
 
-enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
-#define DAY_MS (24 * (int64_t)HOUR_MS)
+#define SECOND_MS INT64_C(1000)
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
 #define MIB (INT64_C(1) << 20)
 
 static const char *const kind_names[KINDS] = {
@@ -166,13 +168,13 @@ const char *subject_dead(char out[static SUBJECT_MAX + 1], const char *stage)
 const struct topic_stream topic_streams[] = {
 	{.name = STREAM_RAW,
 	 .subjects = {"raw.>"},
-	 .max_age_ms = 72 * (int64_t)HOUR_MS,
+	 .max_age_ms = 72 * HOUR_MS,
 	 .max_bytes = 1024 * MIB,
 	 .duplicate_window_ms = 2 * MINUTE_MS,
 	 .help = "what arrived, untouched"},
 	{.name = STREAM_EVENTS,
 	 .subjects = {"event.>"},
-	 .max_age_ms = 72 * (int64_t)HOUR_MS,
+	 .max_age_ms = 72 * HOUR_MS,
 	 .max_bytes = 1024 * MIB,
 	 .duplicate_window_ms = 2 * MINUTE_MS,
 	 .help = "normalised events, one per alert, in 16 partitions"},
@@ -180,7 +182,7 @@ const struct topic_stream topic_streams[] = {
 	 .subjects = {"heal.>"},
 	 .max_age_ms = 90 * DAY_MS,
 	 .max_bytes = 2048 * MIB,
-	 .duplicate_window_ms = 24 * (int64_t)HOUR_MS,
+	 .duplicate_window_ms = 24 * HOUR_MS,
 	 .help = "everything that happens to an incident"},
 	{.name = STREAM_DEAD,
 	 .subjects = {"dead.>"},
@@ -197,13 +199,13 @@ const struct topic_stream topic_streams[] = {
 	 .max_bytes = 16 * MIB,
 	 .duplicate_window_ms = 2 * MINUTE_MS,
 	 .bucket = true,
-	 .bucket_ttl_ms = 30 * 1000,
+	 .bucket_ttl_ms = 30 * SECOND_MS,
 	 .help = "one action on one target at a time"},
 	{.name = BUCKET_LIVE,
 	 .max_bytes = 16 * MIB,
 	 .duplicate_window_ms = 2 * MINUTE_MS,
 	 .bucket = true,
-	 .bucket_ttl_ms = 10 * 1000,
+	 .bucket_ttl_ms = 10 * SECOND_MS,
 	 .help = "which executors are alive"},
 };
 const size_t topic_streams_n = ARRAY_SIZE(topic_streams);

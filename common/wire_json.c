@@ -12,7 +12,9 @@ static json_t *bytes_to_json(const ProtobufCBinaryData *bytes)
 /* A message that was never checked may hold anything. */
 static json_t *text_to_json(const char *s)
 {
-	json_t *text = json_string(s ? s : "");
+	if (!s)
+		s = "";
+	json_t *text = json_string(s);
 	if (text)
 		return text;
 	auto_free char *cleaned = wire_text(NULL, s, strlen(s), strlen(s));

@@ -217,7 +217,7 @@ static const struct wire_rule outcome_rules[] = {
 	R_NUM("attempt", 0, MANY),
 	R_ANY("verdict"),
 	R_TEXT("reason", WIRE_REASON_MAX),
-	R_MANY("steps", 4 * WIRE_STEPS_MAX),
+	R_MANY("steps", (size_t)4 * WIRE_STEPS_MAX),
 	R_MANY("changes", WIRE_STEPS_MAX),
 	R_TIME("started_at_ms"),
 	R_TIME("ended_at_ms"),

@@ -145,7 +145,7 @@ static int write_new(const char *path, const struct key_file *key)
 	auto_file FILE *file = fdopen(fd, "w");
 	if (!file)
 		return ERR_IO;
-	fd = -1;
+	fd_take(&fd);
 	bool ok = key->write(file, key->pkey) == 1 && fflush(file) == 0 && fsync(fileno(file)) == 0;
 	return ok ? 0 : ERR_IO;
 }

@@ -56,6 +56,7 @@ static int render(const struct executor_config *config, struct action *a, json_t
 {
 	auto_buf text = {0};
 	const struct call *call = NULL;
+	assert(a->target);
 	a->input = json_pack("{s:o, s:O}", "params", params, "target", a->target->json);
 	int rc = tool_choose(config->catalogue, a->tool, a->input, &call, out_why);
 	if (rc)
