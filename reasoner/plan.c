@@ -156,7 +156,7 @@ static void json_cleanup(json_t **json)
 
 int plan_make(struct desk *d, struct case_file *c, struct why *out_why)
 {
-	Healbus__Plan plan;
+	Healbus__Plan plan = HEALBUS__PLAN__INIT;
 	__attribute__((cleanup(json_cleanup))) json_t *view =
 		runbook_view(c->incident, c->row.attempt + 1);
 	const struct runbook *rb = plan_choose(d, c, view, &plan, out_why);
