@@ -164,6 +164,7 @@ int plan_make(struct desk *d, struct case_file *c, struct why *out_why)
 		why_set(out_why, 0, "no runbook answers this incident");
 	if (!rb)
 		return ERR_NOT_FOUND;
+	assert(plan.id);
 	snprintf(c->row.runbook, sizeof(c->row.runbook), "%s", rb->name);
 	snprintf(c->row.plan, sizeof(c->row.plan), "%s", plan.id);
 	c->row.attempt++;
