@@ -128,6 +128,7 @@ $(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/
 ## make            build the four stages and healctl into build/
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
 demo: deps-demo
+	@echo "Building (half a minute the first time)..."
 	@$(MAKE) --no-print-directory B=$(B) all >/dev/null
 	@deploy/demo/run --build $(B) $(if $(ALERTMANAGER),--alertmanager)
 

@@ -144,7 +144,7 @@ break_web() {
 	sv once "$dir/web" >/dev/null
 	master=$(cat "$dir/www/nginx.pid")
 	# shellcheck disable=SC2046 # a list of pids
-	kill -9 "$master" $(pgrep -P "$master")
+	kill -9 "$master" $(cat "/proc/$master/task/$master/children")
 	wait_for 5 "nginx is gone" web_is_gone
 }
 
