@@ -131,7 +131,7 @@ enum { WHEN_BYTES = 64 };
 const char *ctl_clock(int64_t ms, char out[static WHEN_BYTES]);
 /* "just now", "3 min ago", "in 2 h"; "-" for 0. */
 const char *ctl_ago(int64_t ms, char out[static WHEN_BYTES]);
-/* "+0 s", "+2 min 5 s". */
+/* "+0.4s", "+42s", "+2m05s", "+1h03m". */
 const char *ctl_offset(int64_t ms, char out[static WHEN_BYTES]);
 /* An id cut to a prefix that is easily typed. */
 const char *ctl_short_id(const char *id, char out[static WHEN_BYTES]);

@@ -230,9 +230,12 @@ const char *ctl_ago(int64_t ms, char out[static WHEN_BYTES])
 
 const char *ctl_offset(int64_t ms, char out[static WHEN_BYTES])
 {
+	enum { TENTHS_BELOW_MS = 10000 };
 	int64_t s = MAX(ms, 0) / 1000;
 
-	if (s < 60)
+	if (ms >= 0 && ms < TENTHS_BELOW_MS)
+		snprintf(out, WHEN_BYTES, "+%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
+	else if (s < 60)
 		snprintf(out, WHEN_BYTES, "+%" PRId64 "s", s);
 	else if (s < 3600)
 		snprintf(out, WHEN_BYTES, "+%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
