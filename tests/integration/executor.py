@@ -14,6 +14,8 @@ import tempfile
 import time
 import urllib.request
 
+from lib import free_port, now_ms, wait_for
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
@@ -33,27 +35,6 @@ def ok(condition, text, detail=""):
             print("#", line)
     print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
     return condition
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(what, probe, timeout_s=20):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        value = probe()
-        if value:
-            return value
-        time.sleep(0.03)
-    print("# timed out:", what, flush=True)
-    return None
-
-
-def now_ms():
-    return int(time.time() * 1000)
 
 
 TOOLS = {

@@ -14,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 
+from lib import free_port, now_ms, wait_for
+
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 NOTIFIER = os.path.join(BUILD, "healbus-notifier")
@@ -30,27 +32,6 @@ def ok(condition, text, detail=""):
         if detail:
             print("#", str(detail)[:2000])
     print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(what, probe, timeout_s=20):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        value = probe()
-        if value:
-            return value
-        time.sleep(0.02)
-    print("# timed out:", what, flush=True)
-    return None
-
-
-def now_ms():
-    return int(time.time() * 1000)
 
 
 class Hook(http.server.BaseHTTPRequestHandler):

@@ -64,79 +64,68 @@ static void test_shipped(void **state)
 		assert_true(strlen(catalogue_tool(config.catalogue, i)->summary) > 10);
 }
 
+static const struct {
+	const char *tool, *target, *params[4], *text;
+} renderings[] = {
+	{"service_restart", "web", {NULL}, "/usr/bin/sv -w 20 restart /etc/service/web  (as root)"},
+	{"service_restart", "unit", {NULL}, "/usr/bin/systemctl restart web.service  (as root)"},
+	{"service_status", "web", {NULL}, "/usr/bin/sv status /etc/service/web  (as root)"},
+	{"process_signal", "web", {"signal=usr1"}, "/usr/bin/sv 1 /etc/service/web  (as root)"},
+	{"process_signal", "web", {"signal=hup"}, "/usr/bin/sv hup /etc/service/web  (as root)"},
+	{"clean_tmp",
+	 "web",
+	 {"path=/var/tmp/web/cache", "older_than_hours=2"},
+	 "/usr/bin/find /var/tmp/web/cache -xdev -mindepth 1 -type f -mmin +120 -delete "
+	 "-print "
+	 " (as root)"},
+	{"disk_usage",
+	 "web",
+	 {"path=/var/log/web"},
+	 "/usr/bin/df --output=pcent /host/var/log/web  (as root)"},
+	{"truncate_log",
+	 "web",
+	 {"path=/var/log/web/a.log"},
+	 "/usr/bin/truncate --no-create --size=0 /var/log/web/a.log  (as root)"},
+	{"vacuum_journal",
+	 "web",
+	 {"max_size=200M"},
+	 "/usr/bin/journalctl --vacuum-size=200M  (as root)"},
+	{"docker_restart",
+	 "web",
+	 {NULL},
+	 "POST http://docker/v1.41/containers/web/restart?t=5 over /var/run/docker.sock"},
+	{"http_probe",
+	 "web",
+	 {"url=http://127.0.0.1:8080/health"},
+	 "GET http://127.0.0.1:8080/health"},
+	{"tcp_probe",
+	 "web",
+	 {"host=db.example.com", "port=5432"},
+	 "connect tcp db.example.com:5432"},
+	{"queue_purge_stuck",
+	 "web",
+	 {"queue=mail"},
+	 "DELETE http://db.example.com:15672/api/queues/%2F/mail/contents"},
+	{"job_cancel", "web", {"job=17"}, "POST http://127.0.0.1:8080/jobs/17/cancel"},
+	{"deploy_rollback",
+	 "web",
+	 {"to=v41"},
+	 "/usr/bin/ln --symbolic --force --no-target-directory releases/v41 "
+	 "/srv/web/current  "
+	 "(as root)"},
+	{"dns_check", "web", {"name=example.com"}, "/usr/bin/getent ahosts example.com"},
+};
+
 static void test_rendering(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *tool, *target, *params[4], *text;
-	} rows[] = {
-		{"service_restart",
-		 "web",
-		 {NULL},
-		 "/usr/bin/sv -w 20 restart /etc/service/web  (as root)"},
-		{"service_restart",
-		 "unit",
-		 {NULL},
-		 "/usr/bin/systemctl restart web.service  (as root)"},
-		{"service_status", "web", {NULL}, "/usr/bin/sv status /etc/service/web  (as root)"},
-		{"process_signal",
-		 "web",
-		 {"signal=usr1"},
-		 "/usr/bin/sv 1 /etc/service/web  (as root)"},
-		{"process_signal",
-		 "web",
-		 {"signal=hup"},
-		 "/usr/bin/sv hup /etc/service/web  (as root)"},
-		{"clean_tmp",
-		 "web",
-		 {"path=/var/tmp/web/cache", "older_than_hours=2"},
-		 "/usr/bin/find /var/tmp/web/cache -xdev -mindepth 1 -type f -mmin +120 -delete "
-		 "-print "
-		 " (as root)"},
-		{"disk_usage",
-		 "web",
-		 {"path=/var/log/web"},
-		 "/usr/bin/df --output=pcent /host/var/log/web  (as root)"},
-		{"truncate_log",
-		 "web",
-		 {"path=/var/log/web/a.log"},
-		 "/usr/bin/truncate --no-create --size=0 /var/log/web/a.log  (as root)"},
-		{"vacuum_journal",
-		 "web",
-		 {"max_size=200M"},
-		 "/usr/bin/journalctl --vacuum-size=200M  (as root)"},
-		{"docker_restart",
-		 "web",
-		 {NULL},
-		 "POST http://docker/v1.41/containers/web/restart?t=5 over /var/run/docker.sock"},
-		{"http_probe",
-		 "web",
-		 {"url=http://127.0.0.1:8080/health"},
-		 "GET http://127.0.0.1:8080/health"},
-		{"tcp_probe",
-		 "web",
-		 {"host=db.example.com", "port=5432"},
-		 "connect tcp db.example.com:5432"},
-		{"queue_purge_stuck",
-		 "web",
-		 {"queue=mail"},
-		 "DELETE http://db.example.com:15672/api/queues/%2F/mail/contents"},
-		{"job_cancel", "web", {"job=17"}, "POST http://127.0.0.1:8080/jobs/17/cancel"},
-		{"deploy_rollback",
-		 "web",
-		 {"to=v41"},
-		 "/usr/bin/ln --symbolic --force --no-target-directory releases/v41 "
-		 "/srv/web/current  "
-		 "(as root)"},
-		{"dns_check", "web", {"name=example.com"}, "/usr/bin/getent ahosts example.com"},
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(renderings); i++) {
 		struct why why = {0};
-		auto_free char *text =
-			render_step(rows[i].tool, rows[i].target, rows[i].params, &why);
+		auto_free char *text = render_step(renderings[i].tool, renderings[i].target,
+						   renderings[i].params, &why);
 		if (!text)
-			fail_msg("%s: %s", rows[i].tool, why.text);
-		assert_string_equal(text, rows[i].text);
+			fail_msg("%s: %s", renderings[i].tool, why.text);
+		assert_string_equal(text, renderings[i].text);
 	}
 }
 
