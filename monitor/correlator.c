@@ -248,9 +248,9 @@ static int correlator_timer(struct fold *f, const char *key, struct why *out_why
 		int (*due)(struct fold *f, const char *rest);
 	} timers[] = {
 		{"a:", alert_timer},
-		{"g:", group_timer},
-		{"s:", silence_timer},
 		{"m:", mute_timer_named},
+		{"s:", silence_timer},
+		{"t:", group_timer},
 	};
 	int rc = muting_refresh(f);
 

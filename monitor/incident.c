@@ -5,9 +5,10 @@ static const struct rules *rules_of(struct fold *f)
 	return monitor_rules(fold_config(f));
 }
 
+/* Timers of one moment fire in the order of their names: "t:" is behind those that mute. */
 static void timer_name(char out[static ID_BYTES + 2], const char *key)
 {
-	snprintf(out, ID_BYTES + 2, "g:%s", key);
+	snprintf(out, ID_BYTES + 2, "t:%s", key);
 }
 
 static void group_timer_set(struct fold *f, const char *key, int64_t due_ms)

@@ -49,6 +49,27 @@ static void test_silence_of_an_open_incident(void **state)
 	kit_free(k);
 }
 
+/* What mutes at a moment is known before anything is told at that moment. */
+static void test_silence_that_begins_or_ends_when_the_group_opens(void **state)
+{
+	struct kit *k = kit_new("group_wait: 2s\n");
+
+	(void)state;
+	kit_silence(k, "s1", "service", "web", START_MS, START_MS + 2000);
+	kit_silence(k, "s2", "service", "db", START_MS + 2000, START_MS + HOUR);
+	fires(k, WEB);
+	fires(k, "alertname=Down service=db");
+	kit_wait(k, 2000);
+	assert_int_equal(k->n, 2);
+	for (size_t i = 0; i < k->n; i++) {
+		bool db =
+			str_eq(label_get(k->out[i]->labels, k->out[i]->n_labels, "service"), "db");
+
+		assert_int_equal(k->out[i]->state, db ? SUPPRESSED : OPEN);
+	}
+	kit_free(k);
+}
+
 static void test_only_when_all_its_alerts_are_muted(void **state)
 {
 	struct kit *k = kit_new("group_wait: 0s\ngroup_interval: 1h\n");
@@ -233,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_silenced_from_the_start),
 		cmocka_unit_test(test_silence_of_an_open_incident),
+		cmocka_unit_test(test_silence_that_begins_or_ends_when_the_group_opens),
 		cmocka_unit_test(test_only_when_all_its_alerts_are_muted),
 		cmocka_unit_test(test_silence_that_is_over_or_changed),
 		cmocka_unit_test(test_inhibition),
