@@ -126,6 +126,14 @@ $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
 $(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/server.o
 
 ## make            build the four stages and healctl into build/
+# Programs of the benchmark: they measure healbus, and link nothing of it. The action is static, as small as can be.
+BENCH := gen load act
+BENCH_T := $(BENCH:%=$(B)/tests/bench/%)
+$(B)/tests/bench/act: BENCH_LD := $(if $(SAN),,-static -no-pie)
+$(BENCH_T): $(B)/tests/bench/%: $(B)/tests/bench/%.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(BENCH_LD) -o $@ $^
+
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
 demo: deps-demo
 	@echo "Building (half a minute the first time)..."
@@ -135,7 +143,7 @@ demo: deps-demo
 ## make test       install what is missing, build, run all tests
 test: deps-test
 	@$(MAKE) --no-print-directory B=$(B) tests
-tests: all $(UNIT_T) $(INTEGRATION_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 	tests/run --build $(B) all
 
 ## make unit       the tests that need no network and no server
@@ -148,7 +156,7 @@ asan: deps-test
 		all san-tests
 tsan: deps-test deps-lint
 	$(MAKE) B=$(B)/tsan CC=clang SAN="-fsanitize=thread" all san-tests
-san-tests: $(UNIT_T) $(INTEGRATION_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+san-tests: $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 	tests/run --build $(B) unit fuzz integration
 
 ## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""The benchmark's own instruments: the generator gives the specified bytes and counts, the load driver counts and
+stamps what it sends. Nothing here looks at a clock."""
+import collections
+import hashlib
+import http.server
+import os
+import re
+import subprocess
+import tempfile
+import threading
+
+BUILD = os.environ.get("HEALBUS_BUILD", "build")
+W1_MD5 = "1aaeb848477a93e32a95ed2054baa4ab"
+W1_ORACLE = {"events": 200000, "transitions": 20000, "firing_transitions": 14994, "resolved_transitions": 5006,
+             "duplicates": 180000, "distinct_fingerprints": 10000}
+count = 0
+
+
+def check(ok, what):
+    global count
+    count += 1
+    print(f"{'ok' if ok else 'not ok'} {count} - {what}", flush=True)
+
+
+def bench(program, *args):
+    return subprocess.run([f"{BUILD}/tests/bench/{program}", *map(str, args)], stdout=subprocess.PIPE, check=False)
+
+
+def pairs(output):
+    return {k: float(v) for k, v in (word.split("=") for word in output.decode().split())}
+
+
+# ---- the generator ----
+
+def counted(lines):
+    """The oracle's counts, from the text lines alone: an event is a transition when its alert's state changed."""
+    state, c = {}, collections.Counter()
+    for line in lines:
+        fp, status = re.match(r"ALERT fp=(\S+) status=(\S+)", line).groups()
+        c["events"] += 1
+        if state.get(fp) == status:
+            c["duplicates"] += 1
+            continue
+        c["transitions"] += 1
+        c[f"{status}_transitions"] += 1
+        state[fp] = status
+    c["distinct_fingerprints"] = len(state)
+    return c
+
+
+def test_generator():
+    bodies = bench("gen", "-e", 1000).stdout
+    check(hashlib.md5(bodies).hexdigest() == W1_MD5, "1,000 events of W1 are the specified bytes")
+    check(all(len(b) == 3072 for b in bodies.splitlines()), "each body is 3072 bytes long")
+    check(pairs(bench("gen", "-f", "oracle", "-e", 200000).stdout) == W1_ORACLE, "the oracle counts W1")
+    lines = bench("gen", "-f", "line", "-e", 30000).stdout.decode().splitlines()
+    oracle = pairs(bench("gen", "-f", "oracle", "-e", 30000).stdout)
+    check(counted(lines) == oracle, "a naive count of the lines agrees with the oracle")
+    storm = bench("gen", "-f", "line", "-d", 0, "-r", 0, "-n", 300, "-e", 300).stdout.decode().splitlines()
+    check(counted(storm)["firing_transitions"] == 300, "in a storm each event is a firing of its own")
+    check(bench("gen", "-f", "nonsense").returncode == 64, "an unknown format is refused")
+
+
+# ---- the load driver ----
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers 202, and 503 to every tenth request; remembers bodies; closes every 50th connection."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock, self.bodies, self.headers = threading.Lock(), [], set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            self.server.bodies.append(body)
+            self.server.headers.add(self.headers.get("X-Test"))
+            n = len(self.server.bodies)
+        self.send_response(503 if n % 10 == 0 else 202)
+        self.send_header("Content-Length", "2")
+        if n % 50 == 0:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *args):
+        pass
+
+
+def unstamped(body):
+    return re.sub(rb'"t0":"\d{19}"', b'"t0":"' + b"0" * 19 + b'"', body)
+
+
+def test_load(directory):
+    path = f"{directory}/bodies"
+    with open(path, "wb") as f:
+        f.write(bench("gen", "-e", 300, "-b", 3).stdout)
+    with open(path, "rb") as f:
+        sent = f.read().splitlines()
+    server = Server()
+    port = server.server_address[1]
+    r = pairs(bench("load", "-c", 4, "-d", 60, "-p", port, "-H", "X-Test: yes", "/x", path).stdout)
+    check((r["n"], r["ok"], r["bad"], r["err"]) == (100, 90, 10, 0), "each body is sent once, and its answer counted")
+    check((r["status_202"], r["status_503"]) == (90, 10), "answers are counted by status")
+    check(sorted(map(unstamped, server.bodies)) == sorted(sent), "but for their stamps, what arrives is the file")
+    stamps = [int(s) for b in server.bodies for s in re.findall(rb'"t0":"(\d{19})"', b)]
+    check(len(stamps) == 300 and min(stamps) > 0, "every alert of a body is stamped")
+    check(server.headers == {"yes"}, "the header is sent")
+
+    server.bodies.clear()
+    r = pairs(bench("load", "-c", 3, "-d", 60, "-n", 120, "-r", 2000, "-w", "-o", f"{directory}/ns", "-p", port, "/x",
+                    path).stdout)
+    stamps = sorted(int(re.search(rb'"t0":"(\d{19})"', b)[1]) for b in server.bodies)
+    steps = {b - a for a, b in zip(stamps, stamps[1:])}
+    check(r["n"] == 120, "-w begins the file anew, -n stops it")
+    check(steps == {500000}, "at a rate, stamps are the times that were due, whatever the server did")
+    with open(f"{directory}/ns") as f:
+        check(len(f.read().split()) == 120, "-o writes each latency")
+    server.shutdown()
+    check(bench("load", "-p", port).returncode == 64, "without bodies it says how it is used")
+
+
+def test_action(directory):
+    env = {**os.environ, "ACT_OUT": f"{directory}/act"}
+    ran = [subprocess.run([f"{BUILD}/tests/bench/act", a], env=env, check=False).returncode
+           for a in ("1000000000000000000", "seen t0=1000000000000000000", "0000000000000000000")]
+    with open(f"{directory}/act") as f:
+        ages = [int(x) for x in f.read().split()]
+    check(ran == [0, 0, 0] and ages[0] > 0 and ages[1] > 0 and ages[2] == 0, "the action notes its stamp's age")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        test_generator()
+        test_load(directory)
+        test_action(directory)
+    print(f"1..{count}")
+
+
+if __name__ == "__main__":
+    main()
