@@ -102,10 +102,12 @@ static const struct option rows[] = {
 		 "healthy while another is acted upon."),
 	OPT_DURATION(T, approval_deadline_ms, "approval_deadline", "5m", 1000, 86400000,
 		     "How long people have to answer. Silence means no."),
-	OPT_INT(T, target_rate, "rate.target_per_hour", "6", 1, 500,
-		"Changing actions started on one target within an hour, by all executors."),
-	OPT_INT(T, global_rate, "rate.global_per_hour", "60", 1, 500,
-		"Changing actions started on all targets within an hour, by all executors."),
+	OPT_INT(T, target_rate, "rate.target_per_hour", "6", 0, 500,
+		"Changing actions started on one target within an hour, by all executors. 0: no "
+		"limit."),
+	OPT_INT(T, global_rate, "rate.global_per_hour", "60", 0, 500,
+		"Changing actions started on all targets within an hour, by all executors. 0: no "
+		"limit."),
 	OPT_DURATION(T, cooldown_ms, "rate.cooldown", "30s", 0, 86400000,
 		     "Pause on a target between the actions of two plans."),
 	OPT_ENUM(T, sandbox, "sandbox", "auto", sandbox_names,

@@ -62,6 +62,7 @@ int rate_decide(const struct rate_log *log, const struct rate_ask *ask, int64_t 
 /* One of the two logs, as read. */
 struct shared_log {
 	char key[TOKEN_MAX + 1];
+	bool unused; /* nothing asks what it says */
 	struct rate_log log;
 	uint64_t revision;
 };
@@ -69,6 +70,8 @@ struct shared_log {
 static int read_log(struct bus *bus, struct shared_log *s, int64_t now_ms, struct why *out_why)
 {
 	struct bus_kv_entry e = {0};
+	if (s->unused)
+		return 0;
 	int rc = bus_kv_get(bus, BUCKET_CLAIM, s->key, &e, NULL);
 	if (rc && rc != ERR_NOT_FOUND)
 		return why_set(out_why, rc, "rate: %s", err_name(rc));
@@ -81,7 +84,7 @@ static int read_log(struct bus *bus, struct shared_log *s, int64_t now_ms, struc
 static int write_log(struct bus *bus, struct shared_log *s, const struct rate_ask *ask,
 		     struct why *out_why)
 {
-	if (counted(&s->log, ask->step))
+	if (s->unused || counted(&s->log, ask->step))
 		return 0;
 	struct rate_entry *e = &s->log.items[s->log.n++];
 	*e = (struct rate_entry){.at_ms = ask->now_ms};
@@ -115,6 +118,8 @@ int rate_take(struct bus *bus, const struct rate_ask *ask, int64_t *out_wait_ms,
 	struct shared_log *logs = mem_calloc(2, sizeof(*logs));
 	snprintf(logs[0].key, sizeof(logs[0].key), "rate-%.58s", ask->target);
 	snprintf(logs[1].key, sizeof(logs[1].key), "rate-global");
+	logs[0].unused = ask->target_max == 0 && ask->cooldown_ms == 0;
+	logs[1].unused = ask->global_max == 0;
 	int rc = ERR_CONFLICT;
 	struct why why = {0};
 	for (int i = 0; i < TRIES && rc == ERR_CONFLICT; i++) {

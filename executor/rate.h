@@ -28,8 +28,8 @@ struct rate_ask {
 	const char *step;
 	const char *plan;
 	int64_t now_ms;
-	int64_t target_max; /* an hour */
-	int64_t global_max;
+	int64_t target_max; /* an hour; 0: no limit */
+	int64_t global_max; /* an hour; 0: no limit */
 	int64_t cooldown_ms;
 };
 

@@ -1,5 +1,7 @@
 #include "monitor/config.h"
 
+#include <ctype.h>
+
 static const struct option options[] = {
 	STAGE_OPTIONS(struct monitor_config, "monitor", "127.0.0.1:9095"),
 	OPT_TREE(struct monitor_config, sources, "sources", sources_parse, sources_release,
@@ -19,6 +21,10 @@ static const struct option options[] = {
 		     "How long a body waits for the stream's acknowledgement before it gets 503."),
 	OPT_INT(struct monitor_config, normaliser_workers, "normaliser.workers", "1", 1, 16,
 		"Threads that turn raw bodies into events."),
+	OPT_STRING(
+		struct monitor_config, partitions, "partitions", "0-15",
+		"Partitions (0 to 15) that this process folds into incidents, such as 0-3,8: "
+		"several monitors share them out, each partition to one of them. Read at start."),
 	OPT_TREE(struct monitor_config, rules.partition_by, "partition_by", names_parse,
 		 names_release,
 		 "Labels, the first one an alert has chooses its partition: service, repository, "
@@ -107,6 +113,53 @@ static void timeouts_fill(struct monitor_config *c)
 	}
 }
 
+/* Reads a number below PARTITIONS and moves past it. */
+static bool partition_read(const char **at, unsigned *out)
+{
+	char *end = NULL;
+	unsigned long n = isdigit((unsigned char)**at) ? strtoul(*at, &end, 10) : PARTITIONS;
+
+	if (n >= PARTITIONS)
+		return false;
+	*out = (unsigned)n;
+	*at = end;
+	return true;
+}
+
+static bool range_read(const char **at, uint32_t *set)
+{
+	unsigned first, last;
+
+	if (!partition_read(at, &first))
+		return false;
+	last = first;
+	if (**at == '-') {
+		++*at;
+		if (!partition_read(at, &last) || last < first)
+			return false;
+	}
+	for (unsigned p = first; p <= last; p++)
+		*set |= UINT32_C(1) << p;
+	return true;
+}
+
+int partitions_parse(const char *text, uint32_t *out, struct why *out_why)
+{
+	uint32_t set = 0;
+	const char *at = text;
+	bool good = range_read(&at, &set);
+
+	while (good && *at == ',') {
+		at++;
+		good = range_read(&at, &set);
+	}
+	if (!good || *at)
+		return why_set(out_why, ERR_CONFIG, "partitions: \"%.40s\" is not like 0-3,8",
+			       text);
+	*out = set;
+	return 0;
+}
+
 int monitor_prepare(void *config, struct why *out_why)
 {
 	static const char *const partition_by[] = {"service", "repository", "instance"};
@@ -116,7 +169,9 @@ int monitor_prepare(void *config, struct why *out_why)
 
 	names_default(&c->rules.partition_by, partition_by, ARRAY_SIZE(partition_by));
 	names_default(&c->rules.group_by, group_by, ARRAY_SIZE(group_by));
-	rc = inhibit_check(&c->rules.inhibit, &c->rules.partition_by, out_why);
+	rc = partitions_parse(c->partitions, &c->partition_set, out_why);
+	if (!rc)
+		rc = inhibit_check(&c->rules.inhibit, &c->rules.partition_by, out_why);
 	if (!rc)
 		rc = sources_complete(c, out_why);
 	if (!rc)

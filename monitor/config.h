@@ -50,11 +50,16 @@ struct monitor_config {
 	int64_t burst;
 	int64_t in_flight_max;
 	int64_t ack_timeout_ms;
+	char *partitions;
+	uint32_t partition_set; /* the same, a bit each */
 };
 
 extern const struct option_table monitor_option_table;
 int monitor_prepare(void *config, struct why *out_why);
 void monitor_unprepare(void *config);
+
+/* "0-3,8" as a set of bits; ERR_CONFIG for anything else, or above PARTITIONS. */
+int partitions_parse(const char *text, uint32_t *out, struct why *out_why);
 
 /* NULL when unknown. */
 const struct source *source_find(const struct monitor_config *c, const char *name);

@@ -19,6 +19,11 @@ static void stop(struct stage *s)
 	ingress_free(stage_data(s));
 }
 
+static uint32_t partitions(const void *config)
+{
+	return ((const struct monitor_config *)config)->partition_set;
+}
+
 static const struct fold_def *const folds[] = {&correlator};
 static const struct effect_def *const effects[] = {&normaliser, &relay};
 
@@ -45,6 +50,7 @@ static const struct stage_def monitor = {
 	.unprepare = monitor_unprepare,
 	.folds = folds,
 	.n_folds = ARRAY_SIZE(folds),
+	.partitions = partitions,
 	.effects = effects,
 	.n_effects = ARRAY_SIZE(effects),
 	.threads = threads,

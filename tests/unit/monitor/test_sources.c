@@ -453,6 +453,29 @@ static void test_vendor_corpus(void **state)
 		print_message("# skipped: no corpus\n");
 }
 
+static void test_partitions(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t set; /* 0: refused */
+	} rows[] = {
+		{"0-15", 0xffff}, {"0", 1},        {"15", 0x8000},
+		{"0-3,8", 0x10f}, {"4,4-5", 0x30}, {"", 0},
+		{"16", 0},        {"3-1", 0},      {"1-", 0},
+		{"1,", 0},        {",1", 0},       {"-1", 0},
+		{"0 - 3", 0},     {"1;2", 0},      {"99999999999999999999", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint32_t set = 0;
+		struct why why = {0};
+		int rc = partitions_parse(rows[i].text, &set, &why);
+		if (rc != (rows[i].set ? 0 : ERR_CONFIG) || set != rows[i].set)
+			fail_msg("%s: %d, %x", rows[i].text, rc, set);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_protobuf),
 		cmocka_unit_test(test_mappings),
 		cmocka_unit_test(test_vendor_corpus),
+		cmocka_unit_test(test_partitions),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);
