@@ -125,6 +125,13 @@ $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o
 $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
 $(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/server.o
 
+# The action that the fault tests let healbus run: its own code, static, so that it runs in any sandbox.
+FAULT_T := $(B)/tests/fault/act
+$(FAULT_T): tests/fault/act.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -static -o $@ $<
+
 ## make            build the four stages and healctl into build/
 # Programs of the benchmark: they measure healbus, and link nothing of it. The action is static, as small as can be.
 BENCH := gen load act
@@ -143,7 +150,7 @@ demo: deps-demo
 ## make test       install what is missing, build, run all tests
 test: deps-test
 	@$(MAKE) --no-print-directory B=$(B) tests
-tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 	tests/run --build $(B) all
 
 ## make unit       the tests that need no network and no server
