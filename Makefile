@@ -47,11 +47,11 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
-UNIT_COMMON := err mem buf clock id yaml log config secret topic breaker metrics http_server http_client wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign
+UNIT_COMMON := err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
-UNIT_NOTIFIER := projection routing render view channels
+UNIT_NOTIFIER := projection notices routing render view channels
 FUZZ := wire webhook request yaml runbook tool params matcher expr text
 
 # ---- programs ------------------------------------------------------------------------------------------

@@ -366,4 +366,40 @@ static inline void bench_outcome(struct bench *b, const char *plan, const char *
 	bench_send(b, KIND_OUTCOME, incident, &o.base, NULL);
 }
 
+/* For stories with a channel to fall back on. */
+static const char two_channels[] UNUSED =
+	"channels:\n"
+	"  - {name: tty, type: terminal, path: /dev/null}\n"
+	"  - {name: mail, type: terminal, path: /dev/null}\n"
+	"receivers:\n"
+	"  - {name: ops, channels: [tty], fallback: [mail]}\n"
+	"route: {receiver: ops, group_by: [service], group_wait: 10s,\n"
+	"        group_interval: 60s, repeat_interval: 1h}\n";
+
+static inline void settle_notice(struct bench *b, const Healbus__Notice *n,
+				 Healbus__NoticeState how)
+{
+	Healbus__Notice out = HEALBUS__NOTICE__INIT;
+	out.id = n->id;
+	out.incident = n->incident;
+	out.channel = n->channel;
+	SET(&out, state, how);
+	bench_send(b, KIND_NOTICE, n->incident, &out.base, NULL);
+}
+
+static inline size_t bench_rows(struct bench *b, const struct store_table *table)
+{
+	auto_txn txn = store_begin_read(fold_store(b->fold));
+	return store_count(txn, table);
+}
+
+static inline void bench_control(struct bench *b, Healbus__Control *c, Healbus__ControlKind kind,
+				 const char *token)
+{
+	c->id = (char *)"control";
+	SET(c, kind, kind);
+	SET(c, at_ms, b->now_ms);
+	bench_send(b, KIND_CONTROL, token, &c->base, NULL);
+}
+
 #endif

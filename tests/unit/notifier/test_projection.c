@@ -5,14 +5,6 @@
 #define EXPIRED HEALBUS__DECISION_VERDICT__DECISION_EXPIRED
 #define HEALED HEALBUS__VERDICT__VERDICT_HEALED
 
-static const char two_channels[] = "channels:\n"
-				   "  - {name: tty, type: terminal, path: /dev/null}\n"
-				   "  - {name: mail, type: terminal, path: /dev/null}\n"
-				   "receivers:\n"
-				   "  - {name: ops, channels: [tty], fallback: [mail]}\n"
-				   "route: {receiver: ops, group_by: [service], group_wait: 10s,\n"
-				   "        group_interval: 60s, repeat_interval: 1h}\n";
-
 static uint64_t counted(struct bench *b, int state)
 {
 	auto_txn txn = store_begin_read(fold_store(b->fold));
@@ -31,12 +23,6 @@ static struct plan_row planned(struct bench *b, const char *id)
 	auto_txn txn = store_begin_read(fold_store(b->fold));
 	row_struct(txn, &table_plans, id, &row, sizeof(row));
 	return row;
-}
-
-static size_t rows(struct bench *b, const struct store_table *table)
-{
-	auto_txn txn = store_begin_read(fold_store(b->fold));
-	return store_count(txn, table);
 }
 
 static bool pending(struct bench *b, const char *approval)
@@ -81,7 +67,7 @@ static void test_incident_of_another_subject_is_refused(void **state UNUSED)
 	i.key = (char *)"k";
 	bench_open(&b, "{}");
 	bench_send(&b, KIND_INCIDENT, "b", &i.base, NULL);
-	assert_int_equal(rows(&b, &table_incidents), 0);
+	assert_int_equal(bench_rows(&b, &table_incidents), 0);
 	assert_int_equal(bench_count(&b, KIND_DEAD), 1);
 	bench_close(&b);
 }
@@ -103,10 +89,10 @@ static void test_retention_forgets_everything(void **state UNUSED)
 	bench_outcome(&b, "plan1", "inc1", HEALED, "change1");
 	bench_incident(&b, "inc1", RESOLVED, 2, "db");
 	bench_wait(&b, MINUTE);
-	assert_true(rows(&b, &table_notices) > 0);
+	assert_true(bench_rows(&b, &table_notices) > 0);
 	bench_wait(&b, 91 * 24 * 60 * MINUTE);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-		if (rows(&b, tables[i]))
+		if (bench_rows(&b, tables[i]))
 			fail_msg("%s has rows", tables[i]->name);
 	assert_int_equal(counted(&b, (int)RESOLVED), 0);
 	bench_close(&b);
@@ -226,15 +212,6 @@ static void test_change_and_undo(void **state UNUSED)
 
 /* ---- controls ---- */
 
-static void send_control(struct bench *b, Healbus__Control *c, Healbus__ControlKind kind,
-			 const char *token)
-{
-	c->id = (char *)"control";
-	SET(c, kind, kind);
-	SET(c, at_ms, b->now_ms);
-	bench_send(b, KIND_CONTROL, token, &c->base, NULL);
-}
-
 static void test_pause_and_silences(void **state UNUSED)
 {
 	struct bench b;
@@ -243,7 +220,7 @@ static void test_pause_and_silences(void **state UNUSED)
 	Healbus__Matcher matcher = HEALBUS__MATCHER__INIT, *matchers[] = {&matcher};
 	bench_open(&b, "{}");
 	c.by = (char *)"ann";
-	send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_PAUSE, "pause");
+	bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_PAUSE, "pause");
 	s.id = (char *)"sil1";
 	matcher.name = (char *)"service";
 	SET(&matcher, op, HEALBUS__MATCH_OP__MATCH_EQUAL);
@@ -253,9 +230,9 @@ static void test_pause_and_silences(void **state UNUSED)
 	SET(&s, starts_at_ms, T0);
 	SET(&s, ends_at_ms, T0 + 60 * MINUTE);
 	c.silence = &s;
-	send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_SILENCE, "silence");
+	bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_SILENCE, "silence");
 	bench_wait(&b, MINUTE);
-	send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE, "silence");
+	bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE, "silence");
 	auto_txn txn = store_begin_read(fold_store(b.fold));
 	json_t *paused = view_paused(txn), *silences = view_silences(txn, true, b.now_ms);
 	assert_true(json_is_true(json_object_get(paused, "on")));
@@ -265,9 +242,9 @@ static void test_pause_and_silences(void **state UNUSED)
 	json_decref(silences);
 	store_end(txn);
 	txn = NULL;
-	assert_int_equal(rows(&b, &table_story), 0); /* the machinery has no story */
+	assert_int_equal(bench_rows(&b, &table_story), 0); /* the machinery has no story */
 	bench_wait(&b, 91 * 24 * 60 * MINUTE);
-	assert_int_equal(rows(&b, &table_silences), 0);
+	assert_int_equal(bench_rows(&b, &table_silences), 0);
 	bench_close(&b);
 }
 
@@ -281,248 +258,15 @@ static void test_old_catalogues_make_room(void **state UNUSED)
 		snprintf(name, sizeof(name), "host:%d", i);
 		c.executor = name;
 		b.now_ms += 1;
-		send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE, "catalogue");
+		bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE, "catalogue");
 	}
-	assert_int_equal(rows(&b, &table_machinery), 16);
+	assert_int_equal(bench_rows(&b, &table_machinery), 16);
 	auto_txn txn = store_begin_read(fold_store(b.fold));
 	struct store_val val;
 	assert_int_equal(store_get_str(txn, &table_machinery, "tools:host:3", &val), ERR_NOT_FOUND);
 	assert_int_equal(store_get_str(txn, &table_machinery, "tools:host:4", &val), 0);
 	store_end(txn);
 	txn = NULL;
-	bench_close(&b);
-}
-
-/* ---- notices ---- */
-
-static void test_group_wait_interval_repeat(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_incident(&b, "inc2", OPEN, 1, "db");
-	bench_wait(&b, 9 * SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 0);
-	bench_wait(&b, SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	assert_string_equal(bench_notice(&b, 0)->kind, "digest");
-	assert_int_equal(bench_notice(&b, 0)->n_incidents, 2);
-	bench_incident(&b, "inc3", OPEN, 1, "db"); /* waits for the group's interval */
-	bench_wait(&b, 59 * SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	bench_wait(&b, SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 2);
-	assert_string_equal(bench_notice(&b, 1)->kind, "opened");
-	assert_string_equal(bench_notice(&b, 1)->incident, "inc3");
-	bench_wait(&b, 60 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 3); /* all three, again */
-	assert_int_equal(bench_notice(&b, 2)->n_incidents, 3);
-	for (int i = 1; i <= 3; i++)
-		bench_incident(&b, i == 1 ? "inc1" : i == 2 ? "inc2" : "inc3", RESOLVED, 2, "db");
-	bench_wait(&b, MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 4);
-	bench_wait(&b, 10 * 60 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 4);
-	assert_int_equal(rows(&b, &table_items), 0);
-	assert_int_equal(rows(&b, &table_groups), 0);
-	bench_close(&b);
-}
-
-static void test_one_notice_tells_the_whole_of_a_quick_repair(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_plan(&b, "plan1", "inc1", NULL);
-	bench_outcome(&b, "plan1", "inc1", HEALED, NULL);
-	bench_incident(&b, "inc1", RESOLVED, 2, "db");
-	bench_wait(&b, MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	const Healbus__Notice *n = bench_notice(&b, 0);
-	assert_string_equal(n->kind, "resolved");
-	assert_string_equal(n->subject, "[critical] healed and resolved: db is down");
-	assert_non_null(strstr(n->text, "restart(web-1): healed, nginx answers again"));
-	assert_non_null(strstr(n->text, "Needed from you: nothing"));
-	bench_close(&b);
-}
-
-static void test_escalation_does_not_wait_for_the_interval(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_wait(&b, 10 * SECOND);
-	bench_incident(&b, "inc1", ESCALATED, 1, "db");
-	bench_wait(&b, 10 * SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 2);
-	assert_string_equal(bench_notice(&b, 1)->kind, "escalated");
-	assert_non_null(strstr(bench_notice(&b, 1)->text, "three attempts did not help"));
-	bench_close(&b);
-}
-
-static void test_suppressed_says_nothing(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", SUPPRESSED, 1, "db");
-	bench_incident(&b, "inc2", OPEN, 1, "db");
-	bench_incident(&b, "inc2", SUPPRESSED, 2, "db"); /* before the group's wait was over */
-	bench_wait(&b, 10 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 0);
-	bench_incident(&b, "inc1", OPEN, 2, "db");
-	bench_wait(&b, MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	bench_close(&b);
-}
-
-static void test_ack_ends_repeats(void **state UNUSED)
-{
-	struct bench b;
-	Healbus__Control c = HEALBUS__CONTROL__INIT;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_wait(&b, 10 * SECOND);
-	c.incident = (char *)"inc1";
-	send_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_ACK, "inc1");
-	bench_wait(&b, 5 * 60 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	bench_close(&b);
-}
-
-static const char throttled_mute[] =
-	"channels: [{name: tty, type: terminal, path: /dev/null}]\n"
-	"receivers: [{name: ops, channels: [tty], throttle: {limit: 2, per: 1h}}]\n"
-	"time_intervals:\n"
-	"  - name: night\n"
-	"    time_intervals: [{times: [{start_time: '22:00', end_time: '23:00'}]}]\n"
-	"route:\n"
-	"  receiver: ops\n"
-	"  group_wait: 0s\n"
-	"  routes:\n"
-	"    - {matchers: ['service=\"quiet\"'], mute_time_intervals: [night]}\n"
-	"    - {matchers: ['service=\"deaf\"'], severity: critical}\n";
-
-static void test_throttle_holds_back_and_tells_in_one(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, throttled_mute);
-	for (int i = 0; i < 30; i++) {
-		char id[16];
-		snprintf(id, sizeof(id), "inc%d", i);
-		bench_incident(&b, id, OPEN, 1, "db");
-	}
-	bench_wait(&b, SECOND);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 2);
-	bench_ask(&b, "ask1", "plan1", "inc1", b.now_ms + 10 * MINUTE); /* a question is not held */
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 3);
-	bench_wait(&b, 60 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 4);
-	const Healbus__Notice *n = bench_notice(&b, 3);
-	assert_string_equal(n->kind, "digest");
-	assert_true(str_starts(n->subject, "28 incidents: "));
-	assert_non_null(strstr(n->text, "and 8 more: healctl incidents"));
-	bench_close(&b);
-}
-
-static void test_mute_holds_all_but_questions(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, throttled_mute); /* T0 is 22:13:20 */
-	bench_incident(&b, "inc1", OPEN, 1, "quiet");
-	bench_wait(&b, MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 0);
-	bench_ask(&b, "ask1", "plan1", "inc1", b.now_ms + 10 * MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	assert_string_equal(bench_notice(&b, 0)->kind, "approval");
-	bench_wait(&b, 45 * MINUTE); /* 22:59:20 */
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 1);
-	bench_wait(&b, MINUTE);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 2);
-	assert_string_equal(bench_notice(&b, 1)->kind, "opened");
-	bench_close(&b);
-}
-
-static void test_approval_says_how_to_answer(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_plan(&b, "plan1", "inc1", NULL);
-	bench_ask(&b, "asksomething", "plan1", "inc1", T0 + 5 * MINUTE);
-	const Healbus__Notice *n = bench_notice(&b, 0);
-	assert_non_null(n);
-	assert_string_equal(n->approval, "asksomething");
-	static const char *const parts[] = {"systemctl restart nginx",  "level hard",
-					    "healctl approve asksomet", "22:18:20 UTC",
-					    "digest: abcdef01",         "silence means no"};
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		if (!strstr(n->text, parts[i]))
-			fail_msg("\"%s\" is missing in:\n%s", parts[i], n->text);
-	bench_close(&b);
-}
-
-static void settle_notice(struct bench *b, const Healbus__Notice *n, Healbus__NoticeState how)
-{
-	Healbus__Notice out = HEALBUS__NOTICE__INIT;
-	out.id = n->id;
-	out.incident = n->incident;
-	out.channel = n->channel;
-	SET(&out, state, how);
-	bench_send(b, KIND_NOTICE, n->incident, &out.base, NULL);
-}
-
-static void test_failed_channel_falls_back_once(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_wait(&b, 10 * SECOND);
-	const Healbus__Notice *first = bench_notice(&b, 0);
-	settle_notice(&b, first, HEALBUS__NOTICE_STATE__NOTICE_FAILED);
-	settle_notice(&b, first, HEALBUS__NOTICE_STATE__NOTICE_FAILED);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 4);
-	const Healbus__Notice *second = NULL;
-	for (size_t i = 0; i < 4; i++)
-		if (str_eq(bench_notice(&b, i)->channel, "mail"))
-			second = bench_notice(&b, i);
-	assert_non_null(second);
-	assert_string_equal(second->subject, first->subject);
-	assert_string_equal(second->text, first->text);
-	assert_string_not_equal(second->id, first->id);
-	settle_notice(&b, second, HEALBUS__NOTICE_STATE__NOTICE_FAILED);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 5); /* the list has an end */
-	bench_close(&b);
-}
-
-static void test_question_that_was_answered_goes_no_further(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_ask(&b, "ask1", "plan1", "inc1", T0 + 5 * MINUTE);
-	bench_decide(&b, "ask1", "plan1", "inc1", APPROVE, "ann");
-	settle_notice(&b, bench_notice(&b, 0), HEALBUS__NOTICE_STATE__NOTICE_FAILED);
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 2);
-	bench_close(&b);
-}
-
-static void test_sent_stays_sent(void **state UNUSED)
-{
-	struct bench b;
-	bench_open(&b, two_channels);
-	bench_incident(&b, "inc1", OPEN, 1, "db");
-	bench_wait(&b, 10 * SECOND);
-	const Healbus__Notice *n = bench_notice(&b, 0);
-	settle_notice(&b, n, HEALBUS__NOTICE_STATE__NOTICE_SENT);
-	settle_notice(&b, n, HEALBUS__NOTICE_STATE__NOTICE_FAILED);
-	auto_txn txn = store_begin_read(fold_store(b.fold));
-	const Healbus__Notice *row =
-		row_get(txn, &table_notices, n->id, Healbus__Notice, notice, &b.arena);
-	assert_int_equal(row->state, HEALBUS__NOTICE_STATE__NOTICE_SENT);
-	assert_string_equal(row->subject, n->subject);
-	store_end(txn);
-	txn = NULL;
-	assert_int_equal(bench_count(&b, KIND_NOTICE), 3);
 	bench_close(&b);
 }
 
@@ -634,17 +378,6 @@ int main(void)
 		cmocka_unit_test(test_change_and_undo),
 		cmocka_unit_test(test_pause_and_silences),
 		cmocka_unit_test(test_old_catalogues_make_room),
-		cmocka_unit_test(test_group_wait_interval_repeat),
-		cmocka_unit_test(test_one_notice_tells_the_whole_of_a_quick_repair),
-		cmocka_unit_test(test_escalation_does_not_wait_for_the_interval),
-		cmocka_unit_test(test_suppressed_says_nothing),
-		cmocka_unit_test(test_ack_ends_repeats),
-		cmocka_unit_test(test_throttle_holds_back_and_tells_in_one),
-		cmocka_unit_test(test_mute_holds_all_but_questions),
-		cmocka_unit_test(test_approval_says_how_to_answer),
-		cmocka_unit_test(test_failed_channel_falls_back_once),
-		cmocka_unit_test(test_question_that_was_answered_goes_no_further),
-		cmocka_unit_test(test_sent_stays_sent),
 		cmocka_unit_test(test_rebuilt_equals_original),
 		cmocka_unit_test(test_shuffled_duplicates_change_nothing),
 	};
