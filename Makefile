@@ -31,9 +31,9 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 
 # ---- sources, every one by name ------------------------------------------------------------------------
 COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
-	topic topic_rights wire wire_check wire_rules wire_json wire_sign bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
+	topic topic_rights wire wire_check wire_rules wire_json wire_sign recording bus bus_call bus_outlet bus_pull bus_kv bus_admin lease fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_health
-MONITOR := checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
+MONITOR := command record replay checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
 	correlator incident incident_emit ingress ingress_cloudevents inhibit json_text mute muting normaliser relay \
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
 	sources/table sources/words state
@@ -47,12 +47,12 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
 
-UNIT_COMMON := err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign
+UNIT_COMMON := err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := checks correlator correlator_model json_text muting sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
 UNIT_NOTIFIER := projection notices routing render view channels
-FUZZ := wire webhook request yaml runbook tool params matcher expr text
+FUZZ := wire webhook request yaml runbook tool params matcher expr text recording
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

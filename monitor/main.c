@@ -2,7 +2,13 @@
 #include "monitor/correlator.h"
 #include "monitor/ingress.h"
 #include "monitor/normaliser.h"
+#include "monitor/record.h"
 #include "monitor/relay.h"
+
+static const struct stage_command commands[] = {
+	{"record", "write streams of the bus into a file; see record --help", record_command},
+	{"replay", "publish a recording again; see replay --help", replay_command},
+};
 
 static int start(struct stage *s, struct why *out_why)
 {
@@ -57,6 +63,8 @@ static const struct stage_def monitor = {
 	.n_threads = ARRAY_SIZE(threads),
 	.routes = routes,
 	.n_routes = ARRAY_SIZE(routes),
+	.commands = commands,
+	.n_commands = ARRAY_SIZE(commands),
 	.start = start,
 	.stop = stop,
 };
