@@ -5,6 +5,8 @@
  *     healbus-<stage> [-c DIR] [--check] [--print-config[=bus]] [--example-config[=bus]] [--help]
  *                     [--version] [COMMAND ...]
  *
+ * Every stage with a fold has the command `hash`: the state hash of each fold, for comparing.
+ *
  * SIGTERM and SIGINT drain (stop pulling, finish what is under way within drain_timeout, publish,
  * close); a second one stops at once. SIGHUP reloads; a configuration that does not load keeps the
  * old one. Exit codes: 0 stopped, 64 usage, 78 configuration, 69 bus refused us, 70 internal, 75
@@ -31,6 +33,14 @@ struct stage_config {
 	int64_t drain_timeout_ms;
 	int64_t map_bytes;
 	int64_t outbox_retain_ms;
+	int64_t ticks; /* enum stage_ticks */
+};
+
+/* Where the time of timers comes from when no message moves it on. */
+enum stage_ticks {
+	TICKS_CLOCK,  /* this machine's clock */
+	TICKS_FOLLOW, /* the same, as far behind as the last message was when it arrived */
+	TICKS_OFF,    /* nowhere: messages only */
 };
 
 /* Rows for the stage's option table. listen: "127.0.0.1:9095". */
@@ -53,12 +63,18 @@ struct stage_config {
 			     "After SIGTERM, how long work under way may take to finish."),        \
 		OPT_BYTES(T, stage.map_bytes, "map_size", "256MiB", 1 << 20, 1e12,                 \
 			  "First size of each LMDB map; it grows by doubling, to 64 times this."), \
-		OPT_DURATION(                                                                      \
-			T, stage.outbox_retain_ms, "outbox_retain", "130s", 0, 86400000,           \
-			"Outputs are kept so long after the bus took them, to be sent again "      \
-			"should it lose its tail. "                                                \
-			"Longer than the server's sync interval; 0 when the server syncs always.")
+		OPT_DURATION(T, stage.outbox_retain_ms, "outbox_retain", "130s", 0, 86400000,      \
+			     "Outputs are kept so long after the bus took them, to be sent again " \
+			     "should it lose its tail. "                                           \
+			     "Longer than the server's sync interval; 0 when the server syncs "    \
+			     "always."),                                                           \
+		OPT_ENUM(T, stage.ticks, "ticks", "clock", stage_ticks_names,                      \
+			 "clock: when no message does, this stage says that time has passed. For " \
+			 "buses into which a recording is replayed: follow (time goes on from "    \
+			 "the last message's own), off (time is what the messages say, as when "   \
+			 "their ticks were recorded with them).")
 extern const char *const stage_log_levels[];
+extern const char *const stage_ticks_names[];
 
 /* bus.yaml. `{stage}` in user and password_file stands for the program's name. */
 struct bus_config {

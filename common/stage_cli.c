@@ -1,6 +1,7 @@
 #include "common/stage_private.h"
 
 static const char default_dir[] = "/etc/healbus";
+static const char hash_command[] = "hash";
 
 static void print_usage(const struct stage_def *def, FILE *to)
 {
@@ -22,8 +23,11 @@ static int print_help(const struct stage_def *def)
 	auto_buf keys = {0};
 	auto_buf bus_keys = {0};
 	print_usage(def, stdout);
-	if (def->n_commands)
+	if (def->n_commands || def->n_folds)
 		printf("\ncommands:\n");
+	if (def->n_folds)
+		printf("  %-18s  %s\n", hash_command,
+		       "the state hash and last sequence of each fold, while the stage is stopped");
 	for (size_t i = 0; i < def->n_commands; i++)
 		printf("  %-18s  %s\n", def->commands[i].name, def->commands[i].help);
 	config_help(def->options, &keys);
@@ -167,6 +171,8 @@ static int check(const struct stage_def *def, const char *dir)
 
 static int run_command(const struct stage_def *def, const struct stage_cli *cli)
 {
+	if (def->n_folds && cli->n_rest == 1 && str_eq(cli->rest[0], hash_command))
+		return stage_hash(def, cli->config_dir);
 	for (size_t i = 0; i < def->n_commands; i++)
 		if (str_eq(def->commands[i].name, cli->rest[0]))
 			return def->commands[i].run(cli->n_rest, cli->rest, cli->config_dir);

@@ -1,6 +1,7 @@
 #include "common/stage_private.h"
 
 const char *const stage_log_levels[] = {"debug", "info", "warn", "error", NULL};
+const char *const stage_ticks_names[] = {"clock", "follow", "off", NULL};
 
 static const struct option bus_options[] = {
 	OPT_STRING(

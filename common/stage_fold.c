@@ -91,12 +91,23 @@ static int apply_batch(struct fold_loop *l)
 
 /* ---- time ---- */
 
-static void send_tick(struct fold_loop *l, int64_t due)
+/* What time it is for timers; INT64_MIN: nobody here knows. */
+static int64_t tick_now(const struct fold_loop *l)
+{
+	const struct stage_config *c = l->config;
+	struct fold_offset last = fold_offset(l->fold);
+	if (c->ticks == TICKS_CLOCK)
+		return clock_real_ms();
+	if (c->ticks == TICKS_OFF || last.seq == 0)
+		return INT64_MIN;
+	return clock_real_ms() - MAX(0, last.stream_ns / 1000000 - last.time_ms);
+}
+
+static void send_tick(struct fold_loop *l, int64_t due, int64_t now)
 {
 	Healbus__Tick tick = HEALBUS__TICK__INIT;
 	Healbus__Control control = HEALBUS__CONTROL__INIT;
 	char subject[SUBJECT_MAX + 1], id[BUS_ID_MAX];
-	int64_t now = clock_real_ms();
 	snprintf(id, sizeof(id), "tick:%s:%" PRId64, l->name, due);
 	if (l->ticks > 0)
 		snprintf(id, sizeof(id), "tick:%s:%" PRId64 ":%u", l->name, due, l->ticks);
@@ -129,23 +140,26 @@ static void tick_if_due(struct fold_loop *l)
 {
 	int64_t due = fold_next_due_ms(l->fold);
 	int64_t now = clock_mono_ms();
-	if (due > clock_real_ms())
+	int64_t time = tick_now(l);
+	if (due > time)
 		return;
 	if (due == l->tick_due_ms && now < l->tick_at_mono_ms + FOLD_LOOP_TICK_MS)
 		return;
 	l->ticks = due == l->tick_due_ms ? l->ticks + 1 : 0;
 	l->tick_due_ms = due;
 	l->tick_at_mono_ms = now;
-	send_tick(l, due);
+	send_tick(l, due, time);
 }
 
 static int64_t wait_ms(const struct fold_loop *l)
 {
 	int64_t wait = FOLD_LOOP_SLICE_MS;
 	int64_t due = fold_next_due_ms(l->fold);
-	int64_t now = clock_real_ms();
+	int64_t now = tick_now(l);
 	if (fold_outbox_unacked(l->fold) > 0)
 		wait = MIN(wait, 50);
+	if (now == INT64_MIN)
+		return wait;
 	if (due > now)
 		return MIN(wait, due - now);
 	if (due == l->tick_due_ms)

@@ -71,6 +71,10 @@ struct stage_cli {
 int stage_cli_parse(const struct stage_def *def, int argc, char **argv, struct stage_cli *out);
 int stage_cli_answer(const struct stage_def *def, const struct stage_cli *cli);
 
+/* stage_hash.c: prints name, state hash and last sequence of each fold that has a state; the exit
+ * code. The stage must not be running. */
+int stage_hash(const struct stage_def *def, const char *config_dir);
+
 /* stage_config.c */
 const char *stage_environment(const char *name);
 int stage_config_load(const struct stage_def *def, const char *dir, struct stage_snapshot **out,
