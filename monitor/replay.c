@@ -12,6 +12,7 @@ enum {
 	BUS_WAIT_MS = 30000,
 	NAP_MS = 200,
 	FOLD_NAMES_MAX = 8,
+	VAIN_MAX = 3, /* connections in a row on which nothing was stored */
 	SPEED_MAX = 1000000,
 };
 
@@ -109,6 +110,7 @@ struct session {
 	struct slot slots[UNDER_WAY_MAX]; /* by number modulo its size */
 	uint64_t sent, oldest;            /* numbers: the next one, the first without an ack */
 	uint64_t again_to;                /* numbers before this one are sent again */
+	unsigned vain;
 	uint64_t fresh, duplicates, left_out;
 	uint64_t furthest; /* offset of the last record looked at */
 	int64_t first_ns, first_mono_ms, now_ns;
@@ -130,6 +132,7 @@ static int ack_take(struct session *s, const struct bus_ack *ack, struct why *ou
 		return why_set(out_why, ack->rc, "the bus refuses a message: %s",
 			       ack->rc == ERR_FULL ? "the stream is full" : err_name(ack->rc));
 	slot->acked = true;
+	s->vain = 0;
 	/* Whether it was new when it was sent first, nobody knows; most likely. */
 	s->duplicates += ack->duplicate && !slot->again && !slot->counted;
 	s->fresh += (!ack->duplicate || slot->again) && !slot->counted;
@@ -138,15 +141,28 @@ static int ack_take(struct session *s, const struct bus_ack *ack, struct why *ou
 	return 0;
 }
 
+/* No ack may mean that the user lacks the right: the server says so beside it. */
+static int is_hopeless(struct session *s, struct why *out_why)
+{
+	char denied[WHY_TEXT_BYTES];
+
+	if (bus_violations(s->bus, denied))
+		return why_set(out_why, ERR_DENIED, "%s", denied);
+	if (s->vain++ < VAIN_MAX)
+		return 0;
+	return why_set(out_why, ERR_TIMEOUT, "the bus does not acknowledge what it is sent");
+}
+
 /* A new connection: everything without an ack is sent again, in order. */
 static int start_again(struct session *s, struct why *out_why)
 {
-	uint64_t offset = recording_offset(s->recording);
-	int rc;
+	uint64_t offset;
+	int rc = is_hopeless(s, out_why);
 
 	bus_outlet_close(s->outlet);
 	s->outlet = NULL;
-	rc = bus_wait(s->bus, BUS_WAIT_MS, out_why);
+	if (!rc)
+		rc = bus_wait(s->bus, BUS_WAIT_MS, out_why);
 	if (!rc)
 		rc = bus_outlet_open(s->bus, &s->outlet);
 	if (rc || s->oldest == s->sent)
