@@ -32,6 +32,7 @@ struct world_key {
 
 /* Named by the option table; the real one would bring the whole stage, and its bus, along. */
 const char *const stage_log_levels[] = {"debug", "info", "warn", "error", NULL};
+const char *const stage_ticks_names[] = {"clock", NULL};
 
 /* What the n-th call of the bus does. */
 enum trouble { TROUBLE_NONE, DIE_BEFORE, DIE_AFTER, FAIL_BEFORE, FAIL_AFTER };
