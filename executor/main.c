@@ -71,7 +71,8 @@ static void handle_plan(struct stage *s, void *worker, struct effect_job *job)
 			       .cause = job->id,
 			       .seq = job->seq};
 	plan_run_init(&run, job->data, job->len);
-	settle(job, plan_arrived(&run), run.wait_ms, &run.wait);
+	enum plan_end end = plan_arrived(&run);
+	settle(job, end, run.wait_ms, &run.wait);
 	plan_run_release(&run);
 	stage_config_put(s, ex.config);
 }
