@@ -8,10 +8,11 @@ static atomic_uint open_buses;
 
 static void on_closed(natsConnection *nc, void *closure)
 {
-	(void)nc;
 	struct bus *b = closure;
 	pthread_mutex_lock(&b->lock);
 	b->open_connections--;
+	if (b->conn && b->conn->nc == nc)
+		atomic_store(&b->conn->closed, true);
 	pthread_cond_broadcast(&b->changed);
 	pthread_mutex_unlock(&b->lock);
 	nats_ReleaseThreadMemory();
@@ -202,7 +203,8 @@ static void serve_connection(struct bus *b, struct bus_conn *c)
 	pthread_mutex_unlock(&b->lock);
 	if (stop)
 		natsConnection_FlushTimeout(c->nc, 1000);
-	bus_conn_close(c);
+	atomic_store(&c->closed, true);
+	natsConnection_Close(c->nc);
 	bus_conn_put(c);
 }
 
@@ -213,17 +215,14 @@ static void *keep_connection(void *arg)
 	do {
 		struct why why = {0};
 		natsConnection *nc = NULL;
-		struct bus_conn *c = NULL;
 		int rc = connect_once(b, &nc, &why);
-		if (rc == 0)
-			rc = bus_conn_open(b, nc, b->epoch + 1, &c);
 		if (rc) {
 			note_failure(b, rc, &why);
 			pause_ms = next_pause_ms(b, pause_ms);
 			continue;
 		}
 		pause_ms = BUS_RECONNECT_BASE_MS;
-		serve_connection(b, c);
+		serve_connection(b, bus_conn_new(b, nc, b->epoch + 1));
 	} while (pause_unless_stopped(b, pause_ms));
 	nats_ReleaseThreadMemory();
 	return NULL;

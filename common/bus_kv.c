@@ -26,7 +26,7 @@ static int read_direct(natsMsg *m, struct bus_delivery *out, struct why *out_why
 	return 0;
 }
 
-static int direct_get(struct bus *b, const struct bus_call *call, struct bus_delivery *out,
+static int direct_get(struct bus *b, struct bus_call *call, struct bus_delivery *out,
 		      struct why *out_why)
 {
 	natsMsg *m = NULL;

@@ -26,13 +26,11 @@ enum {
 	BUS_VALUE_MAX_BYTES = 64 << 10,
 };
 
-struct bus_waiter;
+struct bus_box;
 
 struct bus_conn {
 	struct bus *bus;
 	natsConnection *nc;
-	natsSubscription *replies; /* <inbox>.r.* */
-	pthread_t reader;
 	char inbox[BUS_INBOX_BYTES];
 	uint64_t epoch;
 	int64_t since_mono_ms;
@@ -40,8 +38,9 @@ struct bus_conn {
 	atomic_uint next_name; /* of pullers and outlets below the inbox */
 	atomic_bool closed;
 	pthread_mutex_t lock; /* guards what follows */
-	struct bus_waiter *waiters;
-	uint64_t next_token;
+	struct bus_box *idle; /* boxes nobody waits at */
+	struct bus_box *busy;
+	unsigned next_box;
 	bool denied; /* our inbox may not be subscribed: no answer will ever come */
 };
 
@@ -85,10 +84,8 @@ static inline void bus_json_cleanup(json_t **j)
 }
 #define auto_json __attribute__((cleanup(bus_json_cleanup))) json_t *
 
-/* Opens the reply subscription and its thread; takes over nc. */
-int bus_conn_open(struct bus *b, natsConnection *nc, uint64_t epoch, struct bus_conn **out);
-/* Closes the connection and joins its thread; references stay valid. */
-void bus_conn_close(struct bus_conn *c);
+/* Takes over nc. */
+struct bus_conn *bus_conn_new(struct bus *b, natsConnection *nc, uint64_t epoch);
 /* Unsubscribes, lets what is on the way pass, destroys. NULL is fine. */
 void bus_conn_retire(struct bus_conn *c, natsSubscription *sub);
 /* A permission violation arrived: waiting requests that it speaks of are refused. */
@@ -108,11 +105,26 @@ struct bus_call {
 	const void *data;
 	size_t len;
 	int64_t timeout_ms; /* 0: BUS_REQUEST_TIMEOUT_MS */
+	/* out: an answer, which is the caller's, or why there is none */
+	natsMsg *answer;
+	int rc;
+	struct why why;
 };
 /* Sends with this reply subject. ERR_INVALID for a header value that holds a control character. */
 int bus_conn_send(struct bus_conn *c, const struct bus_call *call, const char *reply);
-/* Request and one answer. ERR_UNAVAILABLE when nobody listens there or the connection goes away. */
-int bus_request(struct bus *b, const struct bus_call *call, natsMsg **out, struct why *out_why);
+/*
+ * Requests. Each waits for its answer at a box: a reply subscription that one thread at a time
+ * reads, so that an answer wakes the thread that needs it and no other.
+ */
+/* Sends all calls in order, then waits for all answers. ERR_UNAVAILABLE when nobody listens there
+ * or the connection goes away. */
+void bus_requests(struct bus *b, struct bus_call *calls, size_t n);
+/* The two halves of it; the calls stay where they are in between. NULL (each call says why): not
+ * connected. bus_requests_await takes NULL. */
+struct bus_box *bus_requests_send(struct bus *b, struct bus_call *calls, size_t n);
+void bus_requests_await(struct bus_box *box);
+/* Request and one answer. */
+int bus_request(struct bus *b, struct bus_call *call, natsMsg **out, struct why *out_why);
 
 /* The value of a header, "" when absent. Borrowed from m. */
 const char *bus_header_get(natsMsg *m, const char *name);
