@@ -113,7 +113,8 @@ static int allow_binds(const struct confinement *c, const struct sandbox_job *jo
 				       "%s cannot appear elsewhere in this sandbox", b->path);
 		auto_fd int fd = -1;
 		int rc = target_open_path(target ? target : &nowhere, b->path, &fd, out_why);
-		uint64_t access = b->writable ? c->fs & ~special : FS_READ_FILE | FS_READ_DIR;
+		uint64_t access =
+			b->writable ? c->fs & ~special : FS_EXECUTE | FS_READ_FILE | FS_READ_DIR;
 		if (!rc)
 			rc = allow_fd(c, fd, access);
 		if (rc)

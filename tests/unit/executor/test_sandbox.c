@@ -259,6 +259,26 @@ static void test_binds(void **state)
 	support_remove(dir);
 }
 
+/* A tool's own program may lie outside /usr: what it may read it may run. */
+static void test_own_program(void **state)
+{
+	(void)state;
+	auto_free char *dir = support_dir();
+	auto_free char *program = mem_printf("%s/program", dir);
+	chmod(dir, 0755);
+	support_write(dir, "program", "#!/usr/bin/cat\nown program\n");
+	chmod(program, 0755);
+	struct sandbox_bind bind = {.path = dir};
+	for (size_t b = 0; b < ARRAY_SIZE(boxes); b++) {
+		char *const argv[] = {program, NULL};
+		struct sandbox_job job = {.argv = argv, .binds = &bind, .n_binds = 1};
+		struct ran ran = run_with(boxes[b], &job, 10000, 1000);
+		assert_non_null(strstr(buf_str(&ran.r.output), "own program"));
+		buf_release(&ran.r.output);
+	}
+	support_remove(dir);
+}
+
 /* A link inside an allowed directory does not lead out of it. */
 static void test_symlink(void **state)
 {
@@ -302,7 +322,7 @@ int main(void)
 		cmocka_unit_test(test_clean),   cmocka_unit_test(test_network),
 		cmocka_unit_test(test_timeout), cmocka_unit_test(test_leftovers),
 		cmocka_unit_test(test_output),  cmocka_unit_test(test_tick),
-		cmocka_unit_test(test_binds),   cmocka_unit_test(test_symlink),
-		cmocka_unit_test(test_cost)};
+		cmocka_unit_test(test_binds),   cmocka_unit_test(test_own_program),
+		cmocka_unit_test(test_symlink), cmocka_unit_test(test_cost)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
