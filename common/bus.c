@@ -242,6 +242,8 @@ static void bus_free(struct bus *b)
 			 b->ca_file, b->cert_file, b->key_file};
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
+	bus_trash_empty(&b->trash);
+	pthread_mutex_destroy(&b->trash.lock);
 	pthread_cond_destroy(&b->changed);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
@@ -258,6 +260,7 @@ static struct bus *bus_new(const struct bus_options *o)
 	b->cert_file = mem_strdup(o->cert_file);
 	b->key_file = mem_strdup(o->key_file);
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_mutex_init(&b->trash.lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

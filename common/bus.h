@@ -169,6 +169,16 @@ int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery
 int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
 		 struct why *out_why);
 
+/* Calls of which several are made at once: all are sent, in this order, before the first answer is
+ * awaited. The server may carry them out in any order. */
+enum bus_ask_kind {
+	BUS_ASK_LAST, /* as bus_get_last */
+	BUS_ASK_GET,  /* as bus_kv_get */
+	BUS_ASK_PUT,  /* as bus_kv_put */
+	BUS_ASK_SET,
+	BUS_ASK_DEL,
+};
+
 /* Key-value with compare-and-set. Values at most 64 KiB. revision 0 in bus_kv_put: the key must not
  * exist. */
 struct bus_kv_entry {
@@ -177,6 +187,22 @@ struct bus_kv_entry {
 	uint64_t revision;
 	int64_t at_ms; /* the server's time of the last write */
 };
+struct bus_ask {
+	enum bus_ask_kind kind;
+	const char *bucket; /* BUS_ASK_LAST: the stream */
+	const char *key;    /* BUS_ASK_LAST: the subject */
+	const void *value;
+	size_t len;
+	uint64_t revision; /* expected; the new one after a write */
+	/* out */
+	int rc;
+	struct bus_kv_entry entry;    /* BUS_ASK_GET; free(entry.value) */
+	struct bus_delivery delivery; /* BUS_ASK_LAST; bus_delivery_free */
+	struct why why;
+};
+/* Blocks until every ask has its rc, at most BUS_REQUEST_TIMEOUT_MS (a put of a key that must not
+ * exist but was deleted by others: three times that). */
+void bus_ask(struct bus *b, struct bus_ask *asks, size_t n);
 /* ERR_NOT_FOUND (also after deletion or expiry). */
 int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
 	       struct why *out_why);

@@ -35,7 +35,7 @@ static int direct_get(struct bus *b, struct bus_call *call, struct bus_delivery 
 		return rc;
 	rc = read_direct(m, out, out_why);
 	if (rc)
-		natsMsg_Destroy(m);
+		bus_msg_drop(b, m);
 	return rc;
 }
 
@@ -49,116 +49,250 @@ int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery
 	return direct_get(b, &call, out, out_why);
 }
 
-int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
-		 struct why *out_why)
-{
-	char request[2 * SUBJECT_MAX];
-	snprintf(request, sizeof(request), "$JS.API.DIRECT.GET.%s.%s", stream, subject);
-	struct bus_call call = {.subject = request};
-	return direct_get(b, &call, out, out_why);
-}
+/* ---- key-value: several calls at once ---- */
 
-/* ---- key-value ---- */
-
-static int kv_read(struct bus *b, const char *bucket, const char *key, struct bus_delivery *out,
-		   struct why *out_why)
-{
-	char stream[TOKEN_MAX + 8], subject[SUBJECT_MAX + 1];
-	snprintf(stream, sizeof(stream), "KV_%s", bucket);
-	snprintf(subject, sizeof(subject), "$KV.%s.%s", bucket, key);
-	return bus_get_last(b, stream, subject, out, out_why);
-}
+/* A call on its way, with the text that it borrows. */
+struct asking {
+	char subject[2 * SUBJECT_MAX];
+	char expected[24];
+	uint64_t revision; /* what the put expects */
+	struct bus_header headers[2];
+};
 
 static bool is_deleted(const struct bus_delivery *d)
 {
 	return bus_header_get(d->private, "KV-Operation")[0] != '\0';
 }
 
-int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
-	       struct why *out_why)
+static int prepare_get(struct bus_ask *a, struct asking *w, struct bus_call *call)
+{
+	if (a->kind == BUS_ASK_LAST)
+		snprintf(w->subject, sizeof(w->subject), "$JS.API.DIRECT.GET.%s.%s", a->bucket,
+			 a->key);
+	else
+		snprintf(w->subject, sizeof(w->subject), "$JS.API.DIRECT.GET.KV_%s.$KV.%s.%s",
+			 a->bucket, a->bucket, a->key);
+	*call = (struct bus_call){.subject = w->subject};
+	return 0;
+}
+
+static int prepare_write(struct bus_ask *a, struct asking *w, struct bus_call *call)
+{
+	bool set = a->kind == BUS_ASK_SET;
+	if (a->len > BUS_VALUE_MAX_BYTES)
+		return why_set(&a->why, ERR_TOO_LARGE, "bus: value of %s over 64 KiB", a->key);
+	if (!token_valid(a->key))
+		return why_set(&a->why, ERR_INVALID, "bus: key is not a token");
+	snprintf(w->subject, sizeof(w->subject), "$KV.%s.%s", a->bucket, a->key);
+	snprintf(w->expected, sizeof(w->expected), "%" PRIu64, w->revision);
+	w->headers[0] = (struct bus_header){"KV-Operation", a->kind == BUS_ASK_DEL ? "DEL" : NULL};
+	w->headers[1] = (struct bus_header){"Nats-Expected-Last-Subject-Sequence",
+					    set ? NULL : w->expected};
+	*call = (struct bus_call){.subject = w->subject,
+				  .headers = w->headers,
+				  .n_headers = ARRAY_SIZE(w->headers),
+				  .data = a->value,
+				  .len = a->len};
+	return 0;
+}
+
+/* An answer is the ask's from here on. */
+static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
 	struct bus_delivery d = {0};
-	int rc = kv_read(b, bucket, key, &d, out_why);
-	if (rc)
-		return rc;
-	if (is_deleted(&d))
-		rc = why_set(out_why, ERR_NOT_FOUND, "bus: %s/%s is deleted", bucket, key);
-	else
-		*out = (struct bus_kv_entry){.value = mem_dup(d.data, d.len),
-					     .len = d.len,
-					     .revision = d.seq,
-					     .at_ms = d.stream_ns / 1000000};
-	bus_delivery_free(&d);
+	int rc = read_direct(m, &d, &a->why);
+	if (rc == 0 && is_deleted(&d))
+		rc = why_set(&a->why, ERR_NOT_FOUND, "bus: %s/%s is deleted", a->bucket, a->key);
+	else if (rc == 0)
+		a->entry = (struct bus_kv_entry){.value = mem_dup(d.data, d.len),
+						 .len = d.len,
+						 .revision = d.seq,
+						 .at_ms = d.stream_ns / 1000000};
+	bus_msg_drop(b, m);
 	return rc;
 }
 
-struct kv_write {
-	const char *bucket;
-	const char *key;
-	const void *value;
-	size_t len;
-	const char *operation;    /* NULL: put */
-	const uint64_t *expected; /* NULL: unconditional */
+static int read_last(struct bus *b, struct bus_ask *a, natsMsg *m)
+{
+	int rc = read_direct(m, &a->delivery, &a->why);
+	if (rc)
+		bus_msg_drop(b, m);
+	return rc;
+}
+
+static int read_revision(struct bus *b, struct bus_ask *a, natsMsg *m)
+{
+	struct bus_ack ack = {0};
+	int rc = bus_puback_parse(m, &ack, &a->why);
+	bus_msg_drop(b, m);
+	if (rc == 0)
+		a->revision = ack.seq;
+	return rc;
+}
+
+static const struct {
+	int (*prepare)(struct bus_ask *a, struct asking *w, struct bus_call *call);
+	int (*read)(struct bus *b, struct bus_ask *a, natsMsg *m);
+} kinds[] = {
+	[BUS_ASK_LAST] = {prepare_get, read_last},
+	[BUS_ASK_GET] = {prepare_get, read_entry},
+	[BUS_ASK_PUT] = {prepare_write, read_revision},
+	[BUS_ASK_SET] = {prepare_write, read_revision},
+	[BUS_ASK_DEL] = {prepare_write, read_revision},
 };
 
-static int kv_write(struct bus *b, const struct kv_write *w, uint64_t *out_revision,
-		    struct why *out_why)
+/* Each call that can be sent is; the others have their rc. */
+static void ask_once(struct bus *b, struct bus_ask *asks, struct asking *work, size_t n)
 {
-	char subject[SUBJECT_MAX + 1], expected[24];
-	if (w->len > BUS_VALUE_MAX_BYTES)
-		return why_set(out_why, ERR_TOO_LARGE, "bus: value of %s over 64 KiB", w->key);
-	if (!token_valid(w->key))
-		return why_set(out_why, ERR_INVALID, "bus: key is not a token");
-	snprintf(subject, sizeof(subject), "$KV.%s.%s", w->bucket, w->key);
-	snprintf(expected, sizeof(expected), "%" PRIu64, w->expected ? *w->expected : 0);
-	const struct bus_header headers[] = {
-		{"KV-Operation", w->operation},
-		{"Nats-Expected-Last-Subject-Sequence", w->expected ? expected : NULL},
-	};
-	struct bus_call call = {.subject = subject,
-				.headers = headers,
-				.n_headers = ARRAY_SIZE(headers),
-				.data = w->value,
-				.len = w->len};
-	auto_nats_msg m = NULL;
-	struct bus_ack ack = {0};
-	int rc = bus_request(b, &call, &m, out_why);
+	struct bus_call *calls = mem_calloc(n, sizeof(*calls));
+	struct bus_ask **of = mem_calloc(n, sizeof(struct bus_ask *));
+	size_t sent = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct bus_ask *a = &asks[i];
+		a->rc = kinds[a->kind].prepare(a, &work[i], &calls[sent]);
+		if (a->rc == 0)
+			of[sent++] = a;
+	}
+	bus_requests(b, calls, sent);
+	for (size_t i = 0; i < sent; i++) {
+		struct bus_ask *a = of[i];
+		a->rc = calls[i].rc ? why_set(&a->why, calls[i].rc, "%s", calls[i].why.text)
+				    : kinds[a->kind].read(b, a, calls[i].answer);
+	}
+	free(of);
+	free(calls);
+}
+
+/* ---- keys that must not exist ---- */
+
+/* Our own deletions: whoever takes a key that he gave back knows what its last message is. */
+static struct bus_gone *gone_slot(struct bus *b, const struct bus_ask *a, uint64_t *out_hash)
+{
+	uint64_t h = fnv1a(FNV_INIT, a->bucket, strlen(a->bucket));
+	*out_hash = fnv1a(h ^ '/', a->key, strlen(a->key));
+	return &b->gone[(*out_hash ^ *out_hash >> 32) % BUS_GONE_MAX];
+}
+
+static uint64_t gone_revision(struct bus *b, const struct bus_ask *a)
+{
+	uint64_t hash = 0, revision = 0;
+	struct bus_gone *g = gone_slot(b, a, &hash);
+	pthread_mutex_lock(&b->lock);
+	if (g->hash == hash)
+		revision = g->revision;
+	pthread_mutex_unlock(&b->lock);
+	return revision;
+}
+
+static void note_gone(struct bus *b, const struct bus_ask *a)
+{
+	uint64_t hash = 0;
+	struct bus_gone *g = gone_slot(b, a, &hash);
+	pthread_mutex_lock(&b->lock);
+	*g = (struct bus_gone){.hash = hash, .revision = a->revision};
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* "Must not exist" includes a key whose last message is its deletion. */
+static void ask_again(struct bus *b, struct bus_ask *a, struct asking *w)
+{
+	char stream[TOKEN_MAX + 8], subject[SUBJECT_MAX + 1];
+	struct bus_delivery d = {0};
+	struct why refused = a->why;
+	snprintf(stream, sizeof(stream), "KV_%s", a->bucket);
+	snprintf(subject, sizeof(subject), "$KV.%s.%s", a->bucket, a->key);
+	int rc = bus_get_last(b, stream, subject, &d, NULL);
+	bool absent = rc == ERR_NOT_FOUND || (rc == 0 && is_deleted(&d));
+	w->revision = d.seq;
+	bus_delivery_free(&d);
+	a->why = (struct why){0};
+	if (absent)
+		ask_once(b, a, w, 1);
+	else
+		a->why = refused;
+}
+
+void bus_ask(struct bus *b, struct bus_ask *asks, size_t n)
+{
+	struct asking *work = mem_calloc(n, sizeof(*work));
+	for (size_t i = 0; i < n; i++) {
+		struct bus_ask *a = &asks[i];
+		a->why = (struct why){0};
+		work[i].revision = a->revision;
+		if (a->kind == BUS_ASK_PUT && a->revision == 0)
+			work[i].revision = gone_revision(b, a);
+	}
+	ask_once(b, asks, work, n);
+	for (size_t i = 0; i < n; i++) {
+		struct bus_ask *a = &asks[i];
+		if (a->kind == BUS_ASK_PUT && a->rc == ERR_CONFLICT && a->revision == 0)
+			ask_again(b, a, &work[i]);
+		if (a->kind == BUS_ASK_DEL && a->rc == 0)
+			note_gone(b, a);
+	}
+	free(work);
+}
+
+/* ---- one at a time ---- */
+
+static int ask_one(struct bus *b, struct bus_ask *a, struct why *out_why)
+{
+	bus_ask(b, a, 1);
+	return a->rc ? why_set(out_why, a->rc, "%s", a->why.text) : 0;
+}
+
+int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
+		 struct why *out_why)
+{
+	struct bus_ask a = {.kind = BUS_ASK_LAST, .bucket = stream, .key = subject};
+	int rc = ask_one(b, &a, out_why);
 	if (rc == 0)
-		rc = bus_puback_parse(m, &ack, out_why);
+		*out = a.delivery;
+	return rc;
+}
+
+int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
+	       struct why *out_why)
+{
+	struct bus_ask a = {.kind = BUS_ASK_GET, .bucket = bucket, .key = key};
+	int rc = ask_one(b, &a, out_why);
+	if (rc == 0)
+		*out = a.entry;
+	return rc;
+}
+
+static int write_one(struct bus *b, struct bus_ask *a, uint64_t *out_revision, struct why *out_why)
+{
+	int rc = ask_one(b, a, out_why);
 	if (rc == 0 && out_revision)
-		*out_revision = ack.seq;
+		*out_revision = a->revision;
 	return rc;
 }
 
 int bus_kv_put(struct bus *b, const char *bucket, const char *key, const void *value, size_t len,
 	       uint64_t revision, uint64_t *out_revision, struct why *out_why)
 {
-	struct kv_write w = {
-		.bucket = bucket, .key = key, .value = value, .len = len, .expected = &revision};
-	int rc = kv_write(b, &w, out_revision, out_why);
-	if (rc != ERR_CONFLICT || revision != 0)
-		return rc;
-	/* "Must not exist" includes a key whose last message is its deletion. */
-	struct bus_delivery d = {0};
-	if (kv_read(b, bucket, key, &d, NULL))
-		return rc;
-	bool deleted = is_deleted(&d);
-	revision = d.seq;
-	bus_delivery_free(&d);
-	return deleted ? kv_write(b, &w, out_revision, out_why) : rc;
+	struct bus_ask a = {.kind = BUS_ASK_PUT,
+			    .bucket = bucket,
+			    .key = key,
+			    .value = value,
+			    .len = len,
+			    .revision = revision};
+	return write_one(b, &a, out_revision, out_why);
 }
 
 int bus_kv_set(struct bus *b, const char *bucket, const char *key, const void *value, size_t len,
 	       uint64_t *out_revision, struct why *out_why)
 {
-	struct kv_write w = {.bucket = bucket, .key = key, .value = value, .len = len};
-	return kv_write(b, &w, out_revision, out_why);
+	struct bus_ask a = {
+		.kind = BUS_ASK_SET, .bucket = bucket, .key = key, .value = value, .len = len};
+	return write_one(b, &a, out_revision, out_why);
 }
 
 int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revision,
 	       struct why *out_why)
 {
-	struct kv_write w = {
-		.bucket = bucket, .key = key, .operation = "DEL", .expected = &revision};
-	return kv_write(b, &w, NULL, out_why);
+	struct bus_ask a = {
+		.kind = BUS_ASK_DEL, .bucket = bucket, .key = key, .revision = revision};
+	return write_one(b, &a, NULL, out_why);
 }

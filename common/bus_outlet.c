@@ -52,38 +52,19 @@ int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t toke
 	return rc == ERR_UNAVAILABLE ? ERR_CLOSED : rc;
 }
 
-/* {"stream":"STORY","seq":12,"duplicate":true}: the common answer without a JSON tree; false sends
- * everything else to the careful reader. */
-static bool parse_plain_ack(natsMsg *m, struct bus_ack *out)
-{
-	char text[160];
-	size_t len = (size_t)natsMsg_GetDataLength(m);
-	if (len == 0 || len >= sizeof(text))
-		return false;
-	memcpy(text, natsMsg_GetData(m), len);
-	text[len] = '\0';
-	const char *seq = strstr(text, "\"seq\":");
-	if (!seq || strstr(text, "\"error\"") || !str_starts(text, "{\"stream\":"))
-		return false;
-	out->seq = strtoull(seq + 6, NULL, 10);
-	out->duplicate = strstr(seq, "\"duplicate\":true") || strstr(seq, "\"duplicate\": true");
-	return true;
-}
-
 int bus_outlet_next(struct bus_outlet *o, int64_t timeout_ms, struct bus_ack *out)
 {
-	auto_nats_msg m = NULL;
+	natsMsg *m = NULL;
 	int rc = bus_status(natsSubscription_NextMsg(&m, o->acks, timeout_ms));
 	if (rc)
 		return rc == ERR_TIMEOUT ? rc : ERR_CLOSED;
 	struct bus_ack ack = {0};
 	const char *last = strrchr(natsMsg_GetSubject(m), '.');
-	if (!parse_plain_ack(m, &ack)) {
-		ack.rc = bus_puback_parse(m, &ack, NULL);
-		if (ack.rc == ERR_CONFLICT)
-			ack.rc = ERR_EXISTS;
-	}
+	ack.rc = bus_puback_parse(m, &ack, NULL);
+	if (ack.rc == ERR_CONFLICT)
+		ack.rc = ERR_EXISTS;
 	ack.token = strtoull(last + 1, NULL, 10);
+	bus_msg_drop(o->conn->bus, m);
 	*out = ack;
 	return 0;
 }

@@ -24,6 +24,9 @@ enum {
 	BUS_INBOX_BYTES = TOKEN_MAX + 48,
 	BUS_HEADERS_MAX = 8,
 	BUS_VALUE_MAX_BYTES = 64 << 10,
+	BUS_GONE_MAX = 256,
+	BUS_TRASH_MAX = 64,
+	BUS_TRASH_BYTES = 256 << 10,
 };
 
 struct bus_box;
@@ -44,6 +47,19 @@ struct bus_conn {
 	bool denied; /* our inbox may not be subscribed: no answer will ever come */
 };
 
+/* A key that we deleted: the hash of its name, and the deletion's revision. */
+struct bus_gone {
+	uint64_t hash, revision;
+};
+
+/* Messages to be destroyed together. The library frees each in a thread of its own, and waking that
+ * costs more than the message did. */
+struct bus_trash {
+	pthread_mutex_t lock;
+	natsMsg *items[BUS_TRASH_MAX];
+	size_t n, bytes;
+};
+
 struct bus {
 	char *url;
 	char *name;
@@ -53,6 +69,7 @@ struct bus {
 	char *cert_file;
 	char *key_file;
 	pthread_t thread;
+	struct bus_trash trash;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	struct bus_conn *conn;
@@ -61,6 +78,7 @@ struct bus {
 	bool stop;
 	int refused; /* ERR_DENIED: the server refuses our user */
 	struct why refused_why;
+	struct bus_gone gone[BUS_GONE_MAX];
 	uint64_t violations;
 	char last_violation[WHY_TEXT_BYTES];
 };
@@ -73,11 +91,6 @@ static inline void bus_conn_put_cleanup(struct bus_conn **c)
 	bus_conn_put(*c);
 }
 #define auto_conn __attribute__((cleanup(bus_conn_put_cleanup))) struct bus_conn *
-static inline void bus_msg_cleanup(natsMsg **m)
-{
-	natsMsg_Destroy(*m);
-}
-#define auto_nats_msg __attribute__((cleanup(bus_msg_cleanup))) natsMsg *
 static inline void bus_json_cleanup(json_t **j)
 {
 	json_decref(*j);
@@ -90,6 +103,10 @@ struct bus_conn *bus_conn_new(struct bus *b, natsConnection *nc, uint64_t epoch)
 void bus_conn_retire(struct bus_conn *c, natsSubscription *sub);
 /* A permission violation arrived: waiting requests that it speaks of are refused. */
 void bus_conn_refuse(struct bus_conn *c, const char *text);
+
+/* Destroys m, sooner or later. NULL is fine. */
+void bus_msg_drop(struct bus *b, natsMsg *m);
+void bus_trash_empty(struct bus_trash *t);
 
 /* natsStatus as one of ours. */
 int bus_status(natsStatus s);

@@ -236,8 +236,10 @@ int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t tim
 				.data = "+ACK",
 				.len = 4,
 				.timeout_ms = timeout_ms};
-	auto_nats_msg answer = NULL;
-	return bus_request(p->bus, &call, &answer, NULL);
+	natsMsg *answer = NULL;
+	int rc = bus_request(p->bus, &call, &answer, NULL);
+	bus_msg_drop(p->bus, answer);
+	return rc;
 }
 
 int bus_nak(struct bus_puller *p, const struct bus_delivery *d, int64_t delay_ms)

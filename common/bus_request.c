@@ -47,6 +47,41 @@ void bus_conn_put(struct bus_conn *c)
 		conn_destroy(c);
 }
 
+/* ---- messages that are done with ---- */
+
+static void destroy_all(natsMsg *const *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		natsMsg_Destroy(items[i]);
+}
+
+void bus_msg_drop(struct bus *b, natsMsg *m)
+{
+	struct bus_trash *t = &b->trash;
+	natsMsg *full[BUS_TRASH_MAX];
+	size_t n = 0;
+	if (!m)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->items[t->n++] = m;
+	t->bytes += (size_t)natsMsg_GetDataLength(m);
+	if (t->n == BUS_TRASH_MAX || t->bytes > BUS_TRASH_BYTES) {
+		n = t->n;
+		memcpy(full, t->items, n * sizeof(*full));
+		t->n = 0;
+		t->bytes = 0;
+	}
+	pthread_mutex_unlock(&t->lock);
+	destroy_all(full, n);
+}
+
+void bus_trash_empty(struct bus_trash *t)
+{
+	destroy_all(t->items, t->n);
+	t->n = 0;
+	t->bytes = 0;
+}
+
 /* ---- boxes ---- */
 
 static struct bus_box *box_take_idle(struct bus_conn *c)
@@ -160,7 +195,7 @@ static void hand_over(struct bus_box *box, natsMsg *m)
 	if (i < box->n && !box->calls[i].answer)
 		box->calls[i].answer = m;
 	else
-		natsMsg_Destroy(m);
+		bus_msg_drop(box->conn->bus, m);
 }
 
 static void await(struct bus_box *box)
@@ -185,7 +220,7 @@ static void await(struct bus_box *box)
 	}
 }
 
-static void judge(struct bus_call *call)
+static void judge(struct bus *b, struct bus_call *call)
 {
 	if (call->answer && !call->rc && bus_msg_status(call->answer) == 503)
 		call->rc = why_set(&call->why, ERR_UNAVAILABLE,
@@ -194,7 +229,7 @@ static void judge(struct bus_call *call)
 				   call->subject);
 	if (!call->rc)
 		return;
-	natsMsg_Destroy(call->answer);
+	bus_msg_drop(b, call->answer);
 	call->answer = NULL;
 }
 
@@ -227,11 +262,12 @@ void bus_requests_await(struct bus_box *box)
 	if (!box)
 		return;
 	await(box);
+	struct bus *b = box->conn->bus;
 	struct bus_call *calls = box->calls;
 	size_t n = box->n;
 	box_give_back(box);
 	for (size_t i = 0; i < n; i++)
-		judge(&calls[i]);
+		judge(b, &calls[i]);
 }
 
 void bus_requests(struct bus *b, struct bus_call *calls, size_t n)
