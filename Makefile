@@ -38,7 +38,7 @@ MONITOR := command record replay checks checks_command checks_config checks_http
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
 	sources/table sources/words state
 REASONER := cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
-EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate health \
+EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision runners/runners runners/command runners/http runners/tcp \
 	sandboxes/sandbox sandboxes/spawn sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \

@@ -73,6 +73,12 @@ struct bus_msg {
 int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint64_t *out_seq,
 		struct why *out_why);
 
+/* The two halves of it: something else can be done while the ack is on its way. What m points to
+ * may go in between. Every begin needs its end, which frees; the timeout counts from there. */
+struct bus_pending;
+struct bus_pending *bus_publish_begin(struct bus *b, const struct bus_msg *m);
+int bus_publish_end(struct bus_pending *p, int64_t timeout_ms, struct why *out_why);
+
 /* Many publishes under way, their acks read by one thread. */
 struct bus_outlet;
 struct bus_ack {

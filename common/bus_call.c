@@ -244,29 +244,69 @@ size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS
 	return ARRAY_SIZE(headers);
 }
 
-int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint64_t *out_seq,
-		struct why *out_why)
+struct bus_pending {
+	struct bus *bus;
+	struct bus_box *box;
+	struct bus_call call;
+	char subject[SUBJECT_MAX + 1];
+	bool must_be_first;
+};
+
+static void publish_begin(struct bus *b, const struct bus_msg *m, struct bus_pending *p)
 {
 	struct bus_header headers[BUS_HEADERS_MAX];
 	char time_text[24];
+	*p = (struct bus_pending){.bus = b, .must_be_first = m->expect_no_message};
+	snprintf(p->subject, sizeof(p->subject), "%s", m->subject);
+	p->call = (struct bus_call){.subject = p->subject,
+				    .headers = headers,
+				    .n_headers = bus_msg_headers(m, headers, time_text),
+				    .data = m->data,
+				    .len = m->len};
 	if (m->id && strlen(m->id) > BUS_ID_MAX)
-		return why_set(out_why, ERR_INVALID, "bus: message id over %d bytes", BUS_ID_MAX);
-	struct bus_call call = {.subject = m->subject,
-				.headers = headers,
-				.n_headers = bus_msg_headers(m, headers, time_text),
-				.data = m->data,
-				.len = m->len,
-				.timeout_ms = timeout_ms};
-	natsMsg *answer = NULL;
-	int rc = bus_request(b, &call, &answer, out_why);
-	if (rc)
-		return rc;
+		p->call.rc = why_set(&p->call.why, ERR_INVALID, "bus: message id over %d bytes",
+				     BUS_ID_MAX);
+	else
+		p->box = bus_requests_send(b, &p->call, 1);
+	p->call.headers = NULL;
+	p->call.data = NULL;
+}
+
+static int publish_end(struct bus_pending *p, int64_t timeout_ms, uint64_t *out_seq,
+		       struct why *out_why)
+{
 	struct bus_ack ack = {0};
-	rc = bus_puback_parse(answer, &ack, out_why);
-	bus_msg_drop(b, answer);
-	if (rc == ERR_CONFLICT && m->expect_no_message)
+	p->call.timeout_ms = timeout_ms;
+	bus_requests_await(p->box);
+	if (p->call.rc)
+		return why_set(out_why, p->call.rc, "%s", p->call.why.text);
+	int rc = bus_puback_parse(p->call.answer, &ack, out_why);
+	bus_msg_drop(p->bus, p->call.answer);
+	if (rc == ERR_CONFLICT && p->must_be_first)
 		return ERR_EXISTS;
 	if (rc == 0 && out_seq)
 		*out_seq = ack.seq;
+	return rc;
+}
+
+int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint64_t *out_seq,
+		struct why *out_why)
+{
+	struct bus_pending p;
+	publish_begin(b, m, &p);
+	return publish_end(&p, timeout_ms, out_seq, out_why);
+}
+
+struct bus_pending *bus_publish_begin(struct bus *b, const struct bus_msg *m)
+{
+	struct bus_pending *p = mem_alloc(sizeof(*p));
+	publish_begin(b, m, p);
+	return p;
+}
+
+int bus_publish_end(struct bus_pending *p, int64_t timeout_ms, struct why *out_why)
+{
+	int rc = publish_end(p, timeout_ms, NULL, out_why);
+	free(p);
 	return rc;
 }

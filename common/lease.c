@@ -49,49 +49,98 @@ static int claim_parse(const struct bus_kv_entry *e, struct claim *out)
 	return 0;
 }
 
-int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out_why)
+void claim_ask(const char *key, struct bus_ask *out)
 {
-	struct bus_kv_entry e = {0};
-	struct why why = {0};
-	int rc = bus_kv_get(b, BUCKET_CLAIM, key, &e, &why);
-	if (rc == ERR_NOT_FOUND) {
+	*out = (struct bus_ask){.kind = BUS_ASK_GET, .bucket = BUCKET_CLAIM, .key = key};
+}
+
+int claim_answer(struct bus_ask *ask, struct claim *out, struct why *out_why)
+{
+	if (ask->rc == ERR_NOT_FOUND) {
 		*out = (struct claim){.state = CLAIM_NONE};
 		return 0;
 	}
-	if (rc)
-		return why_set(out_why, rc, "%s", why.text);
-	rc = claim_parse(&e, out);
-	free(e.value);
-	return rc ? why_set(out_why, rc, "claim %s: unreadable", key) : 0;
+	if (ask->rc)
+		return why_set(out_why, ask->rc, "%s", ask->why.text);
+	int rc = claim_parse(&ask->entry, out);
+	free(ask->entry.value);
+	ask->entry = (struct bus_kv_entry){0};
+	return rc ? why_set(out_why, rc, "claim %s: unreadable", ask->key) : 0;
+}
+
+int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out_why)
+{
+	struct bus_ask ask;
+	claim_ask(key, &ask);
+	bus_ask(b, &ask, 1);
+	return claim_answer(&ask, out, out_why);
+}
+
+/* What a claim is to become. */
+struct claim_next {
+	const char *key;
+	enum claim_state state;
+	const char *owner;
+	const char *boot;
+	const void *note;
+	size_t note_len;
+};
+
+static void claim_became(struct claim *c, const struct claim_next *next, uint64_t revision)
+{
+	auto_free char *owner = mem_strdup(next->owner); /* may be the claim's own */
+	auto_free char *boot = mem_strdup(next->boot);
+	auto_free void *note = mem_dup(next->note ? next->note : "", next->note_len);
+	c->state = next->state;
+	c->revision = revision;
+	snprintf(c->owner, sizeof(c->owner), "%s", owner);
+	snprintf(c->boot, sizeof(c->boot), "%s", boot);
+	buf_reset(&c->note);
+	buf_add(&c->note, note, next->note_len);
+}
+
+static int claim_move(struct bus *b, struct claim *c, const struct claim_next *next,
+		      struct bus_ask *other, struct why *out_why)
+{
+	assert(next->state != CLAIM_NONE && token_valid(next->owner) && token_valid(next->boot));
+	auto_buf value = {0};
+	struct bus_ask asks[2] = {0};
+	buf_printf(&value, "1 %s %s %s\n", claim_state_name(next->state), next->owner, next->boot);
+	buf_add(&value, next->note, next->note_len);
+	asks[0] = (struct bus_ask){.kind = BUS_ASK_PUT,
+				   .bucket = BUCKET_CLAIM,
+				   .key = next->key,
+				   .value = value.data,
+				   .len = value.len,
+				   .revision = c->revision};
+	if (other)
+		asks[1] = *other;
+	bus_ask(b, asks, other ? 2 : 1);
+	if (other)
+		*other = asks[1];
+	if (asks[0].rc)
+		return why_set(out_why, asks[0].rc, "claim %s: %s", next->key, asks[0].why.text);
+	claim_became(c, next, asks[0].revision);
+	return 0;
 }
 
 int claim_advance(struct bus *b, const char *key, struct claim *c, enum claim_state state,
 		  const char *owner, const char *boot, const void *note, size_t note_len,
 		  struct why *out_why)
 {
-	assert(state != CLAIM_NONE && token_valid(owner) && token_valid(boot));
+	struct claim_next next = {key, state, owner, boot, note, note_len};
 	if (note_len > CLAIM_NOTE_MAX)
 		return why_set(out_why, ERR_TOO_LARGE, "claim %s: note over %d bytes", key,
 			       CLAIM_NOTE_MAX);
-	auto_buf value = {0};
-	buf_printf(&value, "1 %s %s %s\n", claim_state_name(state), owner, boot);
-	buf_add(&value, note, note_len);
-	uint64_t revision = 0;
-	struct why why = {0};
-	int rc = bus_kv_put(b, BUCKET_CLAIM, key, value.data, value.len, c->revision, &revision,
-			    &why);
-	if (rc)
-		return why_set(out_why, rc, "claim %s: %s", key, why.text);
-	auto_free char *owner_copy = mem_strdup(owner); /* may be the claim's own */
-	auto_free char *boot_copy = mem_strdup(boot);
-	c->state = state;
-	c->revision = revision;
-	snprintf(c->owner, sizeof(c->owner), "%s", owner_copy);
-	snprintf(c->boot, sizeof(c->boot), "%s", boot_copy);
-	auto_free void *note_copy = mem_dup(note ? note : "", note_len);
-	buf_reset(&c->note);
-	buf_add(&c->note, note_copy, note_len);
-	return 0;
+	return claim_move(b, c, &next, NULL, out_why);
+}
+
+int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum claim_state state,
+			 const char *owner, const char *boot, struct bus_ask *other,
+			 struct why *out_why)
+{
+	struct claim_next next = {.key = key, .state = state, .owner = owner, .boot = boot};
+	return claim_move(b, c, &next, other, out_why);
 }
 
 int lock_acquire(struct bus *b, const char *target, const char *value, struct lock *out,

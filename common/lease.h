@@ -36,11 +36,19 @@ const char *claim_state_name(enum claim_state s);
 void claim_release(struct claim *c);
 /* CLAIM_NONE with revision 0 when nobody ever claimed it. */
 int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out_why);
+/* The two halves of claim_get around bus_ask. `key` is borrowed until then. */
+void claim_ask(const char *key, struct bus_ask *out);
+int claim_answer(struct bus_ask *ask, struct claim *out, struct why *out_why);
 /* Moves the claim from what `c` was read as to `state`, owned by owner/boot. ERR_CONFLICT: somebody
  * was faster. On success c holds the new revision and state. */
 int claim_advance(struct bus *b, const char *key, struct claim *c, enum claim_state state,
 		  const char *owner, const char *boot, const void *note, size_t note_len,
 		  struct why *out_why);
+
+/* The same, with another question asked in the same round trip; NULL: none. */
+int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum claim_state state,
+			 const char *owner, const char *boot, struct bus_ask *other,
+			 struct why *out_why);
 
 struct lock {
 	char key[TOKEN_MAX + 1];

@@ -24,6 +24,16 @@ struct executor {
 	void *sleep_ctx;
 };
 
+/* What the bus said when the plan's lock was taken; see recall.h. */
+struct recall {
+	int64_t asked_mono_ms; /* 0: not yet */
+	struct claim plan;
+	struct claim acts[WIRE_STEPS_MAX];
+	bool known[WIRE_STEPS_MAX];
+	int pause_rc;
+	struct why pause_why;
+};
+
 enum { RUN_REPORTS_MAX = 4 * WIRE_STEPS_MAX };
 
 /* One plan's bytes, and what has become of it in this delivery. */
@@ -38,7 +48,8 @@ struct plan_run {
 	char digest_hex[2 * DIGEST_BYTES + 1];
 	char outcome_id[ID_BYTES];
 	struct prepared prepared;
-	struct lock lock;          /* of the whole plan */
+	struct lock lock; /* of the whole plan */
+	struct recall recall;
 	const char *no_new_starts; /* why no further step may begin; NULL: they may */
 	Healbus__StepReport *reports[RUN_REPORTS_MAX];
 	size_t n_reports;

@@ -5,31 +5,45 @@
 
 #include "common/clock.h"
 #include "executor/rate.h"
+#include "executor/recall.h"
 
 enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000, KEEP_MS = 1000 };
 
 #define PAUSE_SUBJECT "heal.control.pause"
 
-int gate_pause(const struct executor *ex, struct why *out_why)
+void gate_ask_pause(struct bus_ask *out)
 {
-	struct bus_delivery d = {0};
+	*out = (struct bus_ask){.kind = BUS_ASK_LAST, .bucket = STREAM_STORY, .key = PAUSE_SUBJECT};
+}
+
+int gate_answer_pause(struct bus_ask *ask, struct why *out_why)
+{
 	struct arena arena = {0};
 	ProtobufCMessage *msg = NULL;
 	struct why why = {0};
-	int rc = bus_get_last(ex->bus, STREAM_STORY, PAUSE_SUBJECT, &d, &why);
-	if (rc == ERR_NOT_FOUND)
+	if (ask->rc == ERR_NOT_FOUND)
 		return 0;
-	if (rc)
-		return why_set(out_why, rc, "whether all is paused cannot be told: %s", why.text);
-	rc = wire_unpack(KIND_CONTROL, d.data, d.len, &arena, &msg, &why);
+	if (ask->rc)
+		return why_set(out_why, ask->rc, "whether all is paused cannot be told: %s",
+			       ask->why.text);
+	int rc = wire_unpack(KIND_CONTROL, ask->delivery.data, ask->delivery.len, &arena, &msg,
+			     &why);
 	const Healbus__Control *c = (const Healbus__Control *)msg;
 	if (rc)
 		rc = why_set(out_why, ERR_BUSY, "the pause message is unreadable: %s", why.text);
 	else if (c->kind != HEALBUS__CONTROL_KIND__CONTROL_RESUME)
 		rc = why_set(out_why, ERR_BUSY, "paused by %s", c->by ? c->by : "somebody");
-	bus_delivery_free(&d);
+	bus_delivery_free(&ask->delivery);
 	arena_release(&arena);
 	return rc;
+}
+
+int gate_pause(const struct executor *ex, struct why *out_why)
+{
+	struct bus_ask ask;
+	gate_ask_pause(&ask);
+	bus_ask(ex->bus, &ask, 1);
+	return gate_answer_pause(&ask, out_why);
 }
 
 /* ---- locks ---- */
@@ -142,7 +156,7 @@ static int enter(struct plan_run *run, const struct slot *slot, struct held *hel
 		 int64_t *out_wait_ms, struct why *out_why)
 {
 	*out_wait_ms = PAUSE_WAIT_MS;
-	int rc = gate_pause(run->ex, out_why);
+	int rc = recall_pause(run, out_why);
 	if (rc || slot->action->level <= HEALBUS__LEVEL__LEVEL_NONE)
 		return rc;
 	*out_wait_ms = BUSY_WAIT_MS;

@@ -22,6 +22,9 @@ struct held {
 
 /* 0, ERR_BUSY when paused (by whom is in out_why), or an error: cannot tell, so nothing starts. */
 int gate_pause(const struct executor *ex, struct why *out_why);
+/* The two halves of it around bus_ask. */
+void gate_ask_pause(struct bus_ask *out);
+int gate_answer_pause(struct bus_ask *ask, struct why *out_why);
 
 /* All gates of a changing action. ERR_BUSY: not now, *out_wait_ms says when to ask again. On
  * success the caller lets go with gate_leave. */

@@ -9,10 +9,24 @@ static const struct store_table meta = {.name = "meta", .version = 1};
 static const struct store_table steps = {.name = "steps", .version = 1};
 static const char owner_key[] = "owner";
 
+/* What one worker waits to see on the disk. */
+struct item {
+	struct item *next;
+	const char *step; /* NULL: an audit record only */
+	struct buf report;
+	const struct audit_entry *entry;
+	int rc;
+	bool done;
+};
+
 struct journal {
 	struct store *store;
 	char owner[ID_BYTES];
-	pthread_mutex_t lock; /* LMDB has one writer; workers take turns */
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t changed;
+	bool committing; /* by one of the waiting workers, for all that are queued by then */
+	struct item *first;
+	struct item **last;
 };
 
 static int load_owner(struct journal *j, struct why *out_why)
@@ -44,6 +58,8 @@ int journal_open(const char *dir, int64_t map_bytes, struct journal **out, struc
 					.map_bytes = map_bytes};
 	struct journal *j = mem_alloc(sizeof(*j));
 	pthread_mutex_init(&j->lock, NULL);
+	pthread_cond_init(&j->changed, NULL);
+	j->last = &j->first;
 	int rc = store_open(&options, &j->store, out_why);
 	if (!rc)
 		rc = load_owner(j, out_why);
@@ -60,6 +76,7 @@ void journal_close(struct journal *j)
 	if (!j)
 		return;
 	store_close(j->store);
+	pthread_cond_destroy(&j->changed);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
 }
@@ -69,30 +86,60 @@ const char *journal_owner(const struct journal *j)
 	return j->owner;
 }
 
-static int write_both(struct journal *j, const Healbus__StepReport *report,
-		      const struct audit_entry *entry)
+/* One transaction and one fsync for all of them. */
+static int commit_all(struct journal *j, const struct item *items)
 {
-	auto_buf packed = {0};
 	struct store_txn *txn = store_begin_write(j->store);
-	if (report) {
-		wire_pack(&report->base, &packed);
-		store_put_str(txn, &steps, report->step_id, packed.data, packed.len);
-	}
-	int rc = audit_append(txn, entry, clock_real_ms());
-	if (rc) {
-		store_end(txn);
-		return rc;
+	for (const struct item *i = items; i; i = i->next) {
+		if (i->step)
+			store_put_str(txn, &steps, i->step, i->report.data, i->report.len);
+		int rc = audit_append(txn, i->entry, clock_real_ms());
+		if (rc) {
+			store_end(txn);
+			return rc;
+		}
 	}
 	return store_commit(txn);
+}
+
+/* The lock is held, and given up while the disk is at work. */
+static void lead(struct journal *j)
+{
+	struct item *items = j->first;
+	j->first = NULL;
+	j->last = &j->first;
+	j->committing = true;
+	pthread_mutex_unlock(&j->lock);
+	int rc = commit_all(j, items);
+	pthread_mutex_lock(&j->lock);
+	j->committing = false;
+	for (struct item *i = items; i; i = i->next) {
+		i->rc = rc;
+		i->done = true;
+	}
+	pthread_cond_broadcast(&j->changed);
 }
 
 int journal_write(struct journal *j, const Healbus__StepReport *report,
 		  const struct audit_entry *entry, struct why *out_why)
 {
+	struct item item = {.entry = entry};
+	if (report) {
+		item.step = report->step_id;
+		wire_pack(&report->base, &item.report);
+	}
 	pthread_mutex_lock(&j->lock);
-	int rc = write_both(j, report, entry);
+	*j->last = &item;
+	j->last = &item.next;
+	while (!item.done) {
+		if (j->committing)
+			pthread_cond_wait(&j->changed, &j->lock);
+		else
+			lead(j);
+	}
 	pthread_mutex_unlock(&j->lock);
-	return rc ? why_set(out_why, rc, "journal: %s", err_name(rc)) : 0;
+	buf_release(&item.report);
+	return item.rc ? why_set(out_why, item.rc, "journal: %s", err_name(item.rc)) : 0;
 }
 
 int journal_read(struct journal *j, const char *step_id, struct arena *arena,

@@ -1,7 +1,7 @@
 /*
  * What this executor did, on its own disk: the last known state of every step it began, and the
- * audit chain. Both are committed (fsync) before the act they speak of. Any thread; writers take
- * turns; each write blocks for one fsync.
+ * audit chain. Both are committed (fsync) before the act they speak of. Any thread; writers that
+ * come while another one's fsync is under way share the next one.
  */
 #ifndef EXECUTOR_JOURNAL_H
 #define EXECUTOR_JOURNAL_H

@@ -5,6 +5,7 @@
 #include "common/metrics.h"
 #include "executor/gate.h"
 #include "executor/policy.h"
+#include "executor/recall.h"
 #include "executor/report.h"
 #include "executor/sandboxes/sandbox.h"
 
@@ -319,30 +320,10 @@ static void ask_policy(const struct plan_run *run, struct policy_result *out)
 	policy_decide(&in, out);
 }
 
-/* Has any step been begun? Then "nothing ran" would be a lie. */
-static int under_way(const struct plan_run *run, bool *out, struct why *out_why)
-{
-	*out = false;
-	for (size_t i = 0; !*out && i < run->prepared.n; i++) {
-		struct slot slot;
-		struct claim claim = {0};
-		slot_init(&slot, run, HEALBUS__PHASE__PHASE_ACT, i, NULL);
-		int rc = claim_get(run->ex->bus, slot.id, &claim, out_why);
-		*out = claim.state > CLAIM_CLAIMED;
-		claim_release(&claim);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
 static enum plan_end proceed(struct plan_run *run)
 {
 	struct policy_result p;
-	struct why why = {0};
-	bool begun = false;
-	if (under_way(run, &begun, &why))
-		return plan_wait(run, BUS_WAIT_MS, why.text);
+	bool begun = recall_begun(run); /* then "nothing ran" would be a lie */
 	ask_policy(run, &p);
 	enum plan_end end;
 	if (begun && p.verdict != POLICY_RUN && run->prepared.refusals.n == 0) {
@@ -364,17 +345,17 @@ static enum plan_end proceed(struct plan_run *run)
 static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(struct plan_run *))
 {
 	char key[TOKEN_MAX + 1], value[128];
-	struct claim claim = {0};
+	const struct claim *claim = &run->recall.plan;
 	struct why why = {0};
 	plan_key(run, key);
 	snprintf(value, sizeof(value), "plan %.20s by %.60s", run->plan->id, run->ex->instance);
 	if (lock_acquire(run->ex->bus, key, value, &run->lock, &why))
 		return plan_wait(run, LOCK_WAIT_MS, why.text);
-	int rc = claim_get(run->ex->bus, key, &claim, &why);
-	enum plan_end end = rc                          ? plan_wait(run, BUS_WAIT_MS, why.text)
-			    : claim.state == CLAIM_DONE ? repeat_outcome(run, &claim)
-							: then(run);
-	claim_release(&claim);
+	int rc = recall_read(run, key, &why);
+	enum plan_end end = rc                           ? plan_wait(run, BUS_WAIT_MS, why.text)
+			    : claim->state == CLAIM_DONE ? repeat_outcome(run, claim)
+							 : then(run);
+	recall_release(run);
 	lock_release_held(run->ex->bus, &run->lock);
 	return end;
 }
@@ -387,11 +368,7 @@ enum plan_end plan_arrived(struct plan_run *run)
 static enum plan_end deny(struct plan_run *run)
 {
 	const Healbus__Decision *d = run->decision;
-	struct why why = {0};
-	bool begun = false;
-	if (under_way(run, &begun, &why))
-		return plan_wait(run, BUS_WAIT_MS, why.text);
-	if (begun)
+	if (recall_begun(run))
 		return say_too_late(run, "this plan is under way already");
 	char reason[WIRE_REASON_MAX + 1];
 	bool silence = d->verdict == HEALBUS__DECISION_VERDICT__DECISION_EXPIRED;

@@ -68,11 +68,38 @@ void report_set_result(const struct plan_run *run, Healbus__StepReport *r,
 				      WIRE_REASON_MAX);
 }
 
+static void report_id(const Healbus__StepReport *r, char out[static BUS_ID_MAX])
+{
+	snprintf(out, BUS_ID_MAX, "%s:%s", r->step_id,
+		 wire_enum_name(&healbus__step_state__descriptor, (int)r->state));
+}
+
+struct bus_pending *report_begin(const struct plan_run *run, const Healbus__StepReport *r)
+{
+	char subject[SUBJECT_MAX + 1], id[BUS_ID_MAX];
+	auto_buf packed = {0};
+	if (wire_check(KIND_STEP, &r->base, NULL))
+		return NULL;
+	wire_pack(&r->base, &packed);
+	report_id(r, id);
+	struct bus_msg m = {.subject = subject_story(subject, KIND_STEP, r->incident),
+			    .id = id,
+			    .cause = run->cause && *run->cause ? run->cause : NULL,
+			    .time_ms = clock_real_ms(),
+			    .data = packed.data,
+			    .len = packed.len};
+	return bus_publish_begin(run->ex->bus, &m);
+}
+
+int report_end(struct bus_pending *pending, struct why *out_why)
+{
+	return pending ? bus_publish_end(pending, REPORT_TIMEOUT_MS, out_why) : 0;
+}
+
 int report_send(const struct plan_run *run, const Healbus__StepReport *r, struct why *out_why)
 {
 	char id[BUS_ID_MAX];
-	snprintf(id, sizeof(id), "%s:%s", r->step_id,
-		 wire_enum_name(&healbus__step_state__descriptor, (int)r->state));
+	report_id(r, id);
 	return report_publish(run->ex, KIND_STEP, r->incident, &r->base, id, run->cause, out_why);
 }
 

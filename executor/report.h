@@ -20,6 +20,9 @@ void report_set_result(const struct plan_run *run, Healbus__StepReport *r,
 		       const struct action_result *result);
 /* Message id "<step id>:<state>": a second one is dropped by the bus. */
 int report_send(const struct plan_run *run, const Healbus__StepReport *r, struct why *out_why);
+/* The two halves of it: the act need not wait for the ack. NULL: others would not read it. */
+struct bus_pending *report_begin(const struct plan_run *run, const Healbus__StepReport *r);
+int report_end(struct bus_pending *pending, struct why *out_why);
 /* "Waits because": one message for each reason, however often it is said. */
 void report_waiting(const struct plan_run *run, const struct slot *slot, const char *reason);
 /* Remembers it for the outcome. */

@@ -4,9 +4,10 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "executor/gate.h"
+#include "executor/recall.h"
 #include "executor/report.h"
 
-enum { BUS_WAIT_MS = 2000, OTHER_WAIT_MS = 3000 };
+enum { BUS_WAIT_MS = 2000, OTHER_WAIT_MS = 3000, LOCK_FRESH_MS = 1000 };
 
 static struct metric acts =
 	METRIC_COUNTER("healbus_executor_acts_total", "Acts, by tool and end.", "tool", "end");
@@ -99,12 +100,42 @@ static enum step_end withdraw(struct attempt *a, int64_t wait_ms, const struct w
 	return hold(a, wait_ms, reason);
 }
 
-static int last_checks(struct attempt *a, struct why *out_why)
+static int64_t held_since(const struct held *held)
 {
-	int rc = gate_pause(a->run->ex, out_why);
-	if (!rc)
-		rc = gate_renew(&a->held, out_why);
-	return rc ? rc : report_send(a->run, a->report, out_why);
+	int64_t oldest =
+		held->plan && held->plan->revision ? held->plan->renewed_mono_ms : INT64_MAX;
+	for (size_t i = 0; i < held->n; i++)
+		oldest = MIN(oldest, held->locks[i].renewed_mono_ms);
+	return oldest;
+}
+
+/* Taken a moment ago, on a connection that has lasted since: no server has lost the locks
+ * meanwhile, and they have not run out. */
+static bool surely_held(const struct attempt *a)
+{
+	int64_t since = held_since(&a->held);
+	if (since == INT64_MAX)
+		return true;
+	int64_t age_ms = clock_mono_ms() - since;
+	return age_ms < LOCK_FRESH_MS && age_ms < bus_connected_ms(a->run->ex->bus);
+}
+
+/* claimed -> started, and is all still as it must be? */
+static int commit_start(struct attempt *a, struct why *out_why)
+{
+	const struct executor *ex = a->run->ex;
+	struct bus_ask pause;
+	struct why paused = {0};
+	gate_ask_pause(&pause);
+	int rc = claim_advance_asking(ex->bus, a->slot->id, &a->claim, CLAIM_STARTED,
+				      journal_owner(ex->journal), ex->boot, &pause, out_why);
+	int pause_rc = gate_answer_pause(&pause, &paused);
+	if (rc)
+		return rc;
+	FAILPOINT("executor-started");
+	if (pause_rc)
+		return why_set(out_why, pause_rc, "%s", paused.text);
+	return surely_held(a) ? 0 : gate_renew(&a->held, out_why);
 }
 
 /* A command calls gate_tick itself, and is killed when a lock is lost; a request cannot be called
@@ -131,6 +162,7 @@ static enum step_end act(struct attempt *a)
 	struct run_limits limits = {.http = ex->http};
 	struct why why = {0};
 	int64_t began = clock_mono_ms();
+	struct bus_pending *saying = report_begin(a->run, a->report);
 	run_kept(a, action, &limits, &result);
 	FAILPOINT("executor-acted");
 	report_set_result(a->run, a->report, &result);
@@ -143,6 +175,9 @@ static enum step_end act(struct attempt *a)
 		LOG(ERROR, "the end of an act could not be journalled", S("step", a->slot->id),
 		    S("why", why.text));
 	FAILPOINT("executor-journalled");
+	if (report_end(saying, &why))
+		LOG(WARN, "the start of an act could not be reported", S("step", a->slot->id),
+		    S("why", why.text));
 	return conclude(a);
 }
 
@@ -156,10 +191,7 @@ static enum step_end start(struct attempt *a)
 	if (journal(a, "intent", &why))
 		return hold(a, BUS_WAIT_MS, &why);
 	FAILPOINT("executor-intent");
-	if (advance(a, CLAIM_STARTED, NULL, &why))
-		return withdraw(a, BUS_WAIT_MS, &why);
-	FAILPOINT("executor-started");
-	if (last_checks(a, &why))
+	if (commit_start(a, &why))
 		return withdraw(a, BUS_WAIT_MS, &why);
 	return act(a);
 }
@@ -288,7 +320,9 @@ enum step_end step_act(struct plan_run *run, const struct slot *slot,
 {
 	struct attempt a = {.run = run, .slot = slot};
 	struct why why = {0};
-	int rc = claim_get(run->ex->bus, slot->id, &a.claim, &why);
+	int rc = recall_take(run, slot, &a.claim)
+			 ? 0
+			 : claim_get(run->ex->bus, slot->id, &a.claim, &why);
 	enum step_end end = rc ? hold(&a, BUS_WAIT_MS, &why) : found[a.claim.state](&a);
 	if (end != STEP_END_WAIT && out_report)
 		*out_report = a.report;

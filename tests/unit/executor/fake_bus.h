@@ -106,6 +106,25 @@ int bus_publish(struct bus *b, const struct bus_msg *m, int64_t timeout_ms, uint
 	return rc ? why_set(out_why, rc, "the bus is in trouble") : 0;
 }
 
+struct bus_pending {
+	int rc;
+};
+
+struct bus_pending *bus_publish_begin(struct bus *b, const struct bus_msg *m)
+{
+	struct bus_pending *p = mem_alloc(sizeof(*p));
+	p->rc = bus_publish(b, m, 0, NULL, NULL);
+	return p;
+}
+
+int bus_publish_end(struct bus_pending *p, int64_t timeout_ms, struct why *out_why)
+{
+	int rc = p->rc;
+	(void)timeout_ms;
+	free(p);
+	return rc ? why_set(out_why, rc, "the bus is in trouble") : 0;
+}
+
 static void deliver(size_t i, struct bus_delivery *out)
 {
 	const struct world_message *w = &world->messages[i];
@@ -236,6 +255,37 @@ int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revi
 		rc = trouble_after(0);
 	}
 	return rc ? why_set(out_why, rc, "%s", err_name(rc)) : 0;
+}
+
+static void ask_one(struct bus *b, struct bus_ask *a)
+{
+	uint64_t revision = 0;
+	switch (a->kind) {
+	case BUS_ASK_LAST:
+		a->rc = bus_get_last(b, a->bucket, a->key, &a->delivery, &a->why);
+		break;
+	case BUS_ASK_GET:
+		a->rc = bus_kv_get(b, a->bucket, a->key, &a->entry, &a->why);
+		break;
+	case BUS_ASK_PUT:
+		a->rc = bus_kv_put(b, a->bucket, a->key, a->value, a->len, a->revision, &revision,
+				   &a->why);
+		break;
+	case BUS_ASK_SET:
+		a->rc = bus_kv_set(b, a->bucket, a->key, a->value, a->len, &revision, &a->why);
+		break;
+	case BUS_ASK_DEL:
+		a->rc = bus_kv_del(b, a->bucket, a->key, a->revision, &a->why);
+		break;
+	}
+	if (a->rc == 0)
+		a->revision = revision;
+}
+
+void bus_ask(struct bus *b, struct bus_ask *asks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		ask_one(b, &asks[i]);
 }
 
 /* ---- what tests ask ---- */

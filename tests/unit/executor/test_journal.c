@@ -2,6 +2,8 @@
 #include "executor/journal.h"
 #include "tests/unit/executor/support.h"
 
+#include <pthread.h>
+
 static char *dir;
 
 static int setup(void **state)
@@ -189,12 +191,59 @@ static void test_second_process(void **state)
 	journal_close(j);
 }
 
+enum { WRITERS = 8, WRITES = 50 };
+
+struct writer {
+	pthread_t thread;
+	struct journal *j;
+	int number;
+};
+
+static void *write_many(void *arg)
+{
+	const struct writer *w = arg;
+	for (int i = 0; i < WRITES; i++) {
+		auto_free char *id = mem_printf("w%d-%d", w->number, i);
+		write_step(w->j, id, HEALBUS__STEP_STATE__STEP_STARTED);
+	}
+	return NULL;
+}
+
+/* Who shares a commit with others loses nothing by it, and the chain is one. */
+static void test_many_writers(void **state)
+{
+	(void)state;
+	struct writer writers[WRITERS];
+	struct audit_summary sum = {0};
+	struct why why = {0};
+	struct arena arena = {0};
+	struct journal *j = open_journal();
+	for (int i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.j = j, .number = i};
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_many, &writers[i]),
+				 0);
+	}
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(writers[i].thread, NULL);
+	journal_close(j);
+	j = open_journal();
+	assert_int_equal(journal_audit_check(j, &sum, &why), 0);
+	assert_int_equal(sum.records, WRITERS * WRITES);
+	for (int i = 0; i < WRITERS * WRITES; i++) {
+		Healbus__StepReport *r = NULL;
+		auto_free char *id = mem_printf("w%d-%d", i / WRITES, i % WRITES);
+		assert_int_equal(journal_read(j, id, &arena, &r, &why), 0);
+	}
+	journal_close(j);
+	arena_release(&arena);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {T(test_steps),          T(test_whole_chain),
 					   T(test_changed_record), T(test_changed_last_record),
 					   T(test_missing_record), T(test_cut_tail),
-					   T(test_second_process)};
+					   T(test_second_process), T(test_many_writers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

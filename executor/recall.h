@@ -1,0 +1,25 @@
+/*
+ * What the bus says about a plan, asked in one round trip once the plan's lock is held: how far the
+ * plan and each of its steps are, and whether all is paused.
+ */
+#ifndef EXECUTOR_RECALL_H
+#define EXECUTOR_RECALL_H
+
+#include "executor/executor.h"
+
+/* Fills run->recall; the prepared steps tell which claims there may be. 0, or why it cannot be
+ * told. */
+int recall_read(struct plan_run *run, const char *plan_key, struct why *out_why);
+void recall_release(struct plan_run *run);
+
+/* Has any step been started? */
+bool recall_begun(const struct plan_run *run);
+/* Hands over the step's claim as it was read; false when it has to be asked for: handed over
+ * before, or not one of the plan's acts. */
+bool recall_take(struct plan_run *run, const struct slot *slot, struct claim *out);
+/* As gate_pause, by an answer of less than RECALL_PAUSE_MS ago if there is one: whoever starts
+ * something asks again at the last moment. */
+enum { RECALL_PAUSE_MS = 500 };
+int recall_pause(struct plan_run *run, struct why *out_why);
+
+#endif
