@@ -91,8 +91,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	b->data[b->len] = '\0';
 }
 
-/* Length of the well-formed sequence at s (RFC 3629, no surrogates, no overlong forms), or 0. */
-static size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *out_point)
+size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *out_point)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
@@ -122,8 +121,7 @@ static uint64_t zero_bytes(uint64_t x)
 	return (x - ONES) & ~x & HIGHS;
 }
 
-/* How many bytes at s are ASCII that JSON takes as it is, looking at eight at a time. */
-static size_t json_plain(const char *s, size_t len)
+size_t json_plain(const char *s, size_t len)
 {
 	size_t i = 0;
 

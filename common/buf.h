@@ -42,7 +42,14 @@ void buf_add_hex(struct buf *b, const void *data, size_t len);
  * ERR_IO, ERR_TOO_LARGE. */
 int buf_read_file(struct buf *b, const char *path, size_t limit_bytes);
 
-/* True when data is well-formed UTF-8 (RFC 3629). */
+/* How many bytes from s on are ASCII that a JSON string takes as it is: no quote, backslash or
+ * control character. Looks at eight at a time. */
+size_t json_plain(const char *s, size_t len);
+
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629: no surrogates, no overlong forms) and
+ * the character in *out_point; 0 when there is none. len >= 1. */
+size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *out_point);
+/* True when data is well-formed UTF-8. */
 bool utf8_valid(const char *data, size_t len);
 
 #endif

@@ -19,6 +19,10 @@ static const struct option options[] = {
 		"Bodies that may wait for the stream's acknowledgement; more get 503."),
 	OPT_DURATION(struct monitor_config, ack_timeout_ms, "ack_timeout", "5s", 100, 60000,
 		     "How long a body waits for the stream's acknowledgement before it gets 503."),
+	OPT_DURATION(struct monitor_config, repeat_window_ms, "repeat_window", "1m", 0, 600000,
+		     "A body that repeats only what the stream acknowledged less than this ago is "
+		     "answered without storing it again (at most a quarter of resolve_timeout). 0: "
+		     "every body is stored."),
 	OPT_INT(struct monitor_config, normaliser_workers, "normaliser.workers", "1", 1, 16,
 		"Threads that turn raw bodies into events."),
 	OPT_STRING(
@@ -160,6 +164,21 @@ int partitions_parse(const char *text, uint32_t *out, struct why *out_why)
 	return 0;
 }
 
+/* Repeats must come through often enough for what waits for them. */
+static void repeats_fill(struct monitor_config *c)
+{
+	static _Atomic uint64_t generations;
+
+	c->generation = atomic_fetch_add(&generations, 1) + 1;
+	for (size_t i = 0; i < c->sources.n; i++) {
+		struct source *s = &c->sources.items[i];
+		int64_t timeout_ms = rules_alert_timeout_ms(&c->rules, s->name);
+
+		s->grain_ms = rules_grain_ms(&c->rules, s->name);
+		s->repeat_ms = MIN(c->repeat_window_ms, timeout_ms / 4);
+	}
+}
+
 int monitor_prepare(void *config, struct why *out_why)
 {
 	static const char *const partition_by[] = {"service", "repository", "instance"};
@@ -174,9 +193,11 @@ int monitor_prepare(void *config, struct why *out_why)
 		rc = inhibit_check(&c->rules.inhibit, &c->rules.partition_by, out_why);
 	if (!rc)
 		rc = sources_complete(c, out_why);
-	if (!rc)
-		timeouts_fill(c);
-	return rc;
+	if (rc)
+		return rc;
+	timeouts_fill(c);
+	repeats_fill(c);
+	return 0;
 }
 
 void monitor_unprepare(void *config)

@@ -31,6 +31,8 @@ struct source {
 	bool internal;              /* not offered over HTTP */
 	bool shipped;               /* its map is one of ours */
 	int64_t resolve_timeout_ms; /* -1: the format's */
+	int64_t grain_ms;           /* rules_grain_ms() */
+	int64_t repeat_ms;          /* how long the door counts on a stored state; 0: not at all */
 	_Atomic int64_t *next_ns;   /* rate: when the next body is due (GCRA) */
 };
 
@@ -52,6 +54,8 @@ struct monitor_config {
 	int64_t ack_timeout_ms;
 	char *partitions;
 	uint32_t partition_set; /* the same, a bit each */
+	int64_t repeat_window_ms;
+	uint64_t generation; /* another number for each configuration loaded */
 };
 
 extern const struct option_table monitor_option_table;

@@ -17,15 +17,6 @@ static void alert_timer_set(struct fold *f, const char *fp, int64_t due_ms)
 	fold_timer_set(f, name, due_ms);
 }
 
-/* Sources that resolve by themselves may still lose one: nothing fires for longer than we remember.
- */
-static int64_t alert_timeout_ms(struct fold *f, const char *source)
-{
-	int64_t ms = rules_timeout_ms(rules_of(f), source);
-
-	return ms ? ms : rules_of(f)->retention_ms;
-}
-
 /* ---- what an event means for its alert ---- */
 
 enum meaning {
@@ -126,7 +117,7 @@ static int on_fires(struct fold *f, struct sight *s)
 		return rc;
 	alert_put(f, fp, a, s->labels);
 	alert_set_firing(f, fp, true);
-	alert_timer_set(f, fp, fold_now_ms(f) + alert_timeout_ms(f, a->source));
+	alert_timer_set(f, fp, fold_now_ms(f) + rules_alert_timeout_ms(rules_of(f), a->source));
 	mute_arm(f);
 	rc = inhibit_update(f, fp, s->labels, true);
 	return rc ? rc : muting_review(f, fp);
@@ -227,7 +218,7 @@ static int alert_timer(struct fold *f, const char *fp)
 		alert_forget(f, fp);
 		return 0;
 	}
-	due = a.seen_ms + alert_timeout_ms(f, a.source);
+	due = a.seen_ms + rules_alert_timeout_ms(rules_of(f), a.source);
 	if (due > fold_now_ms(f)) {
 		alert_timer_set(f, fp, due);
 		return 0;

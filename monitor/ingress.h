@@ -3,6 +3,10 @@
  * body, and never before; 503 with Retry-After when the bus is away, slow or too much is under
  * way; 429 above the source's rate; 400, 401, 404, 413 with a reason. No thread waits for an ack:
  * requests sit in slots, one thread reads the acks and answers.
+ *
+ * A body that only repeats what the stream acknowledged within `repeat_window` (repeats.h) is
+ * answered 202 {"repeat":true} without being stored; one that repeats what is under way waits for
+ * that ack, and gets 503 if it does not come.
  */
 #ifndef MONITOR_INGRESS_H
 #define MONITOR_INGRESS_H

@@ -203,6 +203,9 @@ static int events_send(struct worker *w, struct effect_job *jobs, size_t n, size
 		if (!rc && w->under_way >= UNDER_WAY_MAX)
 			rc = acks_await(w, n, UNDER_WAY_MAX / 2);
 	}
+	/* One that was opened on a connection that is gone never comes back. */
+	if (rc && w->outlet)
+		outlet_drop(w);
 	return rc;
 }
 

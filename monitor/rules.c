@@ -1,5 +1,7 @@
 #include "monitor/rules.h"
 
+enum { GRAIN_BELOW_MS = 480000 };
+
 int64_t rules_timeout_ms(const struct rules *r, const char *source)
 {
 	for (size_t i = 0; i < r->n_timeouts; i++) {
@@ -7,6 +9,20 @@ int64_t rules_timeout_ms(const struct rules *r, const char *source)
 			return r->timeouts[i].ms;
 	}
 	return r->resolve_timeout_ms;
+}
+
+int64_t rules_alert_timeout_ms(const struct rules *r, const char *source)
+{
+	int64_t ms = rules_timeout_ms(r, source);
+
+	return ms ? ms : r->retention_ms;
+}
+
+int64_t rules_grain_ms(const struct rules *r, const char *source)
+{
+	int64_t timeout_ms = rules_alert_timeout_ms(r, source);
+
+	return timeout_ms < GRAIN_BELOW_MS ? MAX(timeout_ms / 4, 1) : 0;
 }
 
 static int name_add(struct names *names, const struct yaml_node *node, struct why *out_why)

@@ -74,6 +74,12 @@ const struct rules *monitor_rules(const void *config);
 
 /* How long an alert of this source stays firing without a repeat. */
 int64_t rules_timeout_ms(const struct rules *r, const char *source);
+/* The same; sources that resolve by themselves may still lose one, so nothing fires for longer than
+ * we remember. */
+int64_t rules_alert_timeout_ms(const struct rules *r, const char *source);
+/* Streams drop what has the id of something stored less than two minutes ago; for an alert that
+ * waits for repeats less than eight minutes, ids therefore change this often. 0: never. */
+int64_t rules_grain_ms(const struct rules *r, const char *source);
 
 /* For OPT_TREE rows: label names, inhibit_rules, mute_time_intervals. ERR_CONFIG with file:line. */
 int names_parse(void *field, const struct yaml_node *node, struct why *out_why);

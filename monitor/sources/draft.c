@@ -171,17 +171,23 @@ static void fill_fingerprint(struct reading *r, const struct draft *d, Healbus__
 		fingerprint_labels(d->labels, d->n_labels, e->fingerprint);
 }
 
-/* Without a beginning of its own, an observation is the one in this very message. */
+/*
+ * The stream drops a second event of the same id, so all that the correlator may act on is in it.
+ * Without a beginning of its own, an observation is the one in this very message.
+ */
 static void fill_id(struct reading *r, const struct draft *d, Healbus__Event *e)
 {
-	char starts[32], status[8];
+	int64_t grain_ms = rules_grain_ms(r->rules, r->source);
+	char own[FINGERPRINT_LEN + 1], what[128];
 
-	snprintf(starts, sizeof(starts), "%" PRId64, d->starts_at_ms);
-	snprintf(status, sizeof(status), "%d", (int)d->status);
+	fingerprint_labels(d->labels, d->n_labels, own);
+	snprintf(what, sizeof(what), "%s %d %d %d %" PRId64 " %" PRId64 " %" PRId64, own,
+		 (int)e->status, (int)e->severity, e->trusted != 0, d->starts_at_ms, e->ends_at_ms,
+		 grain_ms ? r->time_ms / grain_ms : 0);
 	e->id = arena_alloc(r->arena, ID_BYTES);
 	if (e->id)
-		id_make(e->id, "event", r->source, e->fingerprint, status,
-			d->starts_at_ms ? starts : r->raw_id);
+		id_make(e->id, "event", r->source, e->fingerprint, what,
+			d->starts_at_ms ? "" : r->raw_id);
 }
 
 static char *text_of(struct reading *r, const char *text, size_t max)
@@ -239,8 +245,8 @@ static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, st
 	fill_labels(r, d, e);
 	fill_annotations(r, d, e);
 	fill_fingerprint(r, d, e);
-	fill_id(r, d, e);
 	fill_numbers(r, d, e);
+	fill_id(r, d, e);
 	e->partition_key = partition_key(r, e);
 	if (!e->partition_key || !e->id || !e->annotations)
 		return why_set(out_why, ERR_TOO_LARGE, "too much in one body");

@@ -85,7 +85,9 @@ int reading_json(struct reading *r, struct why *out_why);
  * ERR_TOO_LARGE. */
 int draft_pairs(struct reading *r, const json_t *object, const char *what, struct label_view *pairs,
 		size_t *n, struct why *out_why);
-/* RFC 3339 text, or a number: seconds below 1e11, else milliseconds. null and absent: 0. */
+/* RFC 3339 text; NULL and "": 0. */
+int draft_time_text(const char *text, const char *what, int64_t *out_ms, struct why *out_why);
+/* The same, or a number: seconds below 1e11, else milliseconds. null and absent: 0. */
 int draft_time(const json_t *value, const char *what, int64_t *out_ms, struct why *out_why);
 /* One alert in our own form (monitor/README.md); what a jq mapping produces. */
 int draft_from_json(struct reading *r, const json_t *object, struct draft *d, struct why *out_why);

@@ -105,6 +105,17 @@ static int time_from_number(double number, const char *what, int64_t *out_ms, st
 	return 0;
 }
 
+int draft_time_text(const char *text, const char *what, int64_t *out_ms, struct why *out_why)
+{
+	if (!text || !*text)
+		return 0;
+	if (time_parse(text, out_ms))
+		return why_set(out_why, ERR_INVALID, "%s: \"%.64s\" is not an RFC 3339 time", what,
+			       text);
+	*out_ms = MAX(*out_ms, 0);
+	return 0;
+}
+
 int draft_time(const json_t *value, const char *what, int64_t *out_ms, struct why *out_why)
 {
 	if (!value || json_is_null(value))
@@ -113,12 +124,5 @@ int draft_time(const json_t *value, const char *what, int64_t *out_ms, struct wh
 		return time_from_number(json_number_value(value), what, out_ms, out_why);
 	if (!json_is_string(value))
 		return why_set(out_why, ERR_INVALID, "%s: neither text nor number", what);
-	if (!*json_string_value(value))
-		return 0;
-	if (time_parse(json_string_value(value), out_ms))
-		return why_set(out_why, ERR_INVALID, "%s: \"%.64s\" is not an RFC 3339 time", what,
-			       json_string_value(value));
-	if (*out_ms < 0)
-		*out_ms = 0;
-	return 0;
+	return draft_time_text(json_string_value(value), what, out_ms, out_why);
 }

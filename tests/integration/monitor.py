@@ -161,6 +161,7 @@ sources:
   secret: {format: event, token_file: token, hmac_file: key}
   slow: {format: event, rate: 1, burst: 5}
   stranger: {format: event, trusted: false}
+  outside: {format: alertmanager, trusted: false}
   custom:
     map: '{name: .what, status: .state, labels: {service: .svc}}'
 """
@@ -300,6 +301,79 @@ def test_bus_away(w):
         return accepted - names
     wait_for("the rest", lambda: not lost(), 90)
     ok(not lost(), "none of %d acknowledged bodies is lost" % len(accepted), sorted(lost())[:10])
+    w.settle()
+
+
+def printed(number, note="", status="firing", **labels):
+    """A body with one alert as Alertmanager sends it: with its fingerprint."""
+    body = alert_body("Repeated", status=status, service="rep%d" % number, **labels)
+    body["alerts"][0].update(fingerprint="%016x" % number, annotations={"note": note})
+    return body
+
+
+def posts_join(w, number):
+    """Four posts of one alert while the bus holds its breath. Two may come at the same instant and
+    both be new; the later ones join."""
+    results = [None] * 4
+    counter = 'healbus_monitor_repeats_total{source="alertmanager",of="under_way"}'
+
+    def joined():
+        return sum(int(line.split()[-1]) for line in w.get("/metrics")[1].splitlines()
+                   if line.startswith(counter))
+
+    def send(i):
+        results[i] = w.post("alertmanager", printed(number, note=str(i)))
+
+    before = joined()
+    w.nats.send_signal(signal.SIGSTOP)
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    ok(wait_for("joined", lambda: joined() >= before + 2), "repeats of what is under way join it")
+    ok(all(t.is_alive() for t in threads), "and wait")
+    return threads, results
+
+
+def test_repeats(w):
+    def raw():
+        return w.state("RAW")["messages"]
+
+    def answer(source, body):
+        status, text, _ = w.post(source, body)
+        return status, json.loads(text)
+
+    before = raw()
+    first = answer("alertmanager", printed(1))
+    again = answer("alertmanager", printed(1, note="another"))
+    ok(first[0] == 202 and "id" in first[1] and again == (202, {"repeat": True}),
+       "a repeat is taken without being stored", (first, again))
+    ok(raw() == before + 1, "the stream has it once", raw() - before)
+    both = printed(1)
+    both["alerts"] += printed(2)["alerts"]
+    stored = [answer("alertmanager", both), answer("outside", printed(1)),
+              answer("alertmanager", printed(1)), answer("alertmanager", printed(1, severity="page")),
+              answer("alertmanager", printed(1, status="resolved")), answer("alertmanager", printed(1)),
+              answer("alertmanager", dict(printed(1), version="9")),
+              answer("alertmanager", printed(1))]
+    ok(all(s == 202 and "id" in a for s, a in stored),
+       "with a new alert beside it, from a stranger, changed, resolved, unreadable: stored", stored)
+    threads, results = posts_join(w, 3)
+    w.nats.send_signal(signal.SIGCONT)
+    for t in threads:
+        t.join()
+    ok(all(r[0] == 202 for r in results) and sum("id" in r[1] for r in results) in (1, 2),
+       "until all are answered with it", results)
+    threads, results = posts_join(w, 4)
+    w.nats.kill()
+    w.nats.wait()
+    for t in threads:
+        t.join()
+    ok(all(r[0] == 503 for r in results), "or fails with it", results)
+    w.start_nats()
+    ok(wait_for("stored", lambda: "id" in w.post("alertmanager", printed(4))[1]),
+       "and is stored when it comes again")
+    ok("id" in w.post("alertmanager", printed(3))[1],
+       "a new connection forgets: the bus may have lost something")
     w.settle()
 
 
@@ -511,6 +585,7 @@ def main():
         test_door(w)
         test_corpora(w)
         test_bus_away(w)
+        test_repeats(w)
         test_rebuild(w)
         test_checks(w)
         test_silence(w)

@@ -393,6 +393,59 @@ static void test_mappings(void **state)
 }
 
 /* HEALBUS_CORPORA: every body is taken or refused with a reason. */
+/* The id of an alert's first event, in a body of that severity, from whom, at this time. */
+static char *id_of(const char *severity, const char *ends, bool trusted, int64_t time_ms)
+{
+	auto_free char *body =
+		mem_printf("{\"alerts\":[{\"status\":\"%s\",\"fingerprint\":\"00000000000000ff\","
+			   "\"labels\":{\"alertname\":\"A\",\"severity\":\"%s\"},\"endsAt\":\"%s\","
+			   "\"startsAt\":\"2026-09-21T14:13:20Z\"}]}",
+			   *ends ? "resolved" : "firing", severity, ends);
+	struct desk d = {0};
+	char *id;
+
+	d.r = (struct reading){.source = "alertmanager",
+			       .rules = &config.rules,
+			       .data = body,
+			       .len = strlen(body),
+			       .trusted = trusted,
+			       .raw_id = "raw-1",
+			       .time_ms = time_ms,
+			       .arena = &d.arena};
+	assert_int_equal(reading_run(&d.r, &format_alertmanager, &d.why), 0);
+	id = mem_strdup(first(&d)->id);
+	desk_free(&d);
+	return id;
+}
+
+/* The stream drops a second event of one id: only what changes nothing may share it. */
+static void test_ids(void **state)
+{
+	static const char end[] = "2026-09-21T15:13:20Z", later[] = "2026-09-21T16:13:20Z";
+	auto_free char *base = id_of("warning", "", true, NOW_MS);
+	auto_free char *again = id_of("warning", "", true, NOW_MS + 60000);
+	auto_free char *resolved = id_of("warning", end, true, NOW_MS);
+	char *others[] = {id_of("critical", "", true, NOW_MS), id_of("warning", "", false, NOW_MS),
+			  id_of("warning", later, true, NOW_MS), mem_strdup(resolved)};
+	int64_t retention_ms = config.rules.retention_ms;
+
+	(void)state;
+	assert_string_equal(again, base);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_string_not_equal(others[i], base);
+	assert_string_not_equal(others[2], resolved);
+	/* Who waits for repeats only so long must see them. */
+	config.rules.retention_ms = 60000;
+	free(again);
+	free(base);
+	base = id_of("warning", "", true, NOW_MS);
+	again = id_of("warning", "", true, NOW_MS + 15000);
+	assert_string_not_equal(again, base);
+	config.rules.retention_ms = retention_ms;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		free(others[i]);
+}
+
 static void test_vendor_corpus(void **state)
 {
 	static const struct {
@@ -490,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_cloudevents),
 		cmocka_unit_test(test_protobuf),
 		cmocka_unit_test(test_mappings),
+		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_vendor_corpus),
 		cmocka_unit_test(test_partitions),
 	};
