@@ -377,6 +377,18 @@ def test_repeats(w):
     w.settle()
 
 
+def test_bus_restarts_idle(w):
+    """The connection breaks while nothing is under way: the next body must not need a second one."""
+    w.nats.kill()
+    w.nats.wait()
+    w.start_nats()
+    name = "Idle"
+    ok(wait_for("taken", lambda: w.post("event", {"name": name, "status": "firing",
+                                                  "labels": {"alertname": name}})[0] == 202),
+       "after the bus restarted while idle, bodies are taken")
+    ok(wait_for("normalised", lambda: w.incidents_of(name), 20), "and become incidents")
+
+
 def test_rebuild(w):
     before = w.dump("STORY", "heal.incident.>")
     w.stop()
@@ -586,6 +598,7 @@ def main():
         test_corpora(w)
         test_bus_away(w)
         test_repeats(w)
+        test_bus_restarts_idle(w)
         test_rebuild(w)
         test_checks(w)
         test_silence(w)
