@@ -1,9 +1,14 @@
 #include "common/mem.h"
 
+#include <link.h>
+#include <malloc.h>
+#include <sys/mman.h>
+
 enum {
 	BLOCK_FIRST_BYTES = 4096,
 	BLOCK_MAX_BYTES = 1 << 20,
 	ALIGN_BYTES = 16,
+	HEAPS_MAX = 4,
 };
 
 struct arena_block {
@@ -161,4 +166,33 @@ void arena_release(struct arena *a)
 {
 	blocks_free(a->blocks);
 	*a = (struct arena){0};
+}
+
+void mem_start(void)
+{
+	mallopt(M_ARENA_MAX, HEAPS_MAX);
+}
+
+/* Segments that cannot be written hold what is in their file and nothing else. */
+static int code_let_go(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	(void)size, (void)ctx;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+		uintptr_t end = (start + p->p_memsz) & ~(page - 1);
+
+		start = (start + page - 1) & ~(page - 1);
+		if (p->p_type == PT_LOAD && !(p->p_flags & PF_W) && end > start)
+			(void)madvise((void *)start, end - start, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+void mem_settle(void)
+{
+	malloc_trim(0);
+	dl_iterate_phdr(code_let_go, NULL);
 }

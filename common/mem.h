@@ -25,6 +25,15 @@ char *mem_strdup(const char *s) WARN_UNUSED;
 /* printf into new memory. */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) WARN_UNUSED;
 
+/* At the very start: dozens of threads share a few heaps, in place of each getting its own. */
+void mem_start(void);
+/*
+ * After starting: lets go of the memory that only starting needed, which is most of what a stage
+ * holds while nothing happens: freed heap, and pages of code, ours and the libraries', which come
+ * back from the page cache when they are used. Any thread; under a millisecond.
+ */
+void mem_settle(void);
+
 /*
  * A bump allocator with a ceiling, for unpacking one message or one batch: hostile input that
  * expands in memory meets the ceiling, not the machine. Zero-initialised is valid with the default

@@ -199,6 +199,7 @@ static void serve(struct stage *s)
 {
 	const sigset_t set = our_signals();
 	LOG(INFO, "started", S("version", HEALBUS_VERSION), S("boot", s->boot));
+	mem_settle();
 	for (;;) {
 		int sig = 0;
 		sigwait(&set, &sig);
@@ -287,6 +288,7 @@ static int run_stage(const struct stage_def *def, const char *dir)
 int stage_main(const struct stage_def *def, int argc, char **argv)
 {
 	struct stage_cli cli;
+	mem_start();
 	unsetenv("HOME"); /* libjq puts $HOME/.jq before every expression; no thread runs yet */
 	int code = stage_cli_parse(def, argc, argv, &cli);
 	if (code >= 0)

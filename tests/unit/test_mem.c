@@ -103,6 +103,42 @@ static void test_arena_text(void **state UNUSED)
 	arena_release(&a);
 }
 
+static size_t resident_kib(void)
+{
+	char line[256];
+	size_t kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "VmRSS:", 6) == 0)
+			kib = strtoul(line + 6, NULL, 10);
+	}
+	fclose(f);
+	return kib;
+}
+
+/* What was written stays, code still runs, and less is resident. */
+static void test_settle(void **state)
+{
+	enum { BLOCKS = 4096, BYTES = 1024 };
+	static char written[8192] = "mine";
+	char *blocks[BLOCKS];
+	size_t before;
+
+	(void)state;
+	for (size_t i = 0; i < BLOCKS; i++)
+		blocks[i] = memset(mem_alloc(BYTES), 7, BYTES);
+	for (size_t i = 0; i + 1 < BLOCKS; i++)
+		free(blocks[i]);
+	before = resident_kib();
+	mem_settle();
+	assert_string_equal(written, "mine");
+	assert_int_equal(blocks[BLOCKS - 1][BYTES - 1], 7);
+	assert_true(resident_kib() < before);
+	free(blocks[BLOCKS - 1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_arena_gives_aligned_zeroes),
 		cmocka_unit_test(test_arena_stops_at_its_ceiling),
 		cmocka_unit_test(test_arena_text),
+		cmocka_unit_test(test_settle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
