@@ -311,7 +311,7 @@ static int apply_message(struct fold *f, const struct fold_message *m, struct wh
 	struct id_hash h = id_hash(f->input_id);
 	f->work.seq = m->seq;
 	f->work.stream_ns = m->stream_ns;
-	if (id_set_has(&f->skip, h))
+	if (fold_seen_before(f, m, h))
 		return 0;
 	int rc = fire_due(f, m, out_why);
 	if (rc == 0)

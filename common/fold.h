@@ -21,6 +21,7 @@ enum {
 	FOLD_SEEN_MS = 600000,       /* ids of applied messages are kept this much longer than
 					retain_ms, and at least FOLD_SEEN_BATCHES batches of them */
 	FOLD_SEEN_BATCHES = 4096,
+	FOLD_BACK_MARGIN_MS = 60000, /* clocks of senders are ahead of the bus by less than this */
 };
 
 struct fold;
@@ -65,9 +66,9 @@ const void *fold_config(const struct fold *f);
 struct arena *fold_arena(struct fold *f); /* reset after each message */
 /*
  * Checks, packs and puts a message into the outbox: subject heal.<kind>.<token>. Its id is
- * <input id>:<fold>:<n> (a hash in place of an input id that is too long), its time fold_now_ms(),
- * its cause the input's id. Outputs of timers count as the outputs of the message that moved time.
- * A message that fails wire_check stops the stage: that is a bug.
+ * <input id>@<input's sequence>:<fold>:<n> (a hash in place of an input id that is too long), its
+ * time fold_now_ms(), its cause the input's id. Outputs of timers count as the outputs of the
+ * message that moved time. A message that fails wire_check stops the stage: that is a bug.
  */
 void emit(struct fold *f, enum kind kind, const char *token, const ProtobufCMessage *msg);
 void fold_timer_set(struct fold *f, const char *key, int64_t due_ms);
@@ -156,8 +157,9 @@ void fold_known_outputs_add(struct fold *f, const char *id);
 void fold_known_outputs_clear(struct fold *f);
 
 /* The bus went back behind our offset: load the ids of applied messages, so that redelivered ones
- * are passed over. Remembered in the store with the next batch: for a day of the stream's time
- * every fold_open loads them again. */
+ * are passed over (on EVENTS, where a repeat keeps its id, those that are not newer than all that
+ * was read). Remembered in the store with the next batch: for a day of the stream's time every
+ * fold_open loads them again. */
 int fold_skip_seen(struct fold *f, struct why *out_why);
 void fold_skip_clear(struct fold *f);
 

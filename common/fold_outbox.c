@@ -7,17 +7,21 @@ struct row_head {
 	uint16_t subject_bytes, id_bytes, cause_bytes, zero;
 };
 
+enum { LONG_ID = 100 };
+
 /* ---- writing ---- */
 
+/* The place in the stream is part of it, since a stream takes the same id again once its duplicate
+ * window is over: an alert that is repeated for hours, a tick said anew after a restart. */
 static void output_id(struct fold *f, char *out, size_t size)
 {
 	char short_id[ID_BYTES];
 	const char *base = f->input_id;
-	if (strlen(base) > 120) {
+	if (strlen(base) > LONG_ID) {
 		id_make(short_id, "out", base);
 		base = short_id;
 	}
-	snprintf(out, size, "%s:%s:%u", base, f->def->name, f->outputs++);
+	snprintf(out, size, "%s@%" PRIu64 ":%s:%u", base, f->work.seq, f->def->name, f->outputs++);
 }
 
 void fold_rows_add(struct fold *f, const char *subject, const void *data, size_t len)

@@ -105,6 +105,8 @@ void fold_outbox_extend(struct fold *f, size_t n);
 /* fold_seen.c */
 void fold_seen_note(struct fold *f, struct id_hash h);
 void fold_seen_flush(struct fold *f);
+/* The bus went back, and this is one of the messages that came before and comes again. */
+bool fold_seen_before(const struct fold *f, const struct fold_message *m, struct id_hash h);
 
 /* fold_tries.c */
 int fold_tries_open(struct fold *f, const char *dir, struct why *out_why);

@@ -1,5 +1,8 @@
 #include "common/fold_private.h"
 
+/* For so long after the bus went back, in the stream's time, ids are looked at. */
+#define BACK_NS (INT64_C(86400) * 1000000000)
+
 struct id_hash id_hash(const char *id)
 {
 	size_t len = strlen(id);
@@ -122,13 +125,22 @@ static int load_batch(void *ctx, const void *key, size_t key_len, struct store_v
 
 int fold_skip_seen(struct fold *f, struct why *out_why)
 {
-	const int64_t day_ns = INT64_C(86400) * 1000000000;
 	auto_txn txn = store_begin_read(f->store);
 	int rc = store_each(txn, &fold_seen_table, &(struct store_range){0}, load_batch, f);
 	if (rc)
 		return why_set(out_why, rc, "fold %s: ids of applied messages", f->def->name);
-	f->meta.back_until_ns = f->meta.stream_ns + day_ns;
+	f->meta.back_until_ns = f->meta.stream_ns + BACK_NS;
 	return 0;
+}
+
+/* Events that are repeated keep their id: one that is newer than all that was read when the bus
+ * went back is a repeat, and not what was lost. */
+bool fold_seen_before(const struct fold *f, const struct fold_message *m, struct id_hash h)
+{
+	int64_t back_ms = (f->work.back_until_ns - BACK_NS) / 1000000;
+	if (!id_set_has(&f->skip, h))
+		return false;
+	return !f->def->partitioned || m->time_ms <= back_ms + FOLD_BACK_MARGIN_MS;
 }
 
 void fold_skip_clear(struct fold *f)

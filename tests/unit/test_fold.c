@@ -33,12 +33,12 @@ static void test_outputs_in_order_with_timers_first(void **state)
 	script_add(&s, "z", 20000); /* both timers are due, y first */
 	assert_int_equal(fold_next_due_ms(f), INT64_MAX);
 	apply_range(f, &s, 0, 4);
-	assert_outbox(f, "m1:monitor:0 m1 @0 x\n"
-			 "m2:monitor:0 m2 @5 y\n"
-			 "m3:monitor:0 m3 @6 x\n"
-			 "m4:monitor:0 m4 @10005 timer y\n"
-			 "m4:monitor:1 m4 @10006 timer x\n"
-			 "m4:monitor:2 m4 @20000 z\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 x\n"
+			 "m2@2:monitor:0 m2 @5 y\n"
+			 "m3@3:monitor:0 m3 @6 x\n"
+			 "m4@4:monitor:0 m4 @10005 timer y\n"
+			 "m4@4:monitor:1 m4 @10006 timer x\n"
+			 "m4@4:monitor:2 m4 @20000 z\n");
 	assert_int_equal(fold_next_due_ms(f), START_MS + 30000);
 	struct fold_offset o = fold_offset(f);
 	assert_int_equal(o.seq, 4);
@@ -62,7 +62,7 @@ static void test_time_never_goes_back(void **state)
 	script_add(&s, "x", 1000);
 	script_add(&s, "y", 10);
 	apply_range(f, &s, 0, 2);
-	assert_outbox(f, "m1:monitor:0 m1 @1000 x\nm2:monitor:0 m2 @1000 y\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @1000 x\nm2@2:monitor:0 m2 @1000 y\n");
 	fold_close(f);
 	script_release(&s);
 }
@@ -85,7 +85,7 @@ static void test_a_tick_moves_time_only(void **state)
 	m.len = packed.len;
 	apply_range(f, &s, 0, 1);
 	assert_int_equal(fold_apply(f, &m, 1, NULL), 0);
-	assert_outbox(f, "m1:monitor:0 m1 @0 x\nm2:monitor:0 m2 @10000 timer x\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 x\nm2@2:monitor:0 m2 @10000 timer x\n");
 	assert_int_equal(fold_next_due_ms(f), INT64_MAX);
 	fold_close(f);
 	script_release(&s);
@@ -104,11 +104,12 @@ static void test_unreadable_and_refused_go_to_dead(void **state)
 	s.msgs[3].subject = "nonsense.subject";
 	apply_range(f, &s, 0, 4);
 	auto_free char *got = outbox(f);
-	assert_non_null(strstr(got, "m1:monitor:0 m1 @0 x\n"
-				    "m2:monitor:0 m2 @1 event.name: refused\n"
-				    "m3:monitor:0 m3 @2 "));
-	assert_non_null(strstr(got, "m4:monitor:0 m4 @10000 timer x\n"
-				    "m4:monitor:1 m4 @20000 subject is not in the topic table\n"));
+	assert_non_null(strstr(got, "m1@1:monitor:0 m1 @0 x\n"
+				    "m2@2:monitor:0 m2 @1 event.name: refused\n"
+				    "m3@3:monitor:0 m3 @2 "));
+	assert_non_null(strstr(got,
+			       "m4@4:monitor:0 m4 @10000 timer x\n"
+			       "m4@4:monitor:1 m4 @20000 subject is not in the topic table\n"));
 	assert_int_equal(toy_count(f, "refuse"), 0);
 	assert_int_equal(fold_offset(f).seq, 4);
 	fold_close(f);
@@ -149,13 +150,13 @@ static void test_acked_rows_are_retained_then_go(void **state)
 	assert_int_equal(fold_outbox_oldest(f), 2);
 	assert_int_equal(fold_trim(f, 1000 + RETAIN_MS - 1, NULL), 0);
 	auto_free char *kept = outbox(f);
-	assert_non_null(strstr(kept, "m1:monitor:0"));
+	assert_non_null(strstr(kept, "m1@1:monitor:0"));
 	assert_int_equal(fold_trim(f, 1000 + RETAIN_MS, NULL), 0);
-	assert_outbox(f, "m3:monitor:0 m3 @2 x\n");
+	assert_outbox(f, "m3@3:monitor:0 m3 @2 x\n");
 	fold_outbox_acked(f, 2, 2000 + RETAIN_MS);
 	fold_outbox_acked(f, 2, 2000 + 3 * RETAIN_MS); /* the caller's clock goes on */
 	apply_range(f, &s, 3, 5);                      /* a batch trims too */
-	assert_outbox(f, "m4:monitor:0 m4 @3 x\nm5:monitor:0 m5 @4 x\n");
+	assert_outbox(f, "m4@4:monitor:0 m4 @3 x\nm5@5:monitor:0 m5 @4 x\n");
 	assert_int_equal(fold_outbox_next(f), 5);
 	ack_all(f, 5);
 	assert_int_equal(fold_outbox_unacked(f), 0);
@@ -179,16 +180,16 @@ static void test_known_outputs_are_not_said_again(void **state)
 	for (int i = 0; i < 4; i++)
 		script_add(&s, i % 2 ? "x" : "y", i * 7000);
 	apply_range(a, &s, 0, 4);
-	fold_known_outputs_add(b, "m1:monitor:0");
-	fold_known_outputs_add(b, "m3:monitor:1");
+	fold_known_outputs_add(b, "m1@1:monitor:0");
+	fold_known_outputs_add(b, "m3@3:monitor:1");
 	apply_range(b, &s, 0, 4);
 	auto_free char *all = outbox(a);
 	auto_free char *rest = outbox(b);
-	assert_non_null(strstr(all, "m1:monitor:0 "));
-	assert_non_null(strstr(all, "m3:monitor:1 "));
-	assert_null(strstr(rest, "m1:monitor:0 "));
-	assert_null(strstr(rest, "m3:monitor:1 "));
-	assert_non_null(strstr(rest, "m3:monitor:0 "));
+	assert_non_null(strstr(all, "m1@1:monitor:0 "));
+	assert_non_null(strstr(all, "m3@3:monitor:1 "));
+	assert_null(strstr(rest, "m1@1:monitor:0 "));
+	assert_null(strstr(rest, "m3@3:monitor:1 "));
+	assert_non_null(strstr(rest, "m3@3:monitor:0 "));
 	uint8_t ha[DIGEST_BYTES], hb[DIGEST_BYTES];
 	assert_int_equal(fold_hash(a, ha), 0);
 	assert_int_equal(fold_hash(b, hb), 0);
@@ -227,9 +228,9 @@ static void test_poison_is_buried_after_three_deaths(void **state)
 	struct fold *f = open_in("a");
 	apply_range(f, &s, 0, 3);
 	unsetenv("HEALBUS_TOY_KILL");
-	assert_outbox(f, "m1:monitor:0 m1 @0 x\n"
-			 "m2:monitor:0 m2 @1 the process died on it 3 times\n"
-			 "m3:monitor:0 m3 @2 y\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 x\n"
+			 "m2@2:monitor:0 m2 @1 the process died on it 3 times\n"
+			 "m3@3:monitor:0 m3 @2 y\n");
 	assert_int_equal(toy_count(f, "kill"), 0);
 	fold_close(f);
 	script_release(&s);
@@ -245,7 +246,7 @@ static void test_two_deaths_are_not_poison(void **state)
 		die_on(&s, "HEALBUS_TOY_KILL");
 	struct fold *f = open_in("a");
 	apply_range(f, &s, 0, 2);
-	assert_outbox(f, "m1:monitor:0 m1 @0 x\nm2:monitor:0 m2 @1 kill\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 x\nm2@2:monitor:0 m2 @1 kill\n");
 	fold_close(f);
 	script_release(&s);
 }
@@ -262,9 +263,9 @@ static void test_a_poisonous_timer_is_dropped(void **state)
 	struct fold *f = open_in("a");
 	apply_range(f, &s, 0, 2);
 	unsetenv("HEALBUS_TOY_KILL_TIMER");
-	assert_outbox(f, "m1:monitor:0 m1 @0 kill\n"
-			 "m2:monitor:0 m2 @10000 timer kill: the process died on it 3 times\n"
-			 "m2:monitor:1 m2 @20000 y\n");
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 kill\n"
+			 "m2@2:monitor:0 m2 @10000 timer kill: the process died on it 3 times\n"
+			 "m2@2:monitor:1 m2 @20000 y\n");
 	fold_close(f);
 	script_release(&s);
 }
@@ -284,8 +285,28 @@ static void test_a_message_without_id_gets_one(void **state)
 	m.id = long_id;
 	assert_int_equal(fold_apply(f, &m, 1, NULL), 0);
 	auto_free char *got = outbox(f);
-	assert_non_null(strstr(got, "s1-1700000001000000:monitor:0 "));
+	assert_non_null(strstr(got, "s1-1700000001000000@1:monitor:0 "));
 	assert_true(strcspn(strchr(got, '\n') + 1, " ") < 40);
+	fold_close(f);
+	script_release(&s);
+}
+
+/* The same id again, behind the stream's duplicate window: a repeated alert, or a tick said anew.
+ * Its outputs are others, and the bus must not take them for the first one's. */
+static void test_an_id_that_comes_again_has_outputs_of_its_own(void **state)
+{
+	(void)state;
+	struct script s = {0};
+	struct fold *f = open_in("a");
+	script_add(&s, "x", 0);
+	script_add(&s, "y", 300000);
+	struct fold_message again = s.msgs[1];
+	again.id = s.msgs[0].id;
+	apply_range(f, &s, 0, 1);
+	assert_int_equal(fold_apply(f, &again, 1, NULL), 0);
+	assert_outbox(f, "m1@1:monitor:0 m1 @0 x\n"
+			 "m1@2:monitor:0 m1 @10000 timer x\n"
+			 "m1@2:monitor:1 m1 @300000 y\n");
 	fold_close(f);
 	script_release(&s);
 }
@@ -306,6 +327,7 @@ int main(void)
 		TEST(test_two_deaths_are_not_poison),
 		TEST(test_a_poisonous_timer_is_dropped),
 		TEST(test_a_message_without_id_gets_one),
+		TEST(test_an_id_that_comes_again_has_outputs_of_its_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

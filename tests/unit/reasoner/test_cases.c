@@ -89,7 +89,7 @@ static void first_plan(void **state)
 		"\"tool\":\"service_restart\"}],\"tried\":[],\"trusted\":true,\"why\":\"first\"}",
 		START_MS, id, START_MS + 3600000);
 	assert_string_equal(text, want);
-	assert_string_equal(w.out.items[0].id, "i1-1:reasoner:0");
+	assert_string_equal(w.out.items[0].id, "i1-1@1:reasoner:0");
 	json_decref(plan);
 }
 
