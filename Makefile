@@ -150,12 +150,29 @@ demo: deps-demo
 ## make test       install what is missing, build, run all tests
 test: deps-test
 	@$(MAKE) --no-print-directory B=$(B) tests
-tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%) $(B)/tests/sim/sim
 	tests/run --build $(B) all
 
 ## make unit       the tests that need no network and no server
 unit: $(UNIT_T)
 	tests/run --build $(B) unit
+
+## make sim        a million simulated schedules of crash, delay, duplicate, reorder (SCHEDULES, SEED)
+# Each stage's fold becomes one object with no names of its own, since two folds may use the same ones.
+SIM_COMMON := main world task bus kv store seams stages people judge
+SIM_STAGE := monitor reasoner notifier executors
+SIM_WRAP := store_open store_close store_commit store_put verify_key_load verify_key_free digest_equal decision_verify \
+	id_random
+SIM_KEEP := 'sim_*' 'executors_*' sandbox_level sandbox_level_name
+$(SIM_STAGE:%=$(B)/tests/sim/%.whole.o): $(B)/tests/sim/%.whole.o: $(B)/tests/sim/%.o $$(B)/$$(patsubst executors,executor,$$*).a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --wildcard $(SIM_KEEP:%=--keep-global-symbol=%) $@
+$(B)/tests/sim/sim: $(SIM_COMMON:%=$(B)/tests/sim/%.o) $(SIM_STAGE:%=$(B)/tests/sim/%.whole.o) $(B)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SIM_WRAP:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
+SCHEDULES ?= 1000000
+sim: $(B)/tests/sim/sim
+	$(B)/tests/sim/sim --schedules $(SCHEDULES) $(if $(SEED),--seed $(SEED))
 
 ## make asan       unit and integration tests under AddressSanitizer and UBSan;  make tsan: under ThreadSanitizer
 asan: deps-test
@@ -234,5 +251,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint asan tsan fuzz fuzz-run lint \
-	layers format cover demo man install examples
+	layers format cover sim demo man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

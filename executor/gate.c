@@ -89,7 +89,7 @@ int gate_renew(struct held *held, struct why *out_why)
 	return rc;
 }
 
-static int64_t oldest_renewal(const struct held *held)
+int64_t gate_held_since(const struct held *held)
 {
 	int64_t oldest =
 		held->plan && held->plan->revision ? held->plan->renewed_mono_ms : INT64_MAX;
@@ -98,15 +98,21 @@ static int64_t oldest_renewal(const struct held *held)
 	return oldest;
 }
 
+bool gate_holds(const struct held *held)
+{
+	int64_t oldest = gate_held_since(held);
+	return oldest == INT64_MAX || clock_mono_ms() - oldest < LOCK_KILL_MS;
+}
+
 bool gate_tick(void *ctx)
 {
 	struct held *held = ctx;
-	int64_t oldest = oldest_renewal(held);
+	int64_t oldest = gate_held_since(held);
 	if (oldest == INT64_MAX)
 		return true;
 	if (clock_mono_ms() - oldest >= LOCK_RENEW_MS)
 		gate_renew(held, NULL);
-	return clock_mono_ms() - oldest_renewal(held) < LOCK_KILL_MS;
+	return gate_holds(held);
 }
 
 static void *keep(void *ctx)

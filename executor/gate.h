@@ -32,6 +32,10 @@ int gate_enter(struct plan_run *run, const struct slot *slot, struct held *out,
 	       int64_t *out_wait_ms, struct why *out_why);
 void gate_leave(struct held *held);
 
+/* Monotonic time since when all locks are held for certain; INT64_MAX: there are none. */
+int64_t gate_held_since(const struct held *held);
+/* Was every lock renewed within LOCK_KILL_MS? Asks nobody: the very last look before an act. */
+bool gate_holds(const struct held *held);
 /* For struct run_limits: renews in time; false once a lock could not be renewed for LOCK_KILL_MS.
  */
 bool gate_tick(void *held);

@@ -100,20 +100,11 @@ static enum step_end withdraw(struct attempt *a, int64_t wait_ms, const struct w
 	return hold(a, wait_ms, reason);
 }
 
-static int64_t held_since(const struct held *held)
-{
-	int64_t oldest =
-		held->plan && held->plan->revision ? held->plan->renewed_mono_ms : INT64_MAX;
-	for (size_t i = 0; i < held->n; i++)
-		oldest = MIN(oldest, held->locks[i].renewed_mono_ms);
-	return oldest;
-}
-
 /* Taken a moment ago, on a connection that has lasted since: no server has lost the locks
  * meanwhile, and they have not run out. */
 static bool surely_held(const struct attempt *a)
 {
-	int64_t since = held_since(&a->held);
+	int64_t since = gate_held_since(&a->held);
 	if (since == INT64_MAX)
 		return true;
 	int64_t age_ms = clock_mono_ms() - since;
@@ -135,7 +126,13 @@ static int commit_start(struct attempt *a, struct why *out_why)
 	FAILPOINT("executor-started");
 	if (pause_rc)
 		return why_set(out_why, pause_rc, "%s", paused.text);
-	return surely_held(a) ? 0 : gate_renew(&a->held, out_why);
+	if (surely_held(a))
+		return 0;
+	rc = gate_renew(&a->held, out_why);
+	/* We may have been stopped meanwhile, and others gone on without us. */
+	if (!rc && !gate_holds(&a->held))
+		rc = why_set(out_why, ERR_BUSY, "its locks ran out before it began");
+	return rc;
 }
 
 /* A command calls gate_tick itself, and is killed when a lock is lost; a request cannot be called

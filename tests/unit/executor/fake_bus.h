@@ -45,6 +45,8 @@ struct world {
 	enum trouble trouble;
 	unsigned at;
 	unsigned calls;
+	int64_t stall_ms; /* so long the process stands still once it has said that a step started
+			   */
 };
 
 static struct world *world;
@@ -220,6 +222,14 @@ static int kv_put(const char *bucket, const char *key, const void *value, size_t
 	return 0;
 }
 
+static void stall(const char *bucket, const void *value, uint64_t revision)
+{
+	bool renews = str_eq(bucket, BUCKET_LOCK) && revision;
+	bool starts = str_eq(bucket, BUCKET_CLAIM) && str_starts(value, "1 started");
+	if (world->stall_ms && (renews || starts))
+		clock_fake(clock_real_ms() + world->stall_ms, clock_mono_ms() + world->stall_ms);
+}
+
 int bus_kv_put(struct bus *b, const char *bucket, const char *key, const void *value, size_t len,
 	       uint64_t revision, uint64_t *out_revision, struct why *out_why)
 {
@@ -229,6 +239,7 @@ int bus_kv_put(struct bus *b, const char *bucket, const char *key, const void *v
 		rc = ERR_CONFLICT;
 	if (!rc)
 		rc = trouble_after(kv_put(bucket, key, value, len, out_revision));
+	stall(bucket, value, revision);
 	return rc ? why_set(out_why, rc, "%s", err_name(rc)) : 0;
 }
 

@@ -360,6 +360,26 @@ static void test_locked(void **state)
 	arena_release(&arena);
 }
 
+/* Stopped past its leases after the last look at them, a process must not begin when it wakes up:
+ * others have gone on without it. */
+static void test_stalled(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	world->stall_ms = LOCK_KILL_MS;
+	assert_int_equal(deliver_forked(&d), PLAN_WAIT);
+	assert_true(waited_for("its locks ran out before it began"));
+	assert_int_equal(ran("a"), 0);
+	world->stall_ms = 0;
+	world_expire();
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_HEALED, "all steps done");
+	assert_int_equal(ran("a"), 1);
+	arena_release(&arena);
+}
+
 static void test_cooldown(void **state)
 {
 	(void)state;
@@ -494,11 +514,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_healed),     T(test_failed),        T(test_rolled_back),
-		T(test_keep_going), T(test_verify_fails),  T(test_asked),
-		T(test_denied),     T(test_paused),        T(test_locked),
-		T(test_cooldown),   T(test_min_healthy),   T(test_expired),
-		T(test_dies),       T(test_dies_for_good), T(test_bus_fails)};
+		T(test_healed),       T(test_failed),  T(test_rolled_back),   T(test_keep_going),
+		T(test_verify_fails), T(test_asked),   T(test_denied),        T(test_paused),
+		T(test_locked),       T(test_stalled), T(test_cooldown),      T(test_min_healthy),
+		T(test_expired),      T(test_dies),    T(test_dies_for_good), T(test_bus_fails)};
 	sandbox_probe(SANDBOX_WISH_AUTO);
 	log_set_level(LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
