@@ -1,13 +1,12 @@
 #include "monitor/normaliser.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "monitor/config.h"
+#include "monitor/body.h"
 
 enum {
 	BATCH_MAX = 256,
 	UNDER_WAY_MAX = 4096, /* publishes without an ack */
 	ACK_WAIT_MS = 5000,
-	MAPS_MAX = 64, /* compiled programs kept by a worker */
 };
 
 static struct metric bodies_total = METRIC_COUNTER(
@@ -15,67 +14,31 @@ static struct metric bodies_total = METRIC_COUNTER(
 static struct metric events_total =
 	METRIC_COUNTER("healbus_monitor_events_total", "Events made of them.", "source", "status");
 
-struct compiled {
-	char *text;
-	struct expr *expr;
-};
-
 struct worker {
 	struct bus_outlet *outlet;
 	uint32_t batch; /* in the tokens: acks of an earlier batch are not taken for this one's */
 	size_t under_way;
 	size_t missing[BATCH_MAX]; /* acks a job still waits for */
-	struct arena arena;
-	struct compiled maps[MAPS_MAX];
-	size_t n_maps;
+	struct body_reader *bodies;
 };
 
 static int worker_open(struct stage *s, void **out_worker, struct why *out_why)
 {
-	(void)s, (void)out_why;
-	*out_worker = mem_alloc(sizeof(struct worker));
-	return 0;
-}
+	struct worker *w = mem_alloc(sizeof(*w));
 
-static void maps_clear(struct worker *w)
-{
-	for (size_t i = 0; i < w->n_maps; i++) {
-		free(w->maps[i].text);
-		expr_free(w->maps[i].expr);
-	}
-	w->n_maps = 0;
+	(void)s, (void)out_why;
+	w->bodies = body_reader_new();
+	*out_worker = w;
+	return 0;
 }
 
 static void worker_close(void *worker)
 {
 	struct worker *w = worker;
 
-	maps_clear(w);
+	body_reader_free(w->bodies);
 	bus_outlet_close(w->outlet);
-	arena_release(&w->arena);
 	free(w);
-}
-
-/* Programs outlive a reload when their text does. */
-static int map_compiled(struct worker *w, const char *text, struct expr **out, struct why *out_why)
-{
-	struct expr *e;
-	int rc;
-
-	for (size_t i = 0; i < w->n_maps; i++) {
-		if (str_eq(w->maps[i].text, text)) {
-			*out = w->maps[i].expr;
-			return 0;
-		}
-	}
-	rc = expr_compile(text, &e, out_why);
-	if (rc)
-		return rc;
-	if (w->n_maps == MAPS_MAX)
-		maps_clear(w);
-	w->maps[w->n_maps++] = (struct compiled){mem_strdup(text), e};
-	*out = e;
-	return 0;
 }
 
 /* ---- reading ---- */
@@ -91,44 +54,19 @@ static void job_settle(struct effect_job *job, enum verdict verdict, const struc
 				       : "deferred");
 }
 
-static const struct source *job_source(const struct monitor_config *c, struct effect_job *job,
-				       struct why *why)
-{
-	const struct source *source = source_find(c, job->token);
-	auto_buf known = {0};
-
-	if (source)
-		return source;
-	sources_print(c, true, &known);
-	why_set(why, ERR_NOT_FOUND, "no source \"%s\" is configured; known: %s", job->token,
-		buf_str(&known));
-	return NULL;
-}
-
-static int job_read(struct worker *w, const struct monitor_config *c, struct effect_job *job,
+static int job_read(struct worker *w, const struct monitor_config *c, const struct effect_job *job,
 		    struct reading *r, struct why *why)
 {
-	const struct source *source = job_source(c, job, why);
-	const char *type = job->content_type ? job->content_type : "";
-
-	if (!source)
-		return ERR_NOT_FOUND;
-	*r = (struct reading){
-		.source = source->name,
-		.rules = &c->rules,
+	const struct raw_body body = {
+		.source = job->token,
+		.id = job->id,
+		.content_type = job->content_type,
+		.time_ms = job->time_ms,
 		.data = job->data,
 		.len = job->len,
-		.is_protobuf = str_starts(type, CONTENT_TYPE_PROTOBUF),
-		.trusted = source->trusted && !strstr(type, UNTRUSTED_PARAMETER),
-		.raw_id = job->id,
-		.time_ms = job->time_ms,
-		.arena = &w->arena,
 	};
-	if (job->len > WIRE_RAW_MAX_BYTES)
-		return why_set(why, ERR_TOO_LARGE, "body: over %d bytes", WIRE_RAW_MAX_BYTES);
-	if (source->map && map_compiled(w, source->map, &r->map, why))
-		return ERR_CONFIG;
-	return reading_run(r, source->format, why);
+
+	return body_read(w->bodies, c, &body, r, why);
 }
 
 /* ---- publishing ---- */
@@ -235,8 +173,7 @@ static void job_run(struct worker *w, const struct monitor_config *c, struct eff
 	} else {
 		job_settle(&jobs[i], DONE, NULL);
 	}
-	reading_release(&r);
-	arena_reset(&w->arena);
+	body_done(w->bodies, &r);
 }
 
 static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_t n)

@@ -1,0 +1,29 @@
+"""lib_compare.py MARK A B: what folds whose ids hold one of the MARKs (comma-separated) said must be the same in both
+recordings, by id and byte for byte, each once. Prints how many messages; exit 1 with the differences."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import lib_recording
+
+
+def said(path, marks):
+    out = {}
+    for r in lib_recording.read(path):
+        if r["stream"] != "STORY" or not any(":%s:" % m in r["id"] for m in marks):
+            continue
+        if r["id"] in out:
+            print("# %s: %s is there twice" % (path, r["id"]))
+        out[r["id"]] = (r["subject"], r["time_ms"], r["data"])
+    return out
+
+
+marks = sys.argv[1].split(",")
+a, b = said(sys.argv[2], marks), said(sys.argv[3], marks)
+bad = 0
+for key in sorted(set(a) | set(b)):
+    if a.get(key) != b.get(key):
+        bad += 1
+        print("# differs: %s\n#   %r\n#   %r" % (key, a.get(key), b.get(key)))
+print("# %d messages, %d differ" % (len(a), bad))
+sys.exit(1 if bad or not a else 0)
