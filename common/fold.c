@@ -81,6 +81,8 @@ int fold_open(const struct fold_def *def, const struct fold_options *options, st
 	f->partition = options->partition;
 	f->config = options->config;
 	f->retain_ms = options->retain_ms;
+	f->output = options->output;
+	f->output_ctx = options->output_ctx;
 	f->arena.limit_bytes = FOLD_ARENA_BYTES;
 	list_tables(f);
 	int rc = load(f, options, out_why);
@@ -143,6 +145,7 @@ uint64_t fold_seq(const struct fold *f)
 void fold_timer_set(struct fold *f, const char *key, int64_t due_ms)
 {
 	timer_set(f->txn, &fold_timers, key, due_ms);
+	f->due_ms = MIN(f->due_ms, due_ms);
 }
 
 void fold_timer_cancel(struct fold *f, const char *key)
@@ -218,9 +221,10 @@ static int fire_due(struct fold *f, const struct fold_message *m, struct why *ou
 	int64_t now = MAX(m->time_ms, f->work.time_ms);
 	for (unsigned n = 0; n < FOLD_TIMERS_MAX; n++) {
 		char key[256];
-		int64_t due = 0;
-		int rc = timer_next(f->txn, &fold_timers, &due, key);
+		int64_t due = f->due_ms;
+		int rc = due > now ? ERR_NOT_FOUND : timer_next(f->txn, &fold_timers, &due, key);
 		if (rc == ERR_NOT_FOUND || (rc == 0 && due > now)) {
+			f->due_ms = due > now ? due : INT64_MAX;
 			f->work.time_ms = now;
 			return 0;
 		}
@@ -324,7 +328,8 @@ static int apply_message(struct fold *f, const struct fold_message *m, struct wh
 	if (rc)
 		return rc;
 	fold_rows_flush(f);
-	fold_seen_note(f, h);
+	if (!f->output)
+		fold_seen_note(f, h);
 	return 0;
 }
 
@@ -351,23 +356,25 @@ static int finish_batch(struct fold *f, struct why *out_why)
 		return why_set(out_why, rc, "fold %s: commit: %s", f->def->name, err_name(rc));
 	FAILPOINT("after-commit");
 	fold_outbox_forget(f, old);
-	fold_outbox_extend(f, f->work.next_row - f->meta.next_row);
+	if (!f->output)
+		fold_outbox_extend(f, f->work.next_row - f->meta.next_row);
 	f->meta = f->work;
 	f->next_due_ms = next_due;
 	return 0;
 }
 
-int fold_apply(struct fold *f, const struct fold_message *msgs, size_t n, struct why *out_why)
+int fold_apply_each(struct fold *f, const struct fold_message *(*next)(void *ctx), void *ctx,
+		    struct why *out_why)
 {
-	assert(n <= FOLD_BATCH_MAX);
 	f->txn = store_begin_write(f->store);
 	f->work = f->meta;
+	f->due_ms = INT64_MIN;
 	f->error = 0;
 	f->error_why = (struct why){0};
 	buf_reset(&f->seen);
 	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = apply_message(f, &msgs[i], out_why);
+	for (const struct fold_message *m; rc == 0 && (m = next(ctx));)
+		rc = apply_message(f, m, out_why);
 	if (rc == 0)
 		rc = finish_batch(f, out_why);
 	if (rc && f->txn)
@@ -375,6 +382,24 @@ int fold_apply(struct fold *f, const struct fold_message *msgs, size_t n, struct
 	f->txn = NULL;
 	arena_reset(&f->arena);
 	return rc ? why_set(out_why, rc, "fold %s: %s", f->def->name, err_name(rc)) : 0;
+}
+
+struct batch {
+	const struct fold_message *msgs;
+	size_t n, at;
+};
+
+static const struct fold_message *next_of_batch(void *ctx)
+{
+	struct batch *b = ctx;
+	return b->at < b->n ? &b->msgs[b->at++] : NULL;
+}
+
+int fold_apply(struct fold *f, const struct fold_message *msgs, size_t n, struct why *out_why)
+{
+	struct batch batch = {msgs, n, 0};
+	assert(n <= FOLD_BATCH_MAX);
+	return fold_apply_each(f, next_of_batch, &batch, out_why);
 }
 
 /* ---- the engine's accessors ---- */

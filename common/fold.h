@@ -78,6 +78,8 @@ uint64_t fold_seq(const struct fold *f);
 
 /* ---- the engine's side: stage.c, tests, backtest ---- */
 
+struct fold_row;
+
 struct fold_options {
 	const char *dir;
 	unsigned partition;
@@ -86,6 +88,10 @@ struct fold_options {
 	bool no_sync;
 	int64_t retain_ms; /* acked outbox rows are kept so long, for a bus that may lose its tail
 			    */
+	/* Without a bus: outputs go here, once the message that made them was applied, and there is
+	 * no outbox; nor are ids of applied messages kept. The row is borrowed. NULL: outbox. */
+	void (*output)(void *ctx, const struct fold_row *row);
+	void *output_ctx;
 };
 
 int fold_open(const struct fold_def *def, const struct fold_options *options, struct fold **out,
@@ -115,6 +121,11 @@ struct fold_message {
  * any error nothing happened.
  */
 int fold_apply(struct fold *f, const struct fold_message *msgs, size_t n, struct why *out_why);
+
+/* The same for messages that come one at a time, until next() gives NULL; for folds without a bus,
+ * whose outputs may decide what comes next. Each message is borrowed until the next call. */
+int fold_apply_each(struct fold *f, const struct fold_message *(*next)(void *ctx), void *ctx,
+		    struct why *out_why);
 
 /* When the earliest timer is due; INT64_MAX when none. No lock needed by the fold's thread. */
 int64_t fold_next_due_ms(struct fold *f);

@@ -44,18 +44,7 @@ void fold_rows_add(struct fold *f, const char *subject, const void *data, size_t
 	buf_add(&f->rows, data, len);
 }
 
-void fold_rows_flush(struct fold *f)
-{
-	for (size_t at = 0, bytes; at < f->rows.len; at += bytes) {
-		memcpy(&bytes, f->rows.data + at, sizeof(bytes));
-		at += sizeof(bytes);
-		struct store_key64 key = store_key64(f->work.next_row++);
-		store_put(f->txn, &fold_outbox_table, &key, sizeof(key), f->rows.data + at, bytes);
-	}
-	buf_reset(&f->rows);
-}
-
-/* ---- reading ---- */
+/* ---- rows ---- */
 
 static int row_parse(struct store_val val, struct fold_row *out)
 {
@@ -76,6 +65,23 @@ static int row_parse(struct store_val val, struct fold_row *out)
 					 .len = head.data_len};
 	out->cause = cause;
 	return 0;
+}
+
+/* To the outbox, or to whoever wants them. */
+void fold_rows_flush(struct fold *f)
+{
+	for (size_t at = 0, bytes; at < f->rows.len; at += bytes) {
+		struct fold_row row = {.row = f->work.next_row};
+		struct store_key64 key = store_key64(f->work.next_row++);
+		memcpy(&bytes, f->rows.data + at, sizeof(bytes));
+		at += sizeof(bytes);
+		struct store_val val = {f->rows.data + at, bytes};
+		if (!f->output)
+			store_put(f->txn, &fold_outbox_table, &key, sizeof(key), val.data, val.len);
+		else if (row_parse(val, &row) == 0)
+			f->output(f->output_ctx, &row);
+	}
+	buf_reset(&f->rows);
 }
 
 struct outbox_walk {

@@ -57,6 +57,8 @@ struct fold {
 	unsigned partition;
 	const void *config;
 	int64_t retain_ms;
+	void (*output)(void *ctx, const struct fold_row *row);
+	void *output_ctx;
 	struct store *store;
 	const struct store_table
 		*tables[STORE_TABLES_MAX]; /* the engine's behind the definition's */
@@ -77,6 +79,7 @@ struct fold {
 	/* the batch under way */
 	struct store_txn *txn;
 	struct fold_meta work;
+	int64_t due_ms; /* no timer is due before this */
 	struct arena arena;
 	struct buf packed;
 	struct buf seen;

@@ -52,6 +52,7 @@ struct monitor_config {
 	int64_t burst;
 	int64_t in_flight_max;
 	int64_t ack_timeout_ms;
+	bool without_secrets; /* files with secrets are not read */
 	char *partitions;
 	uint32_t partition_set; /* the same, a bit each */
 	int64_t repeat_window_ms;
@@ -61,6 +62,8 @@ struct monitor_config {
 extern const struct option_table monitor_option_table;
 int monitor_prepare(void *config, struct why *out_why);
 void monitor_unprepare(void *config);
+/* For a backtest, whose user may not read the secrets and needs none. */
+int monitor_prepare_core(void *config, struct why *out_why);
 
 /* "0-3,8" as a set of bits; ERR_CONFIG for anything else, or above PARTITIONS. */
 int partitions_parse(const char *text, uint32_t *out, struct why *out_why);

@@ -290,9 +290,9 @@ static int source_complete(const struct monitor_config *c, struct source *s, str
 	if (s->map && !s->shipped) /* those are tested, and each costs 14 ms */
 		rc = expr_compile(s->map, &map, out_why);
 	expr_free(map);
-	if (!rc)
+	if (!rc && !c->without_secrets)
 		rc = secret_read(&s->token, s->token_file, out_why);
-	if (!rc)
+	if (!rc && !c->without_secrets)
 		rc = secret_read(&s->hmac, s->hmac_file, out_why);
 	if (rc)
 		return why_prefix(out_why, ERR_CONFIG, "sources.%s", s->name);

@@ -98,7 +98,7 @@ int runbooks_load(const char *const *dirs, size_t n_dirs, struct runbooks **out,
 	int rc = 0;
 	set->arena.limit_bytes = SIZE_MAX / 2;
 	for (size_t i = 0; i < n_dirs && !rc; i++)
-		rc = dirs[i] ? load_dir(set, dirs[i], out_why) : 0;
+		rc = dirs[i] && *dirs[i] ? load_dir(set, dirs[i], out_why) : 0;
 	if (rc) {
 		runbooks_free(set);
 		return rc;

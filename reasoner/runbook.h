@@ -86,7 +86,7 @@ struct runbook {
 struct runbooks;
 
 /*
- * Loads every *.yaml of the directories (NULL ones are passed over) in order of their names; a
+ * Loads every *.yaml of the directories (NULL and "" are passed over) in order of their names; a
  * runbook of a later directory replaces one of the same name. ERR_CONFIG with file:line,
  * ERR_NOT_FOUND. Blocks for about 14 ms per distinct expression.
  */
