@@ -45,7 +45,8 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices view api api_read api_story api_act api_dead
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus doctor doctor_bus doctor_host
+	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
+	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats sources
@@ -96,7 +97,7 @@ $(STAGES:%=$(B)/healbus-%): $(B)/healbus-%: $(B)/%/main.o $(B)/%.a $(B)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/healctl: $(CTL_O) $(B)/common.a
+$(B)/healctl: $(CTL_O) $(B)/monitor.a $(B)/reasoner.a $(B)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -117,10 +117,14 @@ void id_random(char out[static ID_BYTES])
 
 bool token_valid(const char *s)
 {
-	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-	size_t len = s ? strspn(s, allowed) : 0;
+	static const bool allowed[256] = {
+		['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true,
+		['_'] = true,         ['-'] = true,
+	};
+	size_t len = 0;
 
+	while (s && len <= TOKEN_MAX && allowed[(uint8_t)s[len]])
+		len++;
 	return len >= 1 && len <= TOKEN_MAX && s[len] == '\0';
 }
 

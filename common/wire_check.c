@@ -42,29 +42,68 @@ static int refuse_member(const struct place *up, const char *field, struct why *
 
 /* ---- values ---- */
 
-static bool name_valid(const char *s, size_t max, const char *first, const char *rest)
+/* Which names a character may be part of: a bit each, one look a byte. */
+enum {
+	IN_LABEL_NAME = 1,
+	IN_PARAM_NAME = 2,
+	IN_HEX = 4,
+};
+static const uint8_t classes[256] = {
+	['0' ... '9'] = IN_LABEL_NAME | IN_PARAM_NAME | IN_HEX,
+	['a' ... 'f'] = IN_LABEL_NAME | IN_PARAM_NAME | IN_HEX,
+	['g' ... 'z'] = IN_LABEL_NAME | IN_PARAM_NAME,
+	['A' ... 'Z'] = IN_LABEL_NAME,
+	['_'] = IN_LABEL_NAME | IN_PARAM_NAME,
+	['.'] = IN_LABEL_NAME,
+	['-'] = IN_LABEL_NAME,
+};
+
+/* Length of the string, 0 when a character is not of the class. */
+static size_t class_len(const char *s, uint8_t class)
 {
-	size_t len = strlen(s);
-	return len > 0 && len <= max && strspn(s, first) > 0 && strspn(s, rest) == len;
+	const uint8_t *c = (const uint8_t *)s;
+	while (classes[*c] & class)
+		c++;
+	return *c ? 0 : (size_t)((const char *)c - s);
 }
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS "0123456789"
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
 
 static bool label_name_valid(const char *s)
 {
-	return name_valid(s, WIRE_LABEL_NAME_MAX, LOWER UPPER "_", LOWER UPPER DIGITS "_.-");
+	size_t len = class_len(s, IN_LABEL_NAME);
+	return len > 0 && len <= WIRE_LABEL_NAME_MAX && !is_digit(*s) && *s != '.' && *s != '-';
 }
 
 static bool param_name_valid(const char *s)
 {
-	return name_valid(s, 63, LOWER, LOWER DIGITS "_");
+	size_t len = class_len(s, IN_PARAM_NAME);
+	return len > 0 && len <= 63 && !is_digit(*s) && *s != '_';
 }
 
 static bool hex16_valid(const char *s)
 {
-	return strlen(s) == 16 && strspn(s, DIGITS "abcdef") == 16;
+	return class_len(s, IN_HEX) == 16;
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Printable ASCII and nothing else, eight bytes at a time: most texts are, and need no other look.
+ */
+static bool is_plain(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t x = EACH(' ');
+		memcpy(&x, s + i, MIN(len - i, (size_t)8));
+		uint64_t below = x - EACH(' ');
+		uint64_t del = (x ^ EACH(0x7f)) - EACH(1);
+		if ((x | below | del) & EACH(0x80))
+			return false;
+	}
+	return true;
 }
 
 static int text_check(const struct place *at, const struct wire_rule *rule, const char *s,
@@ -73,6 +112,8 @@ static int text_check(const struct place *at, const struct wire_rule *rule, cons
 	size_t len = strlen(s);
 	if (len > (size_t)rule->max)
 		return refuse(at, out_why, ERR_TOO_LARGE, "too long");
+	if (is_plain(s, len))
+		return 0;
 	if (!utf8_valid(s, len))
 		return refuse(at, out_why, ERR_INVALID, "not UTF-8");
 	for (const char *c = s; *c; c++)
@@ -142,6 +183,17 @@ static int enum_check(const struct place *at, const ProtobufCFieldDescriptor *fi
 static int message_check(const struct place *at, const ProtobufCMessage *msg, bool strict,
 			 struct why *out_why);
 
+/* Most of what is sent is labels: what is plainly good needs no walk over descriptors. */
+static bool is_good_label(const ProtobufCMessage *msg)
+{
+	const Healbus__Label *l = (const Healbus__Label *)msg;
+	if (msg->descriptor != &healbus__label__descriptor || !l->name ||
+	    !label_name_valid(l->name))
+		return false;
+	size_t len = l->value ? strlen(l->value) : 0;
+	return len <= WIRE_ANNOTATION_MAX && is_plain(l->value, len);
+}
+
 static int value_check(const struct place *at, const struct wire_rule *rule,
 		       const struct wire_value *value, struct why *out_why)
 {
@@ -151,6 +203,8 @@ static int value_check(const struct place *at, const struct wire_rule *rule,
 	case PROTOBUF_C_TYPE_BYTES:
 		return bytes_check(at, rule, wire_value_bytes(value), out_why);
 	case PROTOBUF_C_TYPE_MESSAGE:
+		if (is_good_label(wire_value_message(value)))
+			return 0;
 		return message_check(at, wire_value_message(value), true, out_why);
 	case PROTOBUF_C_TYPE_ENUM:
 		return enum_check(at, value->field, wire_value_enum(value), out_why);

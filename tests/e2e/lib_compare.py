@@ -1,16 +1,17 @@
-"""lib_compare.py MARK A B: what folds whose ids hold one of the MARKs (comma-separated) said must be the same in both
-recordings, by id and byte for byte, each once. Prints how many messages; exit 1 with the differences."""
+"""lib_compare.py FOLDS A B: what these folds (comma-separated) said must be the same in both recordings, by id and byte
+for byte, each once. An output's id ends in :<fold>:<n>. Prints how many messages; exit 1 with the differences."""
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 import lib_recording
 
 
-def said(path, marks):
+def said(path, folds):
     out = {}
     for r in lib_recording.read(path):
-        if r["stream"] != "STORY" or not any(":%s:" % m in r["id"] for m in marks):
+        if r["stream"] != "STORY" or not re.search(":(%s):[0-9]+$" % "|".join(folds), r["id"]):
             continue
         if r["id"] in out:
             print("# %s: %s is there twice" % (path, r["id"]))
@@ -18,8 +19,8 @@ def said(path, marks):
     return out
 
 
-marks = sys.argv[1].split(",")
-a, b = said(sys.argv[2], marks), said(sys.argv[3], marks)
+folds = sys.argv[1].split(",")
+a, b = said(sys.argv[2], folds), said(sys.argv[3], folds)
 bad = 0
 for key in sorted(set(a) | set(b)):
     if a.get(key) != b.get(key):

@@ -99,17 +99,18 @@ try:
                               content_type="application/json; trust=none"))
         sample.append(message(i, "EVENTS", "event.%02d.tick" % (i % 16), tick, i, cause="raw-%d" % i))
     sample.append(message(1, "STORY", "heal.control.tick", b"", 300, id="x:monitor:0"))
+    sample.append(message(3, "STORY", "heal.control.tick", b"", 300, id="x:monitor:0:notifier:10"))
     sample.append(message(2, "STORY", "heal.plan.i1", b"", 300, id=""))
     made = first.path("made")
     lib_recording.write(made, sample)
 
     r = first.run("replay", "--to-stream", "all", made)
-    ok(r.returncode == 0 and "replayed 602 messages (RAW, EVENTS, STORY): 602 new, 0 duplicates" in r.stdout,
+    ok(r.returncode == 0 and "replayed 603 messages (RAW, EVENTS, STORY): 603 new, 0 duplicates" in r.stdout,
        "a recording written by someone else is replayed into a fresh bus", (r.stdout, r.stderr))
 
     whole = first.path("whole")
     r = first.run("record", whole)
-    ok(r.returncode == 0 and "recorded 602 messages (RAW 300, EVENTS 300, STORY 2)" in r.stdout,
+    ok(r.returncode == 0 and "recorded 603 messages (RAW 300, EVENTS 300, STORY 3)" in r.stdout,
        "what the bus holds is recorded", (r.stdout, r.stderr))
     got = lib_recording.read(whole)
     ok([essence(of(got, s)) for s in lib_recording.STREAMS] == [essence(of(sample, s)) for s in lib_recording.STREAMS],
@@ -127,7 +128,7 @@ try:
     r = first.run("record", "--stream", "EVENTS,STORY", "--from", "1h", "--to", "2020-01-01T00:00:00Z", first.path("past"))
     ok(r.returncode == 0 and lib_recording.read(first.path("past")) == [], "a range by time that holds nothing", r.stderr)
     r = first.run("record", "--stream", "EVENTS,STORY", "--from", "30m", first.path("recent"))
-    ok(r.returncode == 0 and len(lib_recording.read(first.path("recent"))) == 302, "a range by time", r.stderr)
+    ok(r.returncode == 0 and len(lib_recording.read(first.path("recent"))) == 303, "a range by time", r.stderr)
     r = first.run("record", "--stream", "NONSENSE", first.path("no"))
     ok(r.returncode == 64 and "RAW, EVENTS, STORY" in r.stderr, "an unknown stream", r.stderr)
 
@@ -140,7 +141,7 @@ try:
     second = Bus(base, "second")
     buses.append(second)
     r = second.run("replay", "--to-stream", "all", "--without", "monitor", whole)
-    ok(r.returncode == 0 and "601 new, 0 duplicates" in r.stdout and "1 left out" in r.stdout,
+    ok(r.returncode == 0 and "602 new, 0 duplicates" in r.stdout and "1 left out" in r.stdout,
        "into another bus, without what a fold said", (r.stdout, r.stderr))
     again = second.path("again")
     second.run("record", again)
@@ -156,7 +157,7 @@ try:
     third = Bus(base, "third")
     buses.append(third)
     r = third.run("replay", "--to-stream", "all", torn)
-    ok(r.returncode == 1 and "601 new" in r.stdout and "the record at byte %d is cut short" % offset in r.stderr,
+    ok(r.returncode == 1 and "602 new" in r.stdout and "the record at byte %d is cut short" % offset in r.stderr,
        "of a torn file everything before the tear is replayed", (r.stdout, r.stderr))
     with open(torn, "wb") as f:
         f.write(b"text")
