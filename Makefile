@@ -134,13 +134,18 @@ $(FAULT_T): tests/fault/act.c
 	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -static -o $@ $<
 
 ## make            build the four stages and healctl into build/
-# Programs of the benchmark: they measure healbus, and link nothing of it. The action is static, as small as can be.
-BENCH := gen load act
-BENCH_T := $(BENCH:%=$(B)/tests/bench/%)
+# Programs of the benchmark. Those that measure from outside link nothing of healbus. The action is static, as small
+# as can be; feed and growth speak the wire format, and growth drives the monitor's core.
+BENCH := gen load act floor pull launch svc restart
+BENCH_IN := feed growth
+BENCH_T := $(BENCH:%=$(B)/tests/bench/%) $(BENCH_IN:%=$(B)/tests/bench/%)
 $(B)/tests/bench/act: BENCH_LD := $(if $(SAN),,-static -no-pie)
+$(B)/tests/bench/floor: $(B)/tests/bench/scan.o
+$(BENCH_IN:%=$(B)/tests/bench/%): $(B)/tests/bench/event.o $(B)/monitor.a $(B)/common.a
 $(BENCH_T): $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(BENCH_LD) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(BENCH_LD) -o $@ $(filter %.o,$^) $(filter %/monitor.a,$^) $(filter %/common.a,$^) \
+		$(if $(BENCH_LD),,$(LDLIBS))
 
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
 demo: deps-demo
@@ -183,6 +188,22 @@ tsan: deps-test deps-lint
 	$(MAKE) B=$(B)/tsan CC=clang SAN="-fsanitize=thread" all san-tests
 san-tests: $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 	tests/run --build $(B) unit fuzz integration
+
+## make bench      against bare limits and peers; QUICK=1 in two minutes; LINES="ingest fold": only those
+# A peer that cannot be installed is a skipped line.
+LINES ?=
+bench: deps-test all $(BENCH_T)
+	-@deploy/deps.sh bench && $(MAKE) --no-print-directory B=$(B) $(B)/peers/node_modules/.package-lock.json
+	tests/bench/run --build $(B) $(if $(QUICK),--quick) $(LINES)
+$(B)/peers/node_modules/.package-lock.json: tests/bench/peers/package-lock.json
+	@mkdir -p $(B)/peers
+	cp tests/bench/peers/*.json $(B)/peers/
+	cd $(B)/peers && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+
+## make profile LINE=ingest  where the time goes in a line of the benchmark, by process and function
+LINE ?= ingest
+profile: deps-test all $(BENCH_T)
+	tests/bench/profile --build $(B) $(LINE)
 
 ## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus
 # Each target is linked twice: with libFuzzer, and with a main that replays its corpus for `make test`.
@@ -235,7 +256,7 @@ examples: all
 	$(B)/healbus-monitor --example-config=bus >deploy/config/bus.yaml
 	$(B)/healctl topics --nats-users >deploy/nats/users.conf
 
-## make deps       the Debian packages for building;  deps-test, deps-demo, deps-lint: for those
+## make deps       the Debian packages for building;  deps-test, deps-demo, deps-lint, deps-bench: for those
 deps:
 	deploy/deps.sh build
 deps-test:
@@ -244,6 +265,9 @@ deps-demo:
 	@deploy/deps.sh $(if $(ALERTMANAGER),alertmanager,demo)
 deps-lint:
 	@deploy/deps.sh lint
+deps-bench:
+	deploy/deps.sh bench
+	$(MAKE) --no-print-directory B=$(B) $(B)/peers/node_modules/.package-lock.json
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -251,6 +275,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint asan tsan fuzz fuzz-run lint \
-	layers format cover sim demo man install examples
+.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fuzz fuzz-run lint \
+	layers format cover sim bench profile demo man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

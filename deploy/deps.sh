@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs, or says which one command does.
-#   deploy/deps.sh build|demo|test|lint [...]     several purposes add up
+#   deploy/deps.sh build|demo|test|lint|bench [...]     several purposes add up
 # As root it installs; else through sudo when that works without a password; else it prints the command, exit 69.
 set -eu
 
@@ -10,6 +10,9 @@ demo="nats-server bubblewrap nginx-light runit curl ca-certificates"
 alertmanager="prometheus prometheus-alertmanager"
 test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
+bench="sec webhook monit linux-perf"
+# npm comes with nodejs or apart from it, by who packed it.
+command -v npm >/dev/null 2>&1 || bench="$bench nodejs npm"
 
 want=""
 for purpose in "$@"; do
@@ -19,7 +22,8 @@ for purpose in "$@"; do
 	alertmanager) want="$want $build $demo $alertmanager" ;;
 	test) want="$want $build $test" ;;
 	lint) want="$want $build $lint" ;;
-	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, alertmanager, test, lint)" >&2; exit 64 ;;
+	bench) want="$want $build $test $bench" ;;
+	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, alertmanager, test, lint, bench)" >&2; exit 64 ;;
 	esac
 done
 

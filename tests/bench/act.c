@@ -1,6 +1,7 @@
 /*
- * act STAMP: the action of the benchmark. Appends how many nanoseconds ago STAMP was, one line, to
- * the file that the environment's ACT_OUT names. STAMP is a time in ns, or text with t0=TIME in it.
+ * act STAMP: the action of the benchmark. Appends "age now" in nanoseconds, one line, to the file
+ * that the environment's ACT_OUT names; age is how long ago STAMP was, 0 for a STAMP of zeros.
+ * STAMP is a time in ns, or text with t0=TIME in it.
  */
 #include "tests/bench/bench.h"
 
@@ -14,8 +15,9 @@ int main(int argc, char **argv)
 		return 64;
 	const char *at = strstr(argv[1], "t0=");
 	uint64_t stamp = strtoull(at ? at + 3 : argv[1], NULL, 10);
-	char line[32];
-	int n = snprintf(line, sizeof(line), "%" PRId64 "\n", stamp ? (int64_t)(now - stamp) : 0);
+	char line[64];
+	int n = snprintf(line, sizeof(line), "%" PRId64 " %" PRIu64 "\n",
+			 stamp ? (int64_t)(now - stamp) : 0, now);
 	auto_fd int fd = open(out, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	return fd < 0 || write(fd, line, (size_t)n) != n;
 }

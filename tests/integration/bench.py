@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
 """The benchmark's own instruments: the generator gives the specified bytes and counts, the load driver counts and
-stamps what it sends. Nothing here looks at a clock."""
+stamps what it sends, rows and goals add up. Nothing here looks at a clock."""
 import collections
 import hashlib
 import http.server
+import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
+from kit import rows  # noqa: E402
+from kit.bench import medians, parse, quantile  # noqa: E402
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 W1_MD5 = "1aaeb848477a93e32a95ed2054baa4ab"
@@ -132,8 +138,43 @@ def test_action(directory):
     ran = [subprocess.run([f"{BUILD}/tests/bench/act", a], env=env, check=False).returncode
            for a in ("1000000000000000000", "seen t0=1000000000000000000", "0000000000000000000")]
     with open(f"{directory}/act") as f:
-        ages = [int(x) for x in f.read().split()]
-    check(ran == [0, 0, 0] and ages[0] > 0 and ages[1] > 0 and ages[2] == 0, "the action notes its stamp's age")
+        notes = [tuple(map(int, line.split())) for line in f]
+    ages = [now - age for age, now in notes[:2]]
+    check(ran == [0, 0, 0] and ages == [10**18, 10**18] and notes[2][0] == 0, "the action notes its stamp's age")
+
+
+def test_rows():
+    some = [
+        rows.Row("fast / limit", 90.0, "1/s", rows.at_least(0.8, "limit"), limit=100.0),
+        rows.Row("slow / limit", 79.9, "1/s", rows.at_least(0.8, "limit"), limit=100.0),
+        rows.Row("cheap / peer", 25.0, "us", rows.at_most(0.25, "peer"), peer=100.0),
+        rows.Row("small", 12.0, "MiB", rows.at_most(12)),
+        rows.Row("whole", 1.0, "", rows.exactly(1)),
+        rows.Row("doubled", 1.001, "", rows.exactly(1)),
+        rows.Row("beside", 5.0, "ms"),
+        rows.skipped("absent", "peer is not installed", rows.at_least(3, "peer"))]
+    check([r.reached() for r in some] == [True, False, True, True, True, False, None, None],
+          "goals: at least, at most, exactly; of a limit, of a peer, of themselves; none")
+    check(rows.verdict(some, 9) == "bench: 4 of 9 goals reached", "what was not measured is not reached")
+    listed = json.loads(rows.to_json(some))
+    keys = ["line", "value", "unit", "goal", "reached", "limit", "peer"]
+    check(all(list(r) == keys for r in listed), "the JSON has its keys, in order")
+    check(listed[0]["goal"] == ">= 0.8 x limit" and listed[0]["reached"] is True and listed[7]["value"] is None,
+          "the JSON says goals as text, and null for what was not measured")
+    text = rows.table(some).splitlines()
+    check(len(text) == len(some) + 1 and "skipped: peer is not installed" in text[-1], "the table has a line a row")
+    check(text[1].index("yes (0.90)") == text[2].index("NO (0.80)") == text[0].index("reached"), "columns are aligned")
+    check(medians([{"a": 1, "b": 9}, {"a": 5, "b": 8}, {"a": 3, "b": 7}]) == {"a": 3, "b": 8}, "medians by figure")
+    check(quantile(range(100, 0, -1), 0.99) == 99, "a quantile of what is not sorted")
+    check(parse("rate=2.5 n=3 status_202=1 junk") == {"rate": 2.5, "n": 3, "status_202": 1}, "figures of a driver are read")
+
+
+def test_runner():
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "run")
+    listed = subprocess.run([here, "--list"], stdout=subprocess.PIPE, check=False).stdout.decode().splitlines()
+    check(len(listed) >= 10 and all(len(line.split()) > 3 for line in listed), "every group of lines says what it is")
+    check(subprocess.run([here, "nonsense"], stderr=subprocess.DEVNULL, check=False).returncode == 2,
+          "an unknown line is refused")
 
 
 def main():
@@ -141,6 +182,8 @@ def main():
         test_generator()
         test_load(directory)
         test_action(directory)
+    test_rows()
+    test_runner()
     print(f"1..{count}")
 
 
