@@ -43,16 +43,16 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 	sandboxes/sandbox sandboxes/spawn sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
-	notices view api api_read api_story api_act api_dead
+	notices shadow view api api_read api_shadow api_story api_act api_dead
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
+	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
-UNIT_NOTIFIER := projection notices routing render view channels
+UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording
 
 # ---- programs ------------------------------------------------------------------------------------------

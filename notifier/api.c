@@ -53,6 +53,7 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("POST", "/api/resume", api_resume)                                                       \
 	X("POST", "/api/ack", api_ack)                                                             \
 	X("GET", "/api/changes", api_changes)                                                      \
+	X("GET", "/api/shadow", api_shadow)                                                        \
 	X("POST", "/api/undo", api_undo)                                                           \
 	X("GET", "/api/dead", api_dead)                                                            \
 	X("GET", "/api/dead/*", api_dead_one)                                                      \

@@ -240,6 +240,30 @@ const struct ctl_command ctl_commands[] = {
 		.names = NAMES_DEAD,
 	},
 	{
+		.name = "shadow",
+		.args = "",
+		.summary = "what would have been done where healbus only observes, and who agreed",
+		.help = "For plans that ended as observed (autonomy observe or dry-run). Each is "
+			"judged "
+			"by what people did from then until its incident was over, by the first of "
+			"these that holds:\n"
+			"same, denied, undone: the latest word of a person about the same tool on "
+			"the same target: a plan with it approved, or denied, or a change made "
+			"with it taken back;\n"
+			"taken: a person acknowledged the incident;\n"
+			"needless: the incident was over within --patience though nobody did "
+			"anything that healbus knows of;\n"
+			"open: none of these, so nothing can be said: it lasts, or ended later "
+			"than that and nobody said why.\n"
+			"Agreement is (same + taken) of (same + taken + denied + undone + "
+			"needless). What people do without healbus it cannot see: let them "
+			"acknowledge what they repair.",
+		.run = cmd_shadow,
+		.flags = {{"since", 0, "TIME", "Plans made within so long: 12h, 30d. Default: 7d."},
+			  {"patience", 0, "TIME",
+			   "An incident that is over sooner went away by itself. Default: 15m."}},
+	},
+	{
 		.name = "backtest",
 		.args = "RECORDING",
 		.summary = "what would have been planned, from a recording, without doing anything",
