@@ -1,5 +1,7 @@
 #include "common/lease.h"
 
+#include <pthread.h>
+
 #include "common/clock.h"
 #include "common/mem.h"
 
@@ -143,46 +145,166 @@ int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum c
 	return claim_move(b, c, &next, other, out_why);
 }
 
-int lock_acquire(struct bus *b, const char *target, const char *value, struct lock *out,
-		 struct why *out_why)
+/* ---- locks ---- */
+
+enum { HOST_MAX = 64 };
+
+struct holder {
+	char owner[TOKEN_MAX + 1];
+	char boot[ID_BYTES];
+	char host[HOST_MAX + 1];
+	pthread_mutex_t guard;
+	char (*keys)[TOKEN_MAX + 1]; /* held, or being asked for */
+	size_t n, cap;
+};
+
+struct holder *holder_new(const char *owner, const char *boot)
 {
-	struct lock l = {.renewed_mono_ms = clock_mono_ms()};
-	if (!token_valid(target))
-		return why_set(out_why, ERR_INVALID, "lock: target is not a token");
-	snprintf(l.key, sizeof(l.key), "%s", target);
-	struct why why = {0};
-	int rc = bus_kv_put(b, BUCKET_LOCK, target, value, strlen(value), 0, &l.revision, &why);
-	if (rc == 0) {
-		*out = l;
-		return 0;
-	}
-	if (rc != ERR_CONFLICT)
-		return why_set(out_why, rc, "lock %s: %s", target, why.text);
-	struct bus_kv_entry e = {0};
-	if (bus_kv_get(b, BUCKET_LOCK, target, &e, NULL) == 0)
-		why_set(out_why, ERR_BUSY, "%s is held by %s", target, e.value);
-	else
-		why_set(out_why, ERR_BUSY, "%s was held a moment ago", target);
-	free(e.value);
-	return ERR_BUSY;
+	struct holder *h = mem_alloc(sizeof(*h));
+	assert(token_valid(owner) && token_valid(boot));
+	snprintf(h->owner, sizeof(h->owner), "%s", owner);
+	snprintf(h->boot, sizeof(h->boot), "%s", boot);
+	if (gethostname(h->host, HOST_MAX) || !*h->host)
+		snprintf(h->host, sizeof(h->host), "unnamed");
+	for (char *p = h->host; *p; p++)
+		*p = *p <= ' ' ? '_' : *p;
+	pthread_mutex_init(&h->guard, NULL);
+	return h;
 }
 
-int lock_renew(struct bus *b, struct lock *l, const char *value, struct why *out_why)
+void holder_free(struct holder *h)
+{
+	if (!h)
+		return;
+	pthread_mutex_destroy(&h->guard);
+	free(h->keys);
+	free(h);
+}
+
+/* False when this process has it already. */
+static bool holder_enter(struct holder *h, const char *key)
+{
+	bool known = false;
+	pthread_mutex_lock(&h->guard);
+	for (size_t i = 0; i < h->n && !known; i++)
+		known = str_eq(h->keys[i], key);
+	if (!known && h->n == h->cap) {
+		h->cap = h->cap ? 2 * h->cap : 16;
+		h->keys = mem_realloc(h->keys, h->cap * sizeof(*h->keys));
+	}
+	if (!known)
+		snprintf(h->keys[h->n++], sizeof(*h->keys), "%s", key);
+	pthread_mutex_unlock(&h->guard);
+	return !known;
+}
+
+static void holder_leave(struct holder *h, const char *key)
+{
+	pthread_mutex_lock(&h->guard);
+	for (size_t i = 0; i < h->n; i++)
+		if (str_eq(h->keys[i], key))
+			memcpy(h->keys[i], h->keys[--h->n], sizeof(*h->keys));
+	pthread_mutex_unlock(&h->guard);
+}
+
+/* Called for a key that this process is the only one of its owner to ask for. */
+static bool left_behind(const struct holder *h, const char *value)
+{
+	char owner[TOKEN_MAX + 1], boot[ID_BYTES], host[HOST_MAX + 1];
+	static_assert(TOKEN_MAX == 64 && ID_BYTES == 21 && HOST_MAX == 64, "the widths below");
+	return sscanf(value, "1 %64[^ ] %20[^ ] %64[^ ] ", owner, boot, host) == 3 &&
+	       str_eq(owner, h->owner) && str_eq(host, h->host);
+}
+
+/* The part of a lock's value that people read. */
+static const char *value_text(const char *value)
+{
+	const char *p = value;
+	for (int spaces = 0; p && spaces < 4; spaces++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	return p ? p : value;
+}
+
+static int put(struct bus *b, struct lock *l, uint64_t revision, struct why *out_why)
+{
+	return bus_kv_put(b, BUCKET_LOCK, l->key, l->value, strlen(l->value), revision,
+			  &l->revision, out_why);
+}
+
+static int take_over(struct bus *b, const struct holder *h, struct lock *l, struct why *out_why)
+{
+	struct bus_kv_entry e = {0};
+	if (bus_kv_get(b, BUCKET_LOCK, l->key, &e, NULL))
+		return why_set(out_why, ERR_BUSY, "%s was held a moment ago", l->key);
+	int rc = ERR_BUSY;
+	if (left_behind(h, e.value))
+		rc = put(b, l, e.revision, NULL) ? ERR_BUSY : 0;
+	if (rc)
+		why_set(out_why, rc, "%s is held by %s", l->key, value_text(e.value));
+	free(e.value);
+	return rc;
+}
+
+int lock_acquire(struct bus *b, struct holder *h, const char *target, const char *text,
+		 struct lock *out, struct why *out_why)
+{
+	struct lock l = {.renewed_mono_ms = clock_mono_ms()};
+	struct why why = {0};
+	if (!token_valid(target))
+		return why_set(out_why, ERR_INVALID, "lock: target is not a token");
+	if (!holder_enter(h, target))
+		return why_set(out_why, ERR_BUSY, "%s is held by this executor", target);
+	snprintf(l.key, sizeof(l.key), "%s", target);
+	snprintf(l.value, sizeof(l.value), "1 %s %s %s %s", h->owner, h->boot, h->host, text);
+	int rc = put(b, &l, 0, NULL);
+	if (rc == ERR_CONFLICT)
+		rc = take_over(b, h, &l, &why);
+	else if (rc)
+		rc = why_set(&why, rc, "lock %s: %s", target, err_name(rc));
+	if (rc == 0)
+		*out = l;
+	else
+		holder_leave(h, target);
+	return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+}
+
+/* Was it our own last renewal, whose answer was lost? Then it is still ours. */
+static int renew_again(struct bus *b, struct lock *l, struct why *out_why)
+{
+	struct bus_kv_entry e = {0};
+	int rc = bus_kv_get(b, BUCKET_LOCK, l->key, &e, NULL) ? ERR_CONFLICT : 0;
+	if (!rc)
+		rc = str_eq(e.value, l->value) ? put(b, l, e.revision, out_why) : ERR_CONFLICT;
+	free(e.value);
+	return rc ? why_set(out_why, rc, "%s is no longer held", l->key) : 0;
+}
+
+int lock_renew(struct bus *b, struct lock *l, struct why *out_why)
 {
 	int64_t now = clock_mono_ms();
-	int rc = bus_kv_put(b, BUCKET_LOCK, l->key, value, strlen(value), l->revision, &l->revision,
-			    out_why);
+	struct why why = {0};
+	int rc = put(b, l, l->revision, &why);
+	if (rc == ERR_CONFLICT)
+		rc = renew_again(b, l, out_why);
+	else if (rc)
+		why_set(out_why, rc, "%s", why.text);
 	if (rc == 0)
 		l->renewed_mono_ms = now;
 	return rc;
 }
 
-void lock_release_held(struct bus *b, struct lock *l)
+void lock_release_held(struct bus *b, struct holder *h, struct lock *l)
 {
-	if (l->revision)
+	if (l->revision) {
 		bus_kv_del(b, BUCKET_LOCK, l->key, l->revision, NULL);
+		holder_leave(h, l->key);
+	}
 	*l = (struct lock){0};
 }
+
+/* ---- lives ---- */
 
 int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why)
 {

@@ -5,6 +5,13 @@
  * A claim says who may run a step, once: none -> claimed -> started -> done | unknown, each by
  * compare-and-set. *Started* is never run again, not even by its owner. A lock expires (30 s)
  * unless renewed; it keeps executors off one target and is not a fence: the claim is.
+ *
+ * Whoever crashed need not wait for its own locks to expire. A holder knows which locks its process
+ * has; one on the bus that bears its owner's name and this host's, and that it does not know, is
+ * held by nobody: by an earlier process of that owner, or by a call whose answer was lost. Owners
+ * are one process at a time (they lock their state directory), so it is taken over, by
+ * compare-and-set. Locks of others are left to expire, however dead they look: a process that is
+ * only cut off goes on acting until LOCK_KILL_MS.
  */
 #ifndef COMMON_LEASE_H
 #define COMMON_LEASE_H
@@ -50,17 +57,26 @@ int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum c
 			 const char *owner, const char *boot, struct bus_ask *other,
 			 struct why *out_why);
 
+/* Who takes locks: one a process. */
+struct holder;
+/* owner: its lasting id, guarded against a second process of that id; boot: this process. */
+struct holder *holder_new(const char *owner, const char *boot);
+void holder_free(struct holder *h);
+
+enum { LOCK_VALUE_MAX = 320 };
 struct lock {
 	char key[TOKEN_MAX + 1];
+	char value[LOCK_VALUE_MAX]; /* "1 <owner> <boot> <host> <text>" */
 	uint64_t revision;
 	int64_t renewed_mono_ms;
 };
-/* A call that times out may have taken the lock: it expires by itself.
- * ERR_BUSY with the holder's text in out_why. value: who and why, for people. */
-int lock_acquire(struct bus *b, const char *target, const char *value, struct lock *out,
-		 struct why *out_why);
-int lock_renew(struct bus *b, struct lock *l, const char *value, struct why *out_why);
-void lock_release_held(struct bus *b, struct lock *l);
+/* A call that times out may have taken the lock: the same holder may take it again.
+ * ERR_BUSY with the other's text in out_why. text: what for and who, for people. */
+int lock_acquire(struct bus *b, struct holder *h, const char *target, const char *text,
+		 struct lock *out, struct why *out_why);
+/* ERR_CONFLICT: it has expired, and somebody else may have it. */
+int lock_renew(struct bus *b, struct lock *l, struct why *out_why);
+void lock_release_held(struct bus *b, struct holder *h, struct lock *l);
 
 /* Says that this boot lives; call every LIVE_BEAT_MS. */
 int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why);

@@ -15,6 +15,7 @@
 struct executor {
 	struct bus *bus;
 	struct journal *journal;
+	struct holder *holder;
 	struct http_client *http;
 	const struct executor_config *config;
 	const char *boot;     /* this process */

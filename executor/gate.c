@@ -51,7 +51,8 @@ int gate_pause(const struct executor *ex, struct why *out_why)
 static int take_lock(struct held *held, const char *key, struct why *out_why)
 {
 	struct why why = {0};
-	int rc = lock_acquire(held->ex->bus, key, held->value, &held->locks[held->n], &why);
+	int rc = lock_acquire(held->ex->bus, held->ex->holder, key, held->value,
+			      &held->locks[held->n], &why);
 	if (rc == 0)
 		held->n++;
 	if (rc == ERR_BUSY)
@@ -75,7 +76,7 @@ static int take_locks(struct held *held, const struct target *target, struct why
 void gate_leave(struct held *held)
 {
 	for (size_t i = held->n; i > 0; i--)
-		lock_release_held(held->ex->bus, &held->locks[i - 1]);
+		lock_release_held(held->ex->bus, held->ex->holder, &held->locks[i - 1]);
 	held->n = 0;
 }
 
@@ -83,9 +84,9 @@ int gate_renew(struct held *held, struct why *out_why)
 {
 	int rc = 0;
 	for (size_t i = 0; !rc && i < held->n; i++)
-		rc = lock_renew(held->ex->bus, &held->locks[i], held->value, out_why);
+		rc = lock_renew(held->ex->bus, &held->locks[i], out_why);
 	if (!rc && held->plan && held->plan->revision)
-		rc = lock_renew(held->ex->bus, held->plan, held->value, out_why);
+		rc = lock_renew(held->ex->bus, held->plan, out_why);
 	return rc;
 }
 

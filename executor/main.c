@@ -17,6 +17,17 @@ static struct metric tools_metric =
 static struct metric audit_metric =
 	METRIC_GAUGE("healbus_executor_audit_intact", "1 when the audit chain was whole at start.");
 
+/* What the process has for as long as it lives. */
+struct life {
+	struct journal *journal;
+	struct holder *holder;
+};
+
+static struct journal *life_journal(struct stage *s)
+{
+	return ((const struct life *)stage_data(s))->journal;
+}
+
 /* ---- workers ---- */
 
 static bool worker_sleep(void *ctx, int64_t ms)
@@ -42,8 +53,10 @@ static void worker_close(void *worker)
 
 static struct executor worker_view(struct stage *s, void *worker)
 {
+	const struct life *life = stage_data(s);
 	return (struct executor){.bus = stage_bus(s),
-				 .journal = stage_data(s),
+				 .journal = life->journal,
+				 .holder = life->holder,
 				 .http = worker,
 				 .config = stage_config_get(s),
 				 .boot = stage_boot(s),
@@ -152,7 +165,7 @@ static void say_catalogue(struct stage *s, const struct catalogue *cat, char las
 static void run_beat(struct stage *s)
 {
 	char last[ID_BYTES] = "";
-	struct journal *j = stage_data(s);
+	const struct journal *j = life_journal(s);
 	do {
 		struct why why = {0};
 		const struct executor_config *config = stage_config_get(s);
@@ -173,10 +186,10 @@ static void on_status(void *ctx, struct http_request *req)
 	struct audit_summary audit = {0};
 	struct why why = {0};
 	const struct executor_config *config = stage_config_get(s);
-	int rc = journal_audit_check(stage_data(s), &audit, &why);
+	int rc = journal_audit_check(life_journal(s), &audit, &why);
 	json_t *o = json_pack(
 		"{s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:s, s:s}", "executor",
-		journal_owner(stage_data(s)), "sandbox", sandbox_level_name(sandbox_level()),
+		journal_owner(life_journal(s)), "sandbox", sandbox_level_name(sandbox_level()),
 		"autonomy", autonomy_name((enum autonomy)config->autonomy), "tools",
 		(json_int_t)catalogue_size(config->catalogue), "targets",
 		(json_int_t)config->inventory.n, "audit_intact", rc == 0, "audit_records",
@@ -203,7 +216,9 @@ static int start(struct stage *s, struct why *out_why)
 	auto_free char *dir = mem_printf("%s/journal", config->stage.state_dir);
 	int rc = journal_open(dir, config->stage.map_bytes, &j, out_why);
 	if (!rc) {
-		stage_set_data(s, j);
+		struct life *life = mem_alloc(sizeof(*life));
+		*life = (struct life){j, holder_new(journal_owner(j), stage_boot(s))};
+		stage_set_data(s, life);
 		sandbox_probe((enum sandbox_wish)config->sandbox);
 		const char *level = sandbox_level_name(sandbox_level());
 		int broken = journal_audit_check(j, &audit, &why);
@@ -222,7 +237,12 @@ static int start(struct stage *s, struct why *out_why)
 
 static void stop(struct stage *s)
 {
-	journal_close(stage_data(s));
+	struct life *life = stage_data(s);
+	if (life) {
+		holder_free(life->holder);
+		journal_close(life->journal);
+	}
+	free(life);
 	stage_set_data(s, NULL);
 }
 

@@ -349,14 +349,14 @@ static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(str
 	struct why why = {0};
 	plan_key(run, key);
 	snprintf(value, sizeof(value), "plan %.20s by %.60s", run->plan->id, run->ex->instance);
-	if (lock_acquire(run->ex->bus, key, value, &run->lock, &why))
+	if (lock_acquire(run->ex->bus, run->ex->holder, key, value, &run->lock, &why))
 		return plan_wait(run, LOCK_WAIT_MS, why.text);
 	int rc = recall_read(run, key, &why);
 	enum plan_end end = rc                           ? plan_wait(run, BUS_WAIT_MS, why.text)
 			    : claim->state == CLAIM_DONE ? repeat_outcome(run, claim)
 							 : then(run);
 	recall_release(run);
-	lock_release_held(run->ex->bus, &run->lock);
+	lock_release_held(run->ex->bus, run->ex->holder, &run->lock);
 	return end;
 }
 

@@ -133,16 +133,21 @@ static void test_locks_and_lives(void **state)
 	struct lock one = {0}, two = {0};
 	struct why why = {0};
 	bool alive = true;
-	assert_int_equal(lock_acquire(b, "web", "x1 for step1", &one, &why), 0);
-	assert_int_equal(lock_acquire(b, "web", "x2", &two, &why), ERR_BUSY);
-	assert_non_null(strstr(why.text, "x1 for step1"));
-	assert_int_equal(lock_renew(b, &one, "x1 still", &why), 0);
+	struct holder *x1 = holder_new("x1", "boot1"), *x2 = holder_new("x2", "boot2");
+	assert_int_equal(lock_acquire(b, x1, "web", "x1 for step1", &one, &why), 0);
+	assert_int_equal(lock_acquire(b, x2, "web", "x2", &two, &why), ERR_BUSY);
+	assert_string_equal(why.text, "web is held by x1 for step1");
+	assert_int_equal(lock_acquire(b, x1, "web", "again", &two, &why), ERR_BUSY);
+	assert_int_equal(lock_renew(b, &one, &why), 0);
 	struct lock stale = one;
-	stale.revision--;
-	assert_int_equal(lock_renew(b, &stale, "x", &why), ERR_CONFLICT);
-	lock_release_held(b, &one);
-	assert_int_equal(lock_acquire(b, "web", "x2", &two, &why), 0);
-	lock_release_held(b, &two);
+	stale.revision--; /* as if the answer to the last renewal had been lost */
+	assert_int_equal(lock_renew(b, &stale, &why), 0);
+	lock_release_held(b, x1, &stale);
+	assert_int_equal(lock_acquire(b, x2, "web", "x2", &two, &why), 0);
+	assert_int_equal(lock_renew(b, &one, &why), ERR_CONFLICT);
+	holder_free(x1);
+	lock_release_held(b, x2, &two);
+	holder_free(x2);
 	assert_int_equal(live_beat(b, "boot1", "x1", &why), 0);
 	assert_int_equal(live_is_alive(b, "boot1", &alive, &why), 0);
 	assert_true(alive);
@@ -151,12 +156,52 @@ static void test_locks_and_lives(void **state)
 	bus_close(b);
 }
 
+/* What an earlier life of an owner held, or a call whose answer was lost, is taken over; nothing
+ * else is. */
+static void test_own_locks_are_taken_over(void **state)
+{
+	(void)state;
+	struct bus *b = server_open_bus("executor");
+	struct lock old = {0}, other = {0}, now = {0}, again = {0};
+	struct why why = {0};
+	struct holder *dead = holder_new("x1", "boot1"), *born = holder_new("x1", "boot2");
+	struct holder *stranger = holder_new("x2", "boot3");
+	assert_int_equal(lock_acquire(b, dead, "mine", "old", &old, &why), 0);
+	assert_int_equal(lock_acquire(b, stranger, "theirs", "other", &other, &why), 0);
+	assert_int_equal(lock_acquire(b, stranger, "mine", "no", &now, &why), ERR_BUSY);
+	assert_int_equal(lock_acquire(b, born, "theirs", "no", &now, &why), ERR_BUSY);
+	assert_int_equal(lock_acquire(b, born, "mine", "new", &now, &why), 0);
+	assert_int_equal(lock_acquire(b, born, "mine", "new", &again, &why), ERR_BUSY);
+	assert_int_equal(lock_renew(b, &old, &why), ERR_CONFLICT);
+	assert_int_equal(lock_renew(b, &now, &why), 0);
+	struct lock kept = now;
+	kept.revision = 1; /* the release does not reach the bus */
+	lock_release_held(b, born, &kept);
+	assert_int_equal(lock_acquire(b, stranger, "mine", "no", &again, &why), ERR_BUSY);
+	assert_int_equal(lock_acquire(b, born, "mine", "new", &again, &why), 0);
+	assert_int_equal(
+		bus_kv_set(b, BUCKET_LOCK, "odd", "plan 7 by an older version", 26, NULL, NULL), 0);
+	assert_int_equal(lock_acquire(b, born, "odd", "new", &now, &why), ERR_BUSY);
+	assert_int_equal(
+		bus_kv_set(b, BUCKET_LOCK, "away", "1 x1 boot1 elsewhere text", 25, NULL, NULL), 0);
+	why = (struct why){0};
+	assert_int_equal(lock_acquire(b, born, "away", "new", &now, &why), ERR_BUSY);
+	assert_string_equal(why.text, "away is held by text");
+	holder_free(dead);
+	holder_free(born);
+	holder_free(stranger);
+	bus_close(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_provision),         cmocka_unit_test(test_kv),
-		cmocka_unit_test(test_kv_has_one_winner), cmocka_unit_test(test_claims),
+		cmocka_unit_test(test_provision),
+		cmocka_unit_test(test_kv),
+		cmocka_unit_test(test_kv_has_one_winner),
+		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_locks_and_lives),
+		cmocka_unit_test(test_own_locks_are_taken_over),
 	};
 	return cmocka_run_group_tests(tests, server_setup, server_teardown);
 }

@@ -178,6 +178,7 @@ void sandbox_run(const struct sandbox_job *job, const struct run_limits *limits,
 
 struct simulated {
 	struct journal *journal;
+	struct holder *holder;
 	struct worker workers[2];
 };
 
@@ -191,6 +192,7 @@ static struct executor view(const struct worker *w)
 {
 	const struct simulated *s = w->proc->data;
 	return (struct executor){.journal = s->journal,
+				 .holder = s->holder,
 				 .config = &config,
 				 .boot = w->proc->boot,
 				 .instance = w->proc->name,
@@ -283,6 +285,7 @@ static void start(struct proc *p)
 		sim_fail("%s: journal: %s", p->name, why.text);
 		return;
 	}
+	s->holder = holder_new(journal_owner(s->journal), p->boot);
 	s->workers[0] = (struct worker){.proc = p, .queue = &plans, .handle = handle_plan};
 	s->workers[1] = (struct worker){.proc = p, .queue = &decisions, .handle = handle_decision};
 	for (size_t i = 0; i < ARRAY_SIZE(s->workers); i++)
@@ -292,6 +295,8 @@ static void start(struct proc *p)
 static void reap(struct proc *p)
 {
 	struct simulated *s = p->data;
+	holder_free(s->holder);
+	s->holder = NULL;
 	journal_close(s->journal);
 	s->journal = NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(s->workers); i++)

@@ -95,7 +95,9 @@ static enum plan_end deliver_once(const struct delivery *d)
 	if (journal_open(path, 1 << 20, &j, &why))
 		fail_msg("%s", why.text);
 	id_random(boot);
+	struct holder *holder = holder_new(journal_owner(j), boot);
 	struct executor ex = {.journal = j,
+			      .holder = holder,
 			      .config = &config,
 			      .boot = boot,
 			      .instance = "test",
@@ -110,6 +112,7 @@ static enum plan_end deliver_once(const struct delivery *d)
 	plan_run_init(&run, packed.data, packed.len);
 	enum plan_end end = d->decision ? plan_decided(&run) : plan_arrived(&run);
 	plan_run_release(&run);
+	holder_free(holder);
 	journal_close(j);
 	arena_release(&arena);
 	return end;
@@ -350,12 +353,14 @@ static void test_locked(void **state)
 	struct arena arena = {0};
 	struct lock lock;
 	struct why why = {0};
+	struct holder *other = holder_new("other", "boot");
 	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
 			     .journal = "one"};
-	assert_int_equal(lock_acquire(NULL, "target-t", "somebody", &lock, &why), 0);
+	assert_int_equal(lock_acquire(NULL, other, "target-t", "somebody", &lock, &why), 0);
 	assert_int_equal(deliver_forked(&d), PLAN_WAIT);
 	assert_true(waited_for("target-t is held by somebody"));
-	lock_release_held(NULL, &lock);
+	lock_release_held(NULL, other, &lock);
+	holder_free(other);
 	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
 	arena_release(&arena);
 }
