@@ -138,6 +138,8 @@ static int events_send(struct worker *w, struct effect_job *jobs, size_t n, size
 
 	for (size_t k = 0; k < r->n && !rc; k++) {
 		rc = w->outlet ? event_send(w, &jobs[i], i, r->events[k], &packed) : ERR_CLOSED;
+		if (rc)
+			outlet_drop(w);
 		if (!rc && w->under_way >= UNDER_WAY_MAX)
 			rc = acks_await(w, n, UNDER_WAY_MAX / 2);
 	}

@@ -302,6 +302,12 @@ def test_bus_away(w):
     wait_for("the rest", lambda: not lost(), 90)
     ok(not lost(), "none of %d acknowledged bodies is lost" % len(accepted), sorted(lost())[:10])
     w.settle()
+    w.nats.kill()
+    w.nats.wait()
+    w.start_nats()
+    posted = wait_for("202", lambda: w.post("alertmanager", alert_body("AfterIdle", service="web"))[0] == 202)
+    ok(posted and wait_for("incident", lambda: w.incidents_of("AfterIdle")),
+       "the bus was gone while nothing was under way: bodies are normalised again")
 
 
 def printed(number, note="", status="firing", **labels):
