@@ -108,6 +108,7 @@ struct bus_delivery {
 	uint64_t consumer_seq;
 	uint64_t delivered; /* 1 on the first delivery */
 	uint64_t pending;   /* messages behind this one */
+	const char *reply;  /* what its acknowledgement goes to; NULL: not by a consumer */
 	const void *data;
 	size_t len;
 	void *private;
@@ -125,6 +126,11 @@ int bus_puller_next(struct bus_puller *p, int64_t timeout_ms, struct bus_deliver
 /* Gives back (nak) what was delivered ahead and not taken; nothing is asked for any more. Before
  * closing a shared consumer's puller while draining. */
 void bus_puller_return(struct bus_puller *p);
+/* The message of a delivery that an earlier process took and did not settle: to be handled and
+ * settled as if it had come by a puller. reply: of that delivery, borrowed until
+ * bus_delivery_free. ERR_NOT_FOUND: the stream does not hold that very message. */
+int bus_retake(struct bus *b, const char *stream, const char *reply, struct bus_delivery *out,
+	       struct why *out_why);
 /* Settling works on any connection, also after the delivery's own was lost. */
 int bus_ack(struct bus_puller *p, const struct bus_delivery *d);
 int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms);

@@ -47,6 +47,7 @@ static int read_delivery(natsMsg *m, struct bus_delivery *out)
 	d.time_ms = bus_msg_time_ms(m, d.stream_ns);
 	d.data = natsMsg_GetData(m);
 	d.len = (size_t)natsMsg_GetDataLength(m);
+	d.reply = natsMsg_GetReply(m);
 	d.private = m;
 	*out = d;
 	return 0;
@@ -214,6 +215,28 @@ void bus_puller_return(struct bus_puller *p)
 	}
 }
 
+int bus_retake(struct bus *b, const char *stream, const char *reply, struct bus_delivery *out,
+	       struct why *out_why)
+{
+	struct bus_delivery was = {0}, now = {0};
+	if (parse_ack_subject(reply, &was))
+		return why_set(out_why, ERR_NOT_FOUND, "bus: not what a delivery is answered to");
+	int rc = bus_get(b, stream, was.seq, &now, out_why);
+	if (rc)
+		return rc;
+	if (now.stream_ns != was.stream_ns) {
+		bus_delivery_free(&now);
+		return why_set(out_why, ERR_NOT_FOUND, "bus: message %" PRIu64 " is another now",
+			       was.seq);
+	}
+	now.delivered = was.delivered + 1;
+	now.consumer_seq = was.consumer_seq;
+	now.pending = was.pending;
+	now.reply = reply;
+	*out = now;
+	return 0;
+}
+
 /* ---- settling ---- */
 
 /* An acknowledgement's subject outlives the connection it came by. */
@@ -222,7 +245,7 @@ static int settle(struct bus *b, const struct bus_delivery *d, const char *what)
 	auto_conn c = bus_conn_get(b);
 	if (!c)
 		return ERR_CLOSED;
-	return bus_status(natsConnection_PublishString(c->nc, natsMsg_GetReply(d->private), what));
+	return bus_status(natsConnection_PublishString(c->nc, d->reply, what));
 }
 
 int bus_ack(struct bus_puller *p, const struct bus_delivery *d)
@@ -232,10 +255,8 @@ int bus_ack(struct bus_puller *p, const struct bus_delivery *d)
 
 int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms)
 {
-	struct bus_call call = {.subject = natsMsg_GetReply(d->private),
-				.data = "+ACK",
-				.len = 4,
-				.timeout_ms = timeout_ms};
+	struct bus_call call = {
+		.subject = d->reply, .data = "+ACK", .len = 4, .timeout_ms = timeout_ms};
 	natsMsg *answer = NULL;
 	int rc = bus_request(p->bus, &call, &answer, NULL);
 	bus_msg_drop(p->bus, answer);

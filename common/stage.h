@@ -117,6 +117,7 @@ struct effect_job {
 	struct why why;       /* with RETRY, REJECT */
 	/* private */
 	struct bus_delivery delivery;
+	size_t row; /* in what is noted as taken */
 };
 
 struct effect_def {

@@ -1,4 +1,5 @@
 #include "common/stage_private.h"
+#include "common/taken.h"
 
 enum {
 	EFFECT_SLICE_MS = 500, /* how long a stop may go unnoticed */
@@ -29,6 +30,7 @@ struct effect_pool {
 	struct effect_worker *workers;
 	size_t n_workers;
 	unsigned batch_max;
+	struct taken *taken; /* NULL: not noted */
 	pthread_mutex_t lock;
 	uint64_t checked_epoch; /* the consumer is as it must be on this connection */
 	atomic_int last_error;
@@ -149,13 +151,19 @@ static void settle_retry(struct effect_worker *w, struct effect_job *job)
 	bus_nak(w->puller, &job->delivery, retry_delay_ms(job));
 }
 
+static void let_go(struct effect_worker *w, struct effect_job *job)
+{
+	taken_drop(w->pool->taken, job->row);
+	bus_delivery_free(&job->delivery);
+}
+
 static void settle(struct effect_worker *w, struct effect_job *job)
 {
 	static void (*const by_verdict[])(struct effect_worker *, struct effect_job *) = {
 		[DONE] = settle_done, [RETRY] = settle_retry, [REJECT] = reject};
 	FAILPOINT("before-settle");
 	by_verdict[job->verdict](w, job);
-	bus_delivery_free(&job->delivery);
+	let_go(w, job);
 }
 
 /* ---- taking ---- */
@@ -176,7 +184,7 @@ static int unpack(struct effect_worker *w, struct effect_job *job, char *token)
 	return rc;
 }
 
-static void add_job(struct effect_worker *w, const struct bus_delivery *d)
+static void add_job(struct effect_worker *w, const struct bus_delivery *d, size_t row)
 {
 	struct effect_job *job = &w->jobs[w->n];
 	*job = (struct effect_job){.subject = d->subject,
@@ -188,12 +196,13 @@ static void add_job(struct effect_worker *w, const struct bus_delivery *d)
 				   .data = d->data,
 				   .len = d->len,
 				   .arena = &w->arena,
-				   .delivery = *d};
+				   .delivery = *d,
+				   .row = row};
 	char *token = arena_alloc(&w->arena, sizeof(((struct topic *)NULL)->token));
 	if (!token || unpack(w, job, token)) {
 		job->token = "";
 		reject(w, job);
-		bus_delivery_free(&job->delivery);
+		let_go(w, job);
 		return;
 	}
 	pthread_mutex_lock(&w->lock);
@@ -202,17 +211,43 @@ static void add_job(struct effect_worker *w, const struct bus_delivery *d)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* What an earlier process of ours had in hand when it died. ERR_NOT_FOUND: nothing more. */
+static int retake(struct effect_worker *w, struct bus_delivery *out, size_t *out_row)
+{
+	struct effect_pool *p = w->pool;
+	struct why why = {0};
+	char *reply = arena_alloc(&w->arena, TAKEN_REPLY_MAX);
+	while (reply && taken_next(p->taken, reply, out_row)) {
+		int rc = bus_retake(p->stage->bus, p->consumer->stream, reply, out, &why);
+		if (rc == 0)
+			return 0;
+		/* Gone from the stream, or the bus is: in that case ack_wait brings it back. */
+		taken_drop(p->taken, *out_row);
+	}
+	return ERR_NOT_FOUND;
+}
+
+static int next(struct effect_worker *w, int64_t wait_ms, struct bus_delivery *out, size_t *out_row)
+{
+	int rc = retake(w, out, out_row);
+	if (rc == ERR_NOT_FOUND) {
+		rc = bus_puller_next(w->puller, wait_ms, out);
+		*out_row = rc ? TAKEN_NONE : taken_put(w->pool->taken, out->reply);
+	}
+	return rc;
+}
+
 static int collect(struct effect_worker *w)
 {
 	struct bus_delivery d = {0};
-	size_t bytes = 0;
-	int rc = bus_puller_next(w->puller, EFFECT_SLICE_MS, &d);
+	size_t bytes = 0, row = TAKEN_NONE;
+	int rc = next(w, EFFECT_SLICE_MS, &d, &row);
 	while (rc == 0) {
 		bytes += d.len;
-		add_job(w, &d);
+		add_job(w, &d, row);
 		if (w->n >= w->pool->batch_max || bytes > EFFECT_BATCH_BYTES)
 			break;
-		rc = bus_puller_next(w->puller, 0, &d);
+		rc = next(w, 0, &d, &row);
 	}
 	return rc == ERR_TIMEOUT ? 0 : rc;
 }
@@ -320,6 +355,20 @@ static int open_worker(struct effect_pool *p, struct effect_worker *w, struct wh
 	return p->def->open ? p->def->open(p->stage, &w->state, out_why) : 0;
 }
 
+/* Work goes on without. */
+static void open_taken(struct effect_pool *p, size_t n_workers)
+{
+	const struct stage_config *c = stage_snapshot_values(p->stage->config);
+	struct why why = {0};
+	if (taken_open(c->state_dir, p->def->consumer, 2 * n_workers * p->batch_max, &p->taken,
+		       &why))
+		LOG(WARN, "what is in hand is not noted", S("worker", p->def->consumer),
+		    S("why", why.text));
+	else if (taken_left(p->taken))
+		LOG(INFO, "taking up what was in hand", S("worker", p->def->consumer),
+		    I("messages", taken_left(p->taken)));
+}
+
 static int open_pool(struct stage *s, const struct effect_def *def, struct why *out_why)
 {
 	struct effect_pool *p = mem_alloc(sizeof(*p));
@@ -333,6 +382,7 @@ static int open_pool(struct stage *s, const struct effect_def *def, struct why *
 		return why_set(out_why, ERR_INTERNAL, "no consumer %s in the topic table",
 			       def->consumer);
 	size_t n = count_workers(s, def);
+	open_taken(p, n);
 	p->workers = mem_calloc(n, sizeof(*p->workers));
 	while (p->n_workers < n) {
 		int rc = open_worker(p, &p->workers[p->n_workers++], out_why);
@@ -396,6 +446,7 @@ static void close_pool(struct effect_pool *p)
 		pthread_mutex_destroy(&w->lock);
 	}
 	free(p->workers);
+	taken_close(p->taken);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

@@ -212,15 +212,17 @@ const size_t topic_streams_n = ARRAY_SIZE(topic_streams);
 
 /* ---- shared durable consumers ---- */
 
+/* How long nobody works on what a dead process or a cut connection had: short, for deliveries that
+ * are being worked on are kept alive every third of it (stage_effect.c). */
 const struct topic_consumer topic_consumers[] = {
-	{"normaliser", STREAM_RAW, "raw.>", "monitor", 30000, 4096, "raw bytes into events"},
-	{"relay", STREAM_STORY, "heal.control.silence", "monitor", 30000, 256,
+	{"normaliser", STREAM_RAW, "raw.>", "monitor", 10000, 4096, "raw bytes into events"},
+	{"relay", STREAM_STORY, "heal.control.silence", "monitor", 5000, 256,
 	 "silences to every partition"},
 	/* A plan that waits (lock, rate, pause) counts as pending: room for many. */
-	{"plans", STREAM_STORY, "heal.plan.>", "executor", 30000, 1024, "plans to be run"},
-	{"decisions", STREAM_STORY, "heal.decision.>", "executor", 30000, 1024,
+	{"plans", STREAM_STORY, "heal.plan.>", "executor", 5000, 1024, "plans to be run"},
+	{"decisions", STREAM_STORY, "heal.decision.>", "executor", 5000, 1024,
 	 "answers that start or stop a plan"},
-	{"notices", STREAM_STORY, "heal.notice.>", "notifier", 30000, 1024, "what must be told"},
+	{"notices", STREAM_STORY, "heal.notice.>", "notifier", 5000, 1024, "what must be told"},
 };
 const size_t topic_consumers_n = ARRAY_SIZE(topic_consumers);
 

@@ -80,6 +80,17 @@ void gate_leave(struct held *held)
 	held->n = 0;
 }
 
+void gate_clear(const struct plan_run *run, const struct slot *slot)
+{
+	struct held held = {.ex = run->ex};
+	struct why why = {0};
+	if (slot->action->level <= HEALBUS__LEVEL__LEVEL_NONE)
+		return;
+	snprintf(held.value, sizeof(held.value), "plan %.20s, which died", run->plan->id);
+	take_locks(&held, slot->action->target, &why);
+	gate_leave(&held);
+}
+
 int gate_renew(struct held *held, struct why *out_why)
 {
 	int rc = 0;

@@ -31,6 +31,9 @@ int gate_answer_pause(struct bus_ask *ask, struct why *out_why);
 int gate_enter(struct plan_run *run, const struct slot *slot, struct held *out,
 	       int64_t *out_wait_ms, struct why *out_why);
 void gate_leave(struct held *held);
+/* Lets go of the locks that an earlier life of this executor still has for this act, so that nobody
+ * waits until they expire. What others hold stays theirs. */
+void gate_clear(const struct plan_run *run, const struct slot *slot);
 
 /* Monotonic time since when all locks are held for certain; INT64_MAX: there are none. */
 int64_t gate_held_since(const struct held *held);

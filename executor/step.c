@@ -240,6 +240,7 @@ static enum step_end settle_own(struct attempt *a)
 	int rc = journal_read(a->run->ex->journal, a->slot->id, a->run->arena, &last, &why);
 	if (rc && rc != ERR_NOT_FOUND)
 		return hold(a, BUS_WAIT_MS, &why);
+	gate_clear(a->run, a->slot);
 	if (rc || last->state == HEALBUS__STEP_STATE__STEP_STARTED)
 		return settle_unknown(a);
 	if (last->state == HEALBUS__STEP_STATE__STEP_WAITING)
