@@ -90,6 +90,8 @@ struct bus_ack {
 int bus_outlet_open(struct bus *b,
 		    struct bus_outlet **out); /* ERR_UNAVAILABLE while not connected */
 void bus_outlet_close(struct bus_outlet *o);
+/* Its connection was lost: open another. */
+bool bus_outlet_dead(const struct bus_outlet *o);
 /* Any thread; never blocks. ERR_CLOSED after the connection was lost. */
 int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token);
 /* One thread. 0 with an ack; ERR_TIMEOUT; ERR_CLOSED after the connection was lost: acks not seen

@@ -36,6 +36,11 @@ void bus_outlet_close(struct bus_outlet *o)
 	free(o);
 }
 
+bool bus_outlet_dead(const struct bus_outlet *o)
+{
+	return atomic_load(&o->conn->closed);
+}
+
 int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token)
 {
 	struct bus_header headers[BUS_HEADERS_MAX];

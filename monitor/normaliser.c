@@ -186,6 +186,8 @@ static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_
 	w->batch++;
 	memset(w->missing, 0, sizeof(w->missing));
 	for (size_t i = 0; i < n; i++) {
+		if (w->outlet && w->under_way == 0 && bus_outlet_dead(w->outlet))
+			outlet_drop(w);
 		if (!w->outlet && bus_outlet_open(stage_bus(s), &w->outlet))
 			w->outlet = NULL;
 		job_run(w, c, jobs, n, i);

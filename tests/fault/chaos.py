@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""chaos.py [--seed N] [--alerts N] [--incidents N] [--kills N] [--keep] [--tap]
-
-A whole healbus under load, of which every part is killed with -9 at random and started again at once; then an independent
-judge says what was lost, done twice, done without leave, or told wrongly. The last line begins with "fault:". Exit code 0
-when all of it is 0, every unknown act was settled, and every plan and incident has exactly one outcome."""
+"""A whole healbus under load, of which every part is killed with -9 at random and started again at once; then an
+independent judge says what was lost, done twice, done without leave, or told wrongly. Speaks TAP; the last line begins
+with "fault:". Exit code 0 when all of it is 0, every unknown act was settled, and every plan and incident has exactly one
+outcome."""
 import argparse
 import os
 import random
@@ -96,7 +95,7 @@ class Chaos:
             time.sleep(0.01)
 
     def victim(self):
-        kind = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        kind = self.args.only or self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         return self.dice.choice([p for p in self.world.parts if p.split("-")[0] == kind])
 
     def kill(self, part):
@@ -244,12 +243,12 @@ class Chaos:
         began = time.monotonic()
         self.load()
         self.kill_all()
-        say("load and kills took %.0f s: %d alerts posted, %d retries" % (
-            time.monotonic() - began, self.senders.posted, self.senders.retries))
+        say("load and kills took %.0f s" % (time.monotonic() - began))
         self.settle(240)
         self.take_unknown()
         self.settle(60)
-        say("all over after %.0f s" % (time.monotonic() - began))
+        say("all over after %.0f s: %d alerts posted, %d retries" % (
+            time.monotonic() - began, self.senders.posted, self.senders.retries))
         return self.judge()
 
     def judge(self):
@@ -289,28 +288,52 @@ def last_line(args, chaos, found, size):
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 31))
-    p.add_argument("--alerts", type=int, default=20000)
-    p.add_argument("--incidents", type=int, default=2000)
-    p.add_argument("--kills", type=int, default=50)
+    p.add_argument("--full", action="store_true", help="20000 alerts, 2000 incidents, 50 kills; a tenth, 16 kills else")
+    p.add_argument("--alerts", type=int, help="posted in all, repeats and resolved ones among them")
+    p.add_argument("--incidents", type=int)
+    p.add_argument("--kills", type=int, help="at least so many")
+    p.add_argument("--only", choices=WEIGHTS, help="kill only this kind of part")
     p.add_argument("--keep", action="store_true", help="leave the directory with logs and the judge's files")
-    return p.parse_args()
+    args = p.parse_args()
+    args.alerts = args.alerts or (20000 if args.full else 2000)
+    args.incidents = args.incidents or (2000 if args.full else 200)
+    args.kills = args.kills if args.kills is not None else 50 if args.full else 16
+    return args
+
+
+TEXTS = {
+    "lost": "no acknowledged alert or incident is lost",
+    "double": "no act is started twice",
+    "unapproved": "no act is started without the approval that it needs",
+    "forbidden": "nothing that is forbidden runs",
+    "invented": "nothing runs that nobody sent an alert for",
+    "lied": "what is said to be done is done",
+    "missing_notices": "people are told everything that must be told",
+    "unsettled": "every unknown act is settled",
+    "outcomes": "every plan and every incident has exactly one outcome",
+}
 
 
 def run(args):
-    """(exit code, last line)"""
     chaos = Chaos(args)
     say("seed", args.seed, "incidents", args.incidents, "alerts", args.alerts, "kills", args.kills, chaos.world.dir)
     with chaos.world:
         found, size = chaos.run()
         chaos.receiver.close()
-    good = not any(found[name] for name in COUNTERS + ALSO) and len(chaos.recoveries) >= args.kills
-    return 0 if good else 1, last_line(args, chaos, found, size)
+    enough = len(chaos.recoveries) >= args.kills and chaos.senders.posted >= args.alerts
+    results = [(TEXTS[name], not found[name]) for name in COUNTERS + ALSO]
+    results.append(("%d alerts were posted, %d times a part was killed" % (
+        chaos.senders.posted, len(chaos.recoveries)), enough))
+    for n, (text, good) in enumerate(results, 1):
+        print("%s %d - %s" % ("ok" if good else "not ok", n, text))
+    print("1..%d" % len(results))
+    print(last_line(args, chaos, found, size), flush=True)
+    return 0 if all(good for _, good in results) else 1
 
 
 if __name__ == "__main__":
     why = missing()
     if why:
-        sys.exit("chaos.py: " + why)
-    code, line = run(arguments())
-    print(line, flush=True)
-    sys.exit(code)
+        print("1..0 # skip " + why)
+        sys.exit(0)
+    sys.exit(run(arguments()))
