@@ -205,6 +205,13 @@ LINE ?= ingest
 profile: deps-test all $(BENCH_T)
 	tests/bench/profile --build $(B) $(LINE)
 
+## make fault      the faults' list, a kill at every named point, 20,000 alerts under kill -9 (SEEDS=10: ten times)
+SEEDS ?= 1
+fault: deps-test
+	@$(MAKE) --no-print-directory B=$(B) fault-run
+fault-run: all $(INTEGRATION_T) $(FAULT_T)
+	tests/fault/run --build $(B) --seeds $(SEEDS)
+
 ## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus
 # Each target is linked twice: with libFuzzer, and with a main that replays its corpus for `make test`.
 FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
@@ -275,6 +282,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fuzz fuzz-run lint \
+.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
 	layers format cover sim bench profile demo man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
