@@ -73,6 +73,11 @@ void stage_fail(struct stage *s, int exit_code)
 	pthread_kill(s->main_thread, SIGUSR2);
 }
 
+void stage_give_up(struct stage *s)
+{
+	stage_fail(s, EXIT_INTERNAL);
+}
+
 bool stage_sleep(struct stage *s, int64_t ms)
 {
 	int64_t until = clock_mono_ms() + ms;

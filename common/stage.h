@@ -182,6 +182,9 @@ const char *stage_name(const struct stage *s);
 const char *stage_boot(const struct stage *s);     /* random id of this process */
 const char *stage_instance(const struct stage *s); /* host name and pid: who this is, for people */
 bool stage_stopping(const struct stage *s);
+/* What the stage relies on has failed and will not come back in this process: it drains and ends
+ * with 70. Any thread. */
+void stage_give_up(struct stage *s);
 /* Sleeps at most ms; returns early (true) when stopping. */
 bool stage_sleep(struct stage *s, int64_t ms);
 void stage_set_data(struct stage *s, void *data);

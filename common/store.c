@@ -6,8 +6,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
-enum { VALUE_MAGIC = 0x4842, GROW_WAIT_MS = 200 };
+enum { VALUE_MAGIC = 0x4842, GROW_WAIT_MS = 200, DISK_FULL_BYTES = 1 << 20 };
 
 /* Before every value; little-endian as the machine has it. The sum also covers the key, so a value
  * that stands under another key is noticed. */
@@ -32,9 +33,11 @@ int store_rc(int mdb_rc)
 		return ERR_TOO_LARGE;
 	case MDB_READERS_FULL:
 		return ERR_BUSY;
+	case MDB_PANIC: /* a write of the last page failed: the map is of no more use to this
+			   process */
+		return ERR_IO;
 	case MDB_PAGE_NOTFOUND:
 	case MDB_CORRUPTED:
-	case MDB_PANIC:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 	case MDB_CURSOR_FULL:
@@ -292,11 +295,21 @@ void store_end(struct store_txn *txn)
 	end(txn);
 }
 
+/* LMDB says EIO when a write came out short, which is how a disk fills up. */
+static int commit_rc(const struct store *s, int mdb_rc)
+{
+	struct statvfs disk;
+	if (mdb_rc == EIO && statvfs(s->dir, &disk) == 0 &&
+	    (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES)
+		return ERR_FULL;
+	return store_rc(mdb_rc);
+}
+
 int store_commit(struct store_txn *txn)
 {
 	assert(txn->write);
 	if (!txn->error && txn->mdb) {
-		store_fail(txn, store_rc(mdb_txn_commit(txn->mdb)));
+		store_fail(txn, commit_rc(txn->store, mdb_txn_commit(txn->mdb)));
 		txn->mdb = NULL;
 	}
 	int rc = txn->error;

@@ -24,6 +24,7 @@ struct journal {
 	char owner[ID_BYTES];
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
+	bool broken;
 	bool committing; /* by one of the waiting workers, for all that are queued by then */
 	struct item *first;
 	struct item **last;
@@ -110,9 +111,10 @@ static void lead(struct journal *j)
 	j->last = &j->first;
 	j->committing = true;
 	pthread_mutex_unlock(&j->lock);
-	int rc = commit_all(j, items);
+	int rc = j->broken ? ERR_IO : commit_all(j, items);
 	pthread_mutex_lock(&j->lock);
 	j->committing = false;
+	j->broken |= rc == ERR_IO || rc == ERR_CORRUPT;
 	for (struct item *i = items; i; i = i->next) {
 		i->rc = rc;
 		i->done = true;
@@ -140,6 +142,14 @@ int journal_write(struct journal *j, const Healbus__StepReport *report,
 	pthread_mutex_unlock(&j->lock);
 	buf_release(&item.report);
 	return item.rc ? why_set(out_why, item.rc, "journal: %s", err_name(item.rc)) : 0;
+}
+
+bool journal_is_broken(struct journal *j)
+{
+	pthread_mutex_lock(&j->lock);
+	bool broken = j->broken;
+	pthread_mutex_unlock(&j->lock);
+	return broken;
 }
 
 int journal_read(struct journal *j, const char *step_id, struct arena *arena,

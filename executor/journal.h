@@ -19,9 +19,14 @@ void journal_close(struct journal *j);
 /* The lasting id of this executor: the owner of its claims, the same after a restart. */
 const char *journal_owner(const struct journal *j);
 
-/* In one transaction: the step's state (report may be NULL) and an audit record. */
+/* In one transaction: the step's state (report may be NULL) and an audit record. ERR_FULL passes
+ * when there is room; after ERR_IO every further write fails: a disk that failed one fsync may say
+ * yes to the next and have lost what lay between. */
 int journal_write(struct journal *j, const Healbus__StepReport *report,
 		  const struct audit_entry *entry, struct why *out_why);
+
+/* A write failed for good: the process must end, and a new one look at what is on the disk. */
+bool journal_is_broken(struct journal *j);
 
 /* The last report written for a step, in the arena. ERR_NOT_FOUND when this executor never began
  * it. */

@@ -65,9 +65,13 @@ static struct executor worker_view(struct stage *s, void *worker)
 				 .sleep_ctx = s};
 }
 
-static void settle(struct effect_job *job, enum plan_end end, int64_t wait_ms,
+static void settle(struct stage *s, struct effect_job *job, enum plan_end end, int64_t wait_ms,
 		   const struct why *wait)
 {
+	if (journal_is_broken(stage_data(s))) {
+		LOG(ERROR, "the journal's disk failed: stopping", S("why", wait->text));
+		stage_give_up(s);
+	}
 	job->verdict = end == PLAN_SETTLED ? DONE : RETRY;
 	if (end == PLAN_SETTLED)
 		return;
@@ -85,7 +89,7 @@ static void handle_plan(struct stage *s, void *worker, struct effect_job *job)
 			       .seq = job->seq};
 	plan_run_init(&run, job->data, job->len);
 	enum plan_end end = plan_arrived(&run);
-	settle(job, end, run.wait_ms, &run.wait);
+	settle(s, job, end, run.wait_ms, &run.wait);
 	plan_run_release(&run);
 	stage_config_put(s, ex.config);
 }
@@ -105,7 +109,7 @@ static void handle_decision(struct stage *s, void *worker, struct effect_job *jo
 				 .id = job->id,
 				 .time_ms = job->time_ms};
 	enum plan_end end = decision_arrived(&d);
-	settle(job, end, d.wait_ms, &d.wait);
+	settle(s, job, end, d.wait_ms, &d.wait);
 	stage_config_put(s, ex.config);
 }
 

@@ -3,18 +3,10 @@ import os
 import signal
 import time
 
-from kit import STAGES, case, exit_of, in_parallel, wait_for
+from kit import STAGES, case, exit_of, in_parallel, restart_dead, wait_for
 
 CASES = []
 LEASE_S = 35  # longer than lock (30 s), liveness (10 s) and every ack_wait (30 s)
-
-
-def restart_dead(w, *parts):
-    for part in parts:
-        if not w.alive(part):
-            w.start(part)
-    for part in parts:
-        w.wait_ready(part)
 
 
 def killed_at(k, w, part, call, n):

@@ -276,6 +276,14 @@ def exit_of(w, part, timeout_s=20):
         return None
 
 
+def restart_dead(w, *parts):
+    for part in parts:
+        if not w.alive(part):
+            w.start(part)
+    for part in parts:
+        w.wait_ready(part)
+
+
 def in_parallel(functions):
     """Runs them at once; their results in order."""
     results = [None] * len(functions)
@@ -345,5 +353,6 @@ def write_json(path, value):
 
 
 __all__ = ["BUILD", "Kit", "Lab", "Load", "NotHere", "STAGES", "SmallDisk", "alert", "case",
-           "cpu_seconds", "descriptors", "exit_of", "in_parallel", "peak_mib", "rss_mib", "tracer",
+           "cpu_seconds", "descriptors", "exit_of", "in_parallel", "peak_mib", "restart_dead", "rss_mib",
+           "tracer",
            "wait_for", "webhook", "write_json"]
