@@ -68,7 +68,6 @@ static natsStatus set_behaviour(struct bus *b, natsOptions *o)
 		natsOptions_SetName(o, b->name),
 		natsOptions_SetCustomInboxPrefix(o, prefix),
 		natsOptions_SetAllowReconnect(o, false),
-		natsOptions_SetSendAsap(o, true),
 		natsOptions_SetTimeout(o, BUS_CONNECT_TIMEOUT_MS),
 		natsOptions_SetPingInterval(o, BUS_PING_INTERVAL_MS),
 		natsOptions_SetMaxPingsOut(o, 2),
@@ -129,12 +128,13 @@ static void wait_until(struct bus *b, int64_t deadline_mono_ms)
 	pthread_cond_timedwait(&b->changed, &b->lock, &at);
 }
 
-static int connect_once(struct bus *b, natsConnection **out, struct why *out_why)
+static int connect_once(struct bus *b, bool at_once, natsConnection **out, struct why *out_why)
 {
 	natsOptions *o = NULL;
 	int rc = make_options(b, &o, out_why);
 	if (rc)
 		return rc == ERR_CONFIG ? ERR_DENIED : rc;
+	natsOptions_SetSendAsap(o, at_once);
 	pthread_mutex_lock(&b->lock);
 	b->open_connections++;
 	pthread_mutex_unlock(&b->lock);
@@ -151,6 +151,16 @@ static int connect_once(struct bus *b, natsConnection **out, struct why *out_why
 	bool refused = s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED;
 	return why_set(out_why, refused ? ERR_DENIED : ERR_UNAVAILABLE, "bus %s: %s", b->url,
 		       nats_GetLastError(NULL));
+}
+
+void bus_conn_open_bulk(struct bus_conn *c)
+{
+	natsConnection *nc = NULL, *none = NULL;
+	struct why why = {0};
+	if (atomic_load(&c->bulk) || connect_once(c->bus, false, &nc, &why))
+		return;
+	if (!atomic_compare_exchange_strong(&c->bulk, &none, nc))
+		natsConnection_Destroy(nc);
 }
 
 static void publish_connection(struct bus *b, struct bus_conn *c)
@@ -203,8 +213,11 @@ static void serve_connection(struct bus *b, struct bus_conn *c)
 	pthread_mutex_unlock(&b->lock);
 	if (stop)
 		natsConnection_FlushTimeout(c->nc, 1000);
+	if (stop && atomic_load(&c->bulk))
+		natsConnection_FlushTimeout(c->bulk, 1000);
 	atomic_store(&c->closed, true);
 	natsConnection_Close(c->nc);
+	natsConnection_Close(c->bulk);
 	bus_conn_put(c);
 }
 
@@ -215,7 +228,7 @@ static void *keep_connection(void *arg)
 	do {
 		struct why why = {0};
 		natsConnection *nc = NULL;
-		int rc = connect_once(b, &nc, &why);
+		int rc = connect_once(b, true, &nc, &why);
 		if (rc) {
 			note_failure(b, rc, &why);
 			pause_ms = next_pause_ms(b, pause_ms);

@@ -66,6 +66,9 @@ struct bus_msg {
 	const void *data;
 	size_t len;
 	bool expect_no_message; /* refuse when the subject holds one: ERR_EXISTS */
+	/* In an outlet that packs: may be sent up to a few ms later, together with others. Order is
+	 * kept among those that may, and among those that may not. */
+	bool may_wait;
 };
 
 /* Publishes and waits for the stream's ack. ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_FULL (stream full),
@@ -89,11 +92,15 @@ struct bus_ack {
 };
 int bus_outlet_open(struct bus *b,
 		    struct bus_outlet **out); /* ERR_UNAVAILABLE while not connected */
+/* The same, with a second connection for what may wait. May block while connecting. */
+int bus_outlet_open_packing(struct bus *b, struct bus_outlet **out);
 void bus_outlet_close(struct bus_outlet *o);
 /* Its connection was lost: open another. */
 bool bus_outlet_dead(const struct bus_outlet *o);
 /* Any thread; never blocks. ERR_CLOSED after the connection was lost. */
 int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token);
+/* Pushes out what waits. One round trip, at most 1 s. */
+void bus_outlet_flush(struct bus_outlet *o);
 /* One thread. 0 with an ack; ERR_TIMEOUT; ERR_CLOSED after the connection was lost: acks not seen
  * by then never come. */
 int bus_outlet_next(struct bus_outlet *o, int64_t timeout_ms, struct bus_ack *out);
@@ -135,6 +142,8 @@ int bus_retake(struct bus *b, const char *stream, const char *reply, struct bus_
 	       struct why *out_why);
 /* Settling works on any connection, also after the delivery's own was lost. */
 int bus_ack(struct bus_puller *p, const struct bus_delivery *d);
+/* One of several: may be sent a little later, together with others. */
+int bus_ack_many(struct bus_puller *p, const struct bus_delivery *d);
 int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms);
 int bus_nak(struct bus_puller *p, const struct bus_delivery *d, int64_t delay_ms);
 int bus_term(struct bus_puller *p, const struct bus_delivery *d);

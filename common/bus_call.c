@@ -55,6 +55,15 @@ static int set_headers(natsMsg *m, const struct bus_call *call)
 	return 0;
 }
 
+/* The second connection may break alone. */
+static int publish(struct bus_conn *c, natsMsg *m, bool may_wait)
+{
+	natsConnection *bulk = may_wait ? atomic_load(&c->bulk) : NULL;
+	if (bulk && natsConnection_PublishMsg(bulk, m) == NATS_OK)
+		return 0;
+	return bus_status(natsConnection_PublishMsg(c->nc, m));
+}
+
 int bus_conn_send(struct bus_conn *c, const struct bus_call *call, const char *reply)
 {
 	natsMsg *m = NULL;
@@ -65,7 +74,7 @@ int bus_conn_send(struct bus_conn *c, const struct bus_call *call, const char *r
 	if (rc == 0)
 		rc = set_headers(m, call);
 	if (rc == 0)
-		rc = bus_status(natsConnection_PublishMsg(c->nc, m));
+		rc = publish(c, m, call->may_wait);
 	bus_msg_drop(c->bus, m);
 	return rc;
 }

@@ -1,5 +1,7 @@
 #include "common/bus_private.h"
 
+enum { OUTLET_FLUSH_MS = 1000 };
+
 struct bus_outlet {
 	struct bus_conn *conn;
 	natsSubscription *acks;
@@ -27,6 +29,21 @@ int bus_outlet_open(struct bus *b, struct bus_outlet **out)
 	return 0;
 }
 
+int bus_outlet_open_packing(struct bus *b, struct bus_outlet **out)
+{
+	int rc = bus_outlet_open(b, out);
+	if (rc == 0)
+		bus_conn_open_bulk((*out)->conn);
+	return rc;
+}
+
+void bus_outlet_flush(struct bus_outlet *o)
+{
+	natsConnection *bulk = atomic_load(&o->conn->bulk);
+	if (bulk)
+		natsConnection_FlushTimeout(bulk, OUTLET_FLUSH_MS);
+}
+
 void bus_outlet_close(struct bus_outlet *o)
 {
 	if (!o)
@@ -51,7 +68,8 @@ int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t toke
 				.headers = headers,
 				.n_headers = bus_msg_headers(m, headers, time_text),
 				.data = m->data,
-				.len = m->len};
+				.len = m->len,
+				.may_wait = m->may_wait};
 	snprintf(reply, sizeof(reply), "%s.%" PRIu64, o->inbox, token);
 	int rc = bus_conn_send(o->conn, &call, reply);
 	return rc == ERR_UNAVAILABLE ? ERR_CLOSED : rc;

@@ -34,6 +34,7 @@ struct bus_box;
 struct bus_conn {
 	struct bus *bus;
 	natsConnection *nc;
+	_Atomic(natsConnection *) bulk; /* for what may wait; NULL until an outlet asks for it */
 	char inbox[BUS_INBOX_BYTES];
 	uint64_t epoch;
 	int64_t since_mono_ms;
@@ -108,6 +109,8 @@ void bus_conn_refuse(struct bus_conn *c, const char *text);
 void bus_msg_drop(struct bus *b, natsMsg *m);
 void bus_trash_empty(struct bus_trash *t);
 
+/* Sees to it that there is c->bulk; without it everything goes at once. Blocks while connecting. */
+void bus_conn_open_bulk(struct bus_conn *c);
 /* natsStatus as one of ours. */
 int bus_status(natsStatus s);
 
@@ -122,6 +125,7 @@ struct bus_call {
 	const void *data;
 	size_t len;
 	int64_t timeout_ms; /* 0: BUS_REQUEST_TIMEOUT_MS */
+	bool may_wait;      /* as in bus_msg */
 	/* out: an answer, which is the caller's, or why there is none */
 	natsMsg *answer;
 	int rc;

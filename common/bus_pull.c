@@ -253,6 +253,15 @@ int bus_ack(struct bus_puller *p, const struct bus_delivery *d)
 	return settle(p->bus, d, "+ACK");
 }
 
+int bus_ack_many(struct bus_puller *p, const struct bus_delivery *d)
+{
+	natsConnection *bulk = atomic_load(&p->conn->bulk);
+	if (bulk &&
+	    natsConnection_PublishString(bulk, natsMsg_GetReply(d->private), "+ACK") == NATS_OK)
+		return 0;
+	return bus_ack(p, d);
+}
+
 int bus_ack_sync(struct bus_puller *p, const struct bus_delivery *d, int64_t timeout_ms)
 {
 	struct bus_call call = {

@@ -37,6 +37,7 @@ static void conn_destroy(struct bus_conn *c)
 		free(box);
 	}
 	natsConnection_Destroy(c->nc);
+	natsConnection_Destroy(c->bulk);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -1,6 +1,7 @@
 #include "common/stage_private.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum { STAGE_STACK_BYTES = 256 << 10 };
@@ -20,6 +21,13 @@ pthread_t stage_spawn(const char *name, void *(*run)(void *), void *arg)
 	snprintf(short_name, sizeof(short_name), "%s", name);
 	pthread_setname_np(t, short_name);
 	return t;
+}
+
+/* On Linux each thread has a nice value of its own. */
+void stage_background(const struct stage *s)
+{
+	if (s->def->background_nice)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), s->def->background_nice);
 }
 
 bool stage_try_join(pthread_t t)

@@ -159,6 +159,9 @@ struct stage_def {
 	uint32_t (*partitions)(const void *config); /* bit set of owned partitions; NULL: all */
 	const struct effect_def *const *effects;
 	size_t n_effects;
+	/* Nice value of the threads of folds and effects: with too little CPU for all, what comes
+	 * in is stored first, and worked on behind. 0: all alike. */
+	int background_nice;
 	const struct stage_thread *threads;
 	size_t n_threads;
 	const struct http_route *routes; /* ctx is replaced by the struct stage */

@@ -8,6 +8,7 @@ enum {
 	EFFECT_RETRY_CAP_MS = 60000,
 	EFFECT_DEAD_RETRY_MS = 5000,
 	EFFECT_BEAT_MS = 500,
+	EFFECT_FEW = 2,
 };
 
 struct effect_worker {
@@ -17,6 +18,7 @@ struct effect_worker {
 	void *state;
 	struct bus_puller *puller;
 	struct arena arena;
+	bool many;            /* acks under way together may wait for each other */
 	pthread_mutex_t lock; /* guards what follows: the beat reads it */
 	struct effect_job *jobs;
 	size_t n;
@@ -142,7 +144,10 @@ static void reject(struct effect_worker *w, struct effect_job *job)
 
 static void settle_done(struct effect_worker *w, struct effect_job *job)
 {
-	bus_ack(w->puller, &job->delivery);
+	if (w->many)
+		bus_ack_many(w->puller, &job->delivery);
+	else
+		bus_ack(w->puller, &job->delivery);
 }
 
 static void settle_retry(struct effect_worker *w, struct effect_job *job)
@@ -264,6 +269,7 @@ static void handle(struct effect_worker *w)
 	size_t n = w->n;
 	w->n = 0;
 	pthread_mutex_unlock(&w->lock);
+	w->many = n > EFFECT_FEW;
 	for (size_t i = 0; i < n; i++)
 		settle(w, &w->jobs[i]);
 }
@@ -283,6 +289,7 @@ static void work(struct effect_worker *w)
 static void *run(void *arg)
 {
 	struct effect_worker *w = arg;
+	stage_background(w->pool->stage);
 	while (!stage_stopping(w->pool->stage))
 		work(w);
 	if (w->puller)

@@ -245,6 +245,7 @@ static void flush(struct fold_loop *l)
 static void *run(void *arg)
 {
 	struct fold_loop *l = arg;
+	stage_background(l->stage);
 	refresh_config(l);
 	while (!stage_stopping(l->stage)) {
 		int rc = l->puller ? turn(l) : fold_loop_connect(l);

@@ -59,6 +59,8 @@ void stage_fail(struct stage *s, int exit_code);
 pthread_t stage_spawn(const char *name, void *(*run)(void *), void *arg);
 /* True when the thread has ended, joined. */
 bool stage_try_join(pthread_t t);
+/* The calling thread is one of the background. */
+void stage_background(const struct stage *s);
 
 /* stage_cli.c: what the command line asks for; the exit code, or -1 to run. */
 struct stage_cli {

@@ -11,6 +11,7 @@ enum {
 	ACK_POLL_MS = 100,
 	BUS_POLL_MS = 20,
 	DRAIN_MS = 3000,
+	FEW_WAITING = 4, /* with more, bodies may wait for each other on their way to the bus */
 };
 
 static struct metric requests_total = METRIC_COUNTER(
@@ -278,6 +279,7 @@ static int posting_send(struct ingress *in, const struct posting *p, uint64_t to
 		.time_ms = clock_real_ms(),
 		.data = p->body,
 		.len = p->len,
+		.may_wait = atomic_load(&in->waiting) > FEW_WAITING,
 	};
 	struct bus_outlet *o = outlet_borrow(in);
 	int rc;
@@ -378,7 +380,7 @@ void ingress_thread(struct stage *s)
 	while (!stage_stopping(s)) {
 		struct bus_outlet *o = NULL;
 
-		if (bus_outlet_open(stage_bus(s), &o)) {
+		if (bus_outlet_open_packing(stage_bus(s), &o)) {
 			stage_sleep(s, BUS_POLL_MS);
 			continue;
 		}

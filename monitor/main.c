@@ -59,6 +59,7 @@ static const struct stage_def monitor = {
 	.partitions = partitions,
 	.effects = effects,
 	.n_effects = ARRAY_SIZE(effects),
+	.background_nice = 10,
 	.threads = threads,
 	.n_threads = ARRAY_SIZE(threads),
 	.routes = routes,

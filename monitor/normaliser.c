@@ -7,6 +7,7 @@ enum {
 	BATCH_MAX = 256,
 	UNDER_WAY_MAX = 4096, /* publishes without an ack */
 	ACK_WAIT_MS = 5000,
+	FEW = 2, /* messages: more may wait for each other */
 };
 
 static struct metric bodies_total = METRIC_COUNTER(
@@ -18,6 +19,7 @@ struct worker {
 	struct bus_outlet *outlet;
 	uint32_t batch; /* in the tokens: acks of an earlier batch are not taken for this one's */
 	size_t under_way;
+	bool packs;                /* this batch: its events go together */
 	size_t missing[BATCH_MAX]; /* acks a job still waits for */
 	struct body_reader *bodies;
 };
@@ -113,6 +115,7 @@ static int event_send(struct worker *w, const struct effect_job *job, size_t i,
 		.id = e->id,
 		.cause = job->id,
 		.time_ms = job->time_ms,
+		.may_wait = w->packs,
 	};
 	int rc;
 
@@ -136,6 +139,8 @@ static int events_send(struct worker *w, struct effect_job *jobs, size_t n, size
 	auto_buf packed = {0};
 	int rc = 0;
 
+	/* Within a batch, all go one way: the order of events is the order of bodies. */
+	w->packs |= n == 1 && r->n > FEW;
 	for (size_t k = 0; k < r->n && !rc; k++) {
 		rc = w->outlet ? event_send(w, &jobs[i], i, r->events[k], &packed) : ERR_CLOSED;
 		if (rc)
@@ -143,9 +148,6 @@ static int events_send(struct worker *w, struct effect_job *jobs, size_t n, size
 		if (!rc && w->under_way >= UNDER_WAY_MAX)
 			rc = acks_await(w, n, UNDER_WAY_MAX / 2);
 	}
-	/* One that was opened on a connection that is gone never comes back. */
-	if (rc && w->outlet)
-		outlet_drop(w);
 	return rc;
 }
 
@@ -184,14 +186,17 @@ static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_
 	const struct monitor_config *c = stage_config_get(s);
 
 	w->batch++;
+	w->packs = n > FEW;
 	memset(w->missing, 0, sizeof(w->missing));
 	for (size_t i = 0; i < n; i++) {
 		if (w->outlet && w->under_way == 0 && bus_outlet_dead(w->outlet))
 			outlet_drop(w);
-		if (!w->outlet && bus_outlet_open(stage_bus(s), &w->outlet))
+		if (!w->outlet && bus_outlet_open_packing(stage_bus(s), &w->outlet))
 			w->outlet = NULL;
 		job_run(w, c, jobs, n, i);
 	}
+	if (w->outlet && w->packs)
+		bus_outlet_flush(w->outlet);
 	if (w->outlet)
 		acks_await(w, n, 0);
 	for (size_t i = 0; i < n; i++) {
