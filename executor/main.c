@@ -68,7 +68,7 @@ static struct executor worker_view(struct stage *s, void *worker)
 static void settle(struct stage *s, struct effect_job *job, enum plan_end end, int64_t wait_ms,
 		   const struct why *wait)
 {
-	if (journal_is_broken(stage_data(s))) {
+	if (journal_is_broken(life_journal(s))) {
 		LOG(ERROR, "the journal's disk failed: stopping", S("why", wait->text));
 		stage_give_up(s);
 	}
