@@ -51,7 +51,8 @@ CTL := main args term api words commands help completion manual run story story_
 UNIT_COMMON := taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
-UNIT_EXECUTOR := catalogue policy journal rate sandbox plan
+UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
+UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording
 
@@ -160,7 +161,7 @@ tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/
 	tests/run --build $(B) all
 
 ## make unit       the tests that need no network and no server
-unit: $(UNIT_T)
+unit: $(UNIT_T) $(B)/tests/sim/sim
 	tests/run --build $(B) unit
 
 ## make sim        a million simulated schedules of crash, delay, duplicate, reorder (SCHEDULES, SEED)

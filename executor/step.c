@@ -273,11 +273,10 @@ static enum step_end found_none(struct attempt *a)
 	return settle_own(a);
 }
 
+/* Whoever claimed it has not begun, and cannot any more once the claim is ours. Were we to wait for
+ * him while he lives, two who each claimed a step of the plan would wait for each other. */
 static enum step_end found_claimed(struct attempt *a)
 {
-	struct why why = {0};
-	if (check_owner(a, &why))
-		return hold(a, OTHER_WAIT_MS, &why);
 	return begin(a);
 }
 

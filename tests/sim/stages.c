@@ -59,6 +59,10 @@ void stage_fail(struct stage *s, int exit_code)
 		sim_fail("%s ends itself with exit code %d", s->def->name, exit_code);
 }
 
+void stage_background(const struct stage *s UNUSED)
+{
+}
+
 struct bus *stage_bus(struct stage *s)
 {
 	return s->bus;

@@ -1,0 +1,146 @@
+/* Whatever call fails, whoever dies, whoever takes over: an act runs at most once and the outcome
+ * does not lie. */
+#include "tests/unit/executor/plan_kit.h"
+
+/* ---- others ---- */
+
+/* Stopped past its leases after the last look at them, a process must not begin when it wakes up:
+ * others have gone on without it. */
+static void test_stalled(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	world->stall_ms = LOCK_KILL_MS;
+	assert_int_equal(deliver_forked(&d), PLAN_WAIT);
+	assert_true(waited_for("its locks ran out before it began"));
+	assert_int_equal(ran("a"), 0);
+	world->stall_ms = 0;
+	world_expire();
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_HEALED, "all steps done");
+	assert_int_equal(ran("a"), 1);
+	arena_release(&arena);
+}
+
+/* Who claimed a step, did not begin it and lives on does not keep others from it: they hold the
+ * plan's lock, and he may be waiting for a step that they have claimed. */
+static void test_claimed_by_somebody_alive(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	struct slot slot;
+	struct claim claim = {0};
+	struct why why = {0};
+	struct plan_run run = {0};
+	auto_buf packed = {0};
+	uint8_t digest[DIGEST_BYTES];
+	wire_pack(&d.plan->base, &packed);
+	plan_digest(packed.data, packed.len, digest);
+	hex_encode(digest, sizeof(digest), run.digest_hex);
+	slot_init(&slot, &run, HEALBUS__PHASE__PHASE_ACT, 0, NULL);
+	assert_int_equal(claim_advance(NULL, slot.id, &claim, CLAIM_CLAIMED, "other", "otherboot",
+				       NULL, 0, &why),
+			 0);
+	assert_int_equal(live_beat(NULL, "otherboot", "other", &why), 0);
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_HEALED, "all steps done");
+	assert_int_equal(ran("a"), 1);
+	claim_release(&claim);
+	arena_release(&arena);
+}
+
+/* ---- trouble at every call ---- */
+
+static void forget_all(void)
+{
+	auto_free char *ledger = mem_printf("%s/ledger", dir);
+	auto_free char *one = mem_printf("%s/one", dir);
+	auto_free char *two = mem_printf("%s/two", dir);
+	memset(world, 0, sizeof(*world));
+	support_remove(ledger);
+	support_remove(one);
+	support_remove(two);
+	assert_int_equal(mkdir(ledger, 0777), 0);
+}
+
+static void check_world(unsigned at, const char *what)
+{
+	struct arena arena = {0};
+	const Healbus__Outcome *o =
+		(const Healbus__Outcome *)world_message(KIND_OUTCOME, 0, &arena);
+	size_t n = ran("a");
+	if (!o || world_count(KIND_OUTCOME) != 1 || n > 1)
+		fail_msg("%s at call %u: %zu outcomes, %zu runs", what, at,
+			 world_count(KIND_OUTCOME), n);
+	bool healed = o->verdict == HEALBUS__VERDICT__VERDICT_HEALED;
+	bool unknown = o->verdict == HEALBUS__VERDICT__VERDICT_UNKNOWN;
+	if ((!healed && !unknown) || (healed && n != 1))
+		fail_msg("%s at call %u: %s after %zu runs", what, at,
+			 wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict), n);
+	arena_release(&arena);
+}
+
+/* False when the plan was over before that call. */
+static bool trouble_at(enum trouble trouble, unsigned at, const char *successor)
+{
+	struct arena arena = {0};
+	forget_all();
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	world->trouble = trouble;
+	world->at = at;
+	int first = deliver_forked(&d);
+	bool reached = world->calls >= at;
+	world->trouble = TROUBLE_NONE;
+	d.journal = successor;
+	int end = first;
+	for (int tries = 0; end != PLAN_SETTLED && tries < 5; tries++) {
+		world_expire();
+		end = deliver_forked(&d);
+	}
+	assert_int_equal(end, PLAN_SETTLED);
+	check_world(at, successor);
+	arena_release(&arena);
+	return reached;
+}
+
+static void trouble_everywhere(enum trouble trouble, const char *successor)
+{
+	unsigned at = 1;
+	while (trouble_at(trouble, at, successor))
+		at++;
+	printf("# %u calls, each in trouble once\n", at - 1);
+	assert_true(at > 15);
+}
+
+static void test_dies(void **state)
+{
+	(void)state;
+	trouble_everywhere(DIE_BEFORE, "one");
+	trouble_everywhere(DIE_AFTER, "one");
+}
+
+static void test_dies_for_good(void **state)
+{
+	(void)state;
+	trouble_everywhere(DIE_BEFORE, "two");
+	trouble_everywhere(DIE_AFTER, "two");
+}
+
+static void test_bus_fails(void **state)
+{
+	(void)state;
+	trouble_everywhere(FAIL_BEFORE, "one");
+	trouble_everywhere(FAIL_AFTER, "one");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(test_stalled), T(test_claimed_by_somebody_alive),
+					   T(test_dies), T(test_dies_for_good), T(test_bus_fails)};
+	return run_group(tests, ARRAY_SIZE(tests));
+}
