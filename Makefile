@@ -54,7 +54,7 @@ UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording
+FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

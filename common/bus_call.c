@@ -87,6 +87,12 @@ const char *bus_header_get(natsMsg *m, const char *name)
 	return natsMsgHeader_Get(m, name, &value) == NATS_OK && value ? value : "";
 }
 
+const char *bus_header_text(natsMsg *m, const char *name)
+{
+	const char *value = bus_header_get(m, name);
+	return strlen(value) <= BUS_ID_MAX && header_safe(value) ? value : "";
+}
+
 int bus_msg_status(natsMsg *m)
 {
 	if (natsMsg_GetDataLength(m) != 0)
@@ -112,7 +118,7 @@ int64_t bus_time_ns(const char *text)
 	if (strlen(text) < 20 || text[strlen(text) - 1] != 'Z')
 		return 0;
 	snprintf(whole, sizeof(whole), "%.19sZ", text);
-	if (time_parse(whole, &ms))
+	if (time_parse(whole, &ms) || ms >= INT64_MAX / 1000000 - 1000 || ms < 0)
 		return 0;
 	for (const char *p = text[19] == '.' ? text + 20 : ""; *p >= '0' && *p <= '9'; p++) {
 		fraction += (*p - '0') * unit;

@@ -2,7 +2,7 @@
 
 /* ---- direct reads ---- */
 
-static int read_direct(natsMsg *m, struct bus_delivery *out, struct why *out_why)
+int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why)
 {
 	int status = bus_msg_status(m);
 	if (status == 404)
@@ -10,9 +10,9 @@ static int read_direct(natsMsg *m, struct bus_delivery *out, struct why *out_why
 	if (status != 0)
 		return why_set(out_why, ERR_INVALID, "bus: %s", bus_header_get(m, "Description"));
 	struct bus_delivery d = {.subject = bus_header_get(m, "Nats-Subject"),
-				 .id = bus_header_get(m, HEADER_ID),
-				 .cause = bus_header_get(m, HEADER_CAUSE),
-				 .content_type = bus_header_get(m, HEADER_CONTENT_TYPE),
+				 .id = bus_header_text(m, HEADER_ID),
+				 .cause = bus_header_text(m, HEADER_CAUSE),
+				 .content_type = bus_header_text(m, HEADER_CONTENT_TYPE),
 				 .seq = strtoull(bus_header_get(m, "Nats-Sequence"), NULL, 10),
 				 .stream_ns = bus_time_ns(bus_header_get(m, "Nats-Time-Stamp")),
 				 .delivered = 1,
@@ -33,7 +33,7 @@ static int direct_get(struct bus *b, struct bus_call *call, struct bus_delivery 
 	int rc = bus_request(b, call, &m, out_why);
 	if (rc)
 		return rc;
-	rc = read_direct(m, out, out_why);
+	rc = bus_direct_read(m, out, out_why);
 	if (rc)
 		bus_msg_drop(b, m);
 	return rc;
@@ -100,7 +100,7 @@ static int prepare_write(struct bus_ask *a, struct asking *w, struct bus_call *c
 static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
 	struct bus_delivery d = {0};
-	int rc = read_direct(m, &d, &a->why);
+	int rc = bus_direct_read(m, &d, &a->why);
 	if (rc == 0 && is_deleted(&d))
 		rc = why_set(&a->why, ERR_NOT_FOUND, "bus: %s/%s is deleted", a->bucket, a->key);
 	else if (rc == 0)
@@ -114,7 +114,7 @@ static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 
 static int read_last(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
-	int rc = read_direct(m, &a->delivery, &a->why);
+	int rc = bus_direct_read(m, &a->delivery, &a->why);
 	if (rc)
 		bus_msg_drop(b, m);
 	return rc;

@@ -149,6 +149,13 @@ int bus_request(struct bus *b, struct bus_call *call, natsMsg **out, struct why 
 
 /* The value of a header, "" when absent. Borrowed from m. */
 const char *bus_header_get(natsMsg *m, const char *name);
+/* The same for what we pass on as a header: "" also when it is longer than BUS_ID_MAX or holds a
+ * control character, since no message that repeats it could be sent. */
+const char *bus_header_text(natsMsg *m, const char *name);
+/* What a consumer delivers, and the answer to a direct get, taken apart: the delivery borrows from
+ * m, which it frees. ERR_INVALID, ERR_NOT_FOUND, ERR_UNAVAILABLE; then m is still the caller's. */
+int bus_delivery_read(natsMsg *m, struct bus_delivery *out);
+int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why);
 /* The number in the Status header of a message without data; 0 when it is an ordinary message. */
 int bus_msg_status(natsMsg *m);
 
@@ -164,7 +171,7 @@ size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS
 		       char time_text[static 24]);
 int64_t bus_json_int(const json_t *object, const char *name);
 const char *bus_json_str(const json_t *object, const char *name);
-/* "2026-11-21T09:03:52.079123456Z" -> ns; 0 when malformed. */
+/* "2026-11-21T09:03:52.079123456Z" -> ns; 0 when malformed or beyond the year 2261. */
 int64_t bus_time_ns(const char *text);
 /* Healbus-Time of m, bounded by the stream's time. */
 int64_t bus_msg_time_ms(natsMsg *m, int64_t stream_ns);

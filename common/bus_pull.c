@@ -34,16 +34,16 @@ static int parse_ack_subject(const char *reply, struct bus_delivery *d)
 	return 0;
 }
 
-static int read_delivery(natsMsg *m, struct bus_delivery *out)
+int bus_delivery_read(natsMsg *m, struct bus_delivery *out)
 {
 	struct bus_delivery d = {0};
 	int rc = parse_ack_subject(natsMsg_GetReply(m), &d);
 	if (rc)
 		return rc;
 	d.subject = natsMsg_GetSubject(m);
-	d.id = bus_header_get(m, HEADER_ID);
-	d.cause = bus_header_get(m, HEADER_CAUSE);
-	d.content_type = bus_header_get(m, HEADER_CONTENT_TYPE);
+	d.id = bus_header_text(m, HEADER_ID);
+	d.cause = bus_header_text(m, HEADER_CAUSE);
+	d.content_type = bus_header_text(m, HEADER_CONTENT_TYPE);
 	d.time_ms = bus_msg_time_ms(m, d.stream_ns);
 	d.data = natsMsg_GetData(m);
 	d.len = (size_t)natsMsg_GetDataLength(m);
@@ -169,7 +169,7 @@ static int take(struct bus_puller *p, int64_t wait_ms, struct bus_delivery *out)
 	}
 	if (p->asked > 0)
 		p->asked--;
-	if (read_delivery(m, out))
+	if (bus_delivery_read(m, out))
 		natsMsg_Destroy(m);
 	return 0;
 }

@@ -108,6 +108,10 @@ struct http_request {
 void http_server_ref(struct http_server *s);
 void http_server_unref(struct http_server *s);
 
+/* May it ask this route? By its headers, the peer and the server's tokens. 0, ERR_DENIED or
+ * ERR_UNAUTHENTICATED. */
+int http_request_authenticate(struct http_request *r, struct why *why);
+
 /* Gives up one reference: the connection's or the handler's. */
 void http_request_unref(struct http_request *r);
 /* The callbacks of one request, in the order in which libmicrohttpd makes them. */

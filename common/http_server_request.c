@@ -178,7 +178,7 @@ static bool is_local(const struct http_request *r)
 	       !http_header(r, "X-Real-IP");
 }
 
-static int authenticate(struct http_request *r, struct why *why)
+int http_request_authenticate(struct http_request *r, struct why *why)
 {
 	if (r->route->auth != HTTP_AUTH_BEARER)
 		return 0;
@@ -295,7 +295,7 @@ static enum MHD_Result begin(struct http_request *r, const char *method)
 	int rc = check_header(r, &why);
 	unsigned status = rc ? 0 : find_route(r);
 	if (!rc && !status)
-		rc = authenticate(r, &why);
+		rc = http_request_authenticate(r, &why);
 	return rc || status ? answer(r, status, rc, &why) : MHD_YES;
 }
 

@@ -1,5 +1,6 @@
 #include "common/secret.h"
 #include "common/id.h"
+#include "common/mem.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -95,6 +96,21 @@ int secret_read(struct secret *out, const char *path, struct why *out_why)
 	}
 	*out = s;
 	return 0;
+}
+
+size_t secret_lines(struct secret *text, struct secret **out)
+{
+	struct secret *lines = NULL;
+	size_t n = 0;
+
+	for (char *rest = text->data, *line; (line = strsep(&rest, "\r\n"));) {
+		if (!*line)
+			continue;
+		lines = mem_realloc(lines, (n + 1) * sizeof(*lines));
+		lines[n++] = (struct secret){.data = line, .len = strlen(line)};
+	}
+	*out = lines;
+	return n;
 }
 
 bool secret_equal(const struct secret *s, const char *text, size_t len)

@@ -21,6 +21,10 @@ struct secret {
 int secret_read(struct secret *out, const char *path, struct why *out_why);
 void secret_release(struct secret *s);
 
+/* The lines of text that are not empty, as secrets that point into it: text is cut up, and must
+ * outlive them. *out is the caller's (free()); returns how many. */
+size_t secret_lines(struct secret *text, struct secret **out);
+
 /* Constant-time; an empty secret equals nothing. */
 bool secret_equal(const struct secret *s, const char *text, size_t len);
 

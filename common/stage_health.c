@@ -94,12 +94,7 @@ static int read_tokens(struct stage *s, const char *path, struct why *out_why)
 	int rc = secret_read(&s->token_text, path, out_why);
 	if (rc || !s->token_text.data)
 		return rc;
-	for (char *rest = s->token_text.data, *line; (line = strsep(&rest, "\r\n"));) {
-		if (!*line)
-			continue;
-		s->tokens = mem_realloc(s->tokens, (s->n_tokens + 1) * sizeof(*s->tokens));
-		s->tokens[s->n_tokens++] = (struct secret){.data = line, .len = strlen(line)};
-	}
+	s->n_tokens = secret_lines(&s->token_text, &s->tokens);
 	if (s->n_tokens == 0)
 		return why_set(out_why, ERR_CONFIG, "%s: holds no token", path);
 	return 0;
