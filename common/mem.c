@@ -8,6 +8,7 @@ enum {
 	BLOCK_FIRST_BYTES = 4096,
 	BLOCK_MAX_BYTES = 1 << 20,
 	ALIGN_BYTES = 16,
+	HEAP_STEP_BYTES = 256 << 10,
 	HEAPS_MAX = 4,
 };
 
@@ -171,6 +172,9 @@ void arena_release(struct arena *a)
 void mem_start(void)
 {
 	mallopt(M_ARENA_MAX, HEAPS_MAX);
+	/* Heaps grow and shrink in steps that are worth a system call. */
+	mallopt(M_TOP_PAD, HEAP_STEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, 4 * HEAP_STEP_BYTES);
 }
 
 /* Segments that cannot be written hold what is in their file and nothing else. */

@@ -291,6 +291,8 @@ static int open_loop(struct stage *s, const struct fold_def *def, unsigned parti
 	l->batch = mem_calloc(FOLD_BATCH_MAX, sizeof(*l->batch));
 	l->msgs = mem_calloc(FOLD_BATCH_MAX, sizeof(*l->msgs));
 	atomic_store(&l->moved_mono_ms, clock_mono_ms());
+	/* While one batch is applied the next one comes; not for 16 folds at once. */
+	l->window = def->partitioned ? FOLD_BATCH_MAX : 2 * FOLD_BATCH_MAX;
 	if (def->partitioned) {
 		snprintf(l->name, sizeof(l->name), "%s-%02u", def->name, partition);
 		snprintf(l->filter, sizeof(l->filter), "event.%02u.>", partition);

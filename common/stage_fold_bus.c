@@ -258,7 +258,7 @@ static int take_position(struct fold_loop *l, struct why *out_why)
 		rc = bus_fold_consumer(b, l->def->stream, l->name, l->filter, place.start_seq,
 				       place.start_ms, out_why);
 	if (rc == 0)
-		rc = bus_puller_open(b, l->def->stream, l->name, 2 * FOLD_BATCH_MAX, &l->puller);
+		rc = bus_puller_open(b, l->def->stream, l->name, l->window, &l->puller);
 	if (rc)
 		return rc;
 	l->expected = 1;

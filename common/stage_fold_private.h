@@ -27,6 +27,7 @@ struct fold_loop {
 	unsigned partition;
 	char name[TOKEN_MAX + 8]; /* of consumer, directory and metrics: "monitor-03" */
 	char filter[SUBJECT_MAX + 1];
+	unsigned window; /* messages asked for ahead */
 	struct fold *fold;
 	pthread_t thread;
 	bool running;
