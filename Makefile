@@ -40,7 +40,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 REASONER := core cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision runners/runners runners/command runners/http runners/tcp \
-	sandboxes/sandbox sandboxes/spawn sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
+	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead

@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { STAGE_STACK_BYTES = 256 << 10 };
+enum { STAGE_STACK_BYTES = 256 << 10, STAGE_SETTLE_S = 60 };
 
 /* ---- threads ---- */
 
@@ -214,11 +214,14 @@ static void serve(struct stage *s)
 	LOG(INFO, "started", S("version", HEALBUS_VERSION), S("boot", s->boot));
 	mem_settle();
 	for (;;) {
-		int sig = 0;
-		sigwait(&set, &sig);
-		if (sig != SIGHUP)
+		const struct timespec wait = {.tv_sec = STAGE_SETTLE_S};
+		int sig = sigtimedwait(&set, NULL, &wait);
+		if (sig == SIGHUP)
+			reload(s);
+		else if (sig > 0)
 			break;
-		reload(s);
+		else
+			mem_settle(); /* what a busy hour needed is not needed now */
 	}
 	LOG(INFO, "stopping");
 }
@@ -280,6 +283,8 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	log_init(def->name, LOG_INFO);
+	if (def->early)
+		def->early();
 	int rc = stage_config_load(def, dir, &s.config, &why);
 	if (rc) {
 		LOG(ERROR, "configuration", S("why", why.text));

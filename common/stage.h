@@ -150,6 +150,9 @@ struct stage_def {
 	const char *summary; /* one line for --help */
 	const struct option_table *options;
 	size_t config_size;
+	/* First of all, before the configuration is read: little memory, no threads. Not for
+	 * commands. NULL: nothing. */
+	void (*early)(void);
 	/* What rows cannot say (files it names exist, tables agree). May fill derived fields. NULL:
 	 * nothing. */
 	int (*prepare)(void *config, struct why *out_why);

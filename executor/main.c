@@ -7,6 +7,7 @@
 #include "executor/decision.h"
 #include "executor/executor.h"
 #include "executor/report.h"
+#include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
 
 static struct metric sandbox_metric =
@@ -211,6 +212,13 @@ static const struct http_route routes[] = {
 
 /* ---- start and stop ---- */
 
+static void early(void)
+{
+	struct why why = {0};
+	if (launcher_open(&why))
+		LOG(WARN, "programs start more slowly", S("why", why.text));
+}
+
 static int start(struct stage *s, struct why *out_why)
 {
 	const struct executor_config *config = stage_config_get(s);
@@ -247,6 +255,7 @@ static void stop(struct stage *s)
 		journal_close(life->journal);
 	}
 	free(life);
+	launcher_close();
 	stage_set_data(s, NULL);
 }
 
@@ -292,6 +301,7 @@ static const struct stage_def definition = {
 	.summary = "Runs the plans that policy allows, in a sandbox, at most once.",
 	.options = &executor_options,
 	.config_size = sizeof(struct executor_config),
+	.early = early,
 	.prepare = executor_prepare,
 	.unprepare = executor_unprepare,
 	.effects = effects,

@@ -164,7 +164,8 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 			  .env = job->env,
 			  .cpu_limit_s = limits->timeout_ms / 500 + 1,
 			  .confine = confine,
-			  .confine_ctx = &c};
+			  .confine_ctx = &c,
+			  .confine_len = sizeof(c)};
 	seccomp_filter(c.flavour, 0); /* built before the fork */
 	result->state = RUN_FAILED;
 	int rc = prepare(&c, &s, job, limits, &result->why);

@@ -36,6 +36,7 @@ struct spawn {
 	/* Runs in the child just before exec; async-signal-safe; non-zero: do not start. */
 	int (*confine)(const void *ctx);
 	const void *confine_ctx;
+	size_t confine_len; /* plain data: it may be copied to another process */
 };
 
 /* Blocks until the program and all its children have ended or were killed. Fills result. */

@@ -1,5 +1,6 @@
 /* Real runs in the real sandboxes of this machine. */
 #include "common/clock.h"
+#include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
 #include "tests/unit/executor/support.h"
 
@@ -315,14 +316,33 @@ static void test_cost(void **state)
 	assert_true(best < 100);
 }
 
-int main(void)
+/* A launcher that is gone is done without. */
+static void test_without_launcher(void **state)
+{
+	(void)state;
+	launcher_close();
+	expect_output(&sandbox_landlock, "echo still", "still");
+}
+
+static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe),   cmocka_unit_test(test_contained),
-		cmocka_unit_test(test_clean),   cmocka_unit_test(test_network),
-		cmocka_unit_test(test_timeout), cmocka_unit_test(test_leftovers),
-		cmocka_unit_test(test_output),  cmocka_unit_test(test_tick),
-		cmocka_unit_test(test_binds),   cmocka_unit_test(test_own_program),
-		cmocka_unit_test(test_symlink), cmocka_unit_test(test_cost)};
+		cmocka_unit_test(test_probe),           cmocka_unit_test(test_contained),
+		cmocka_unit_test(test_clean),           cmocka_unit_test(test_network),
+		cmocka_unit_test(test_timeout),         cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_output),          cmocka_unit_test(test_tick),
+		cmocka_unit_test(test_binds),           cmocka_unit_test(test_own_program),
+		cmocka_unit_test(test_symlink),         cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_without_launcher)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+/* Everything twice: supervised by children of this process, and by children of a launcher. */
+int main(void)
+{
+	struct why why = {0};
+	int failed = run_all();
+	if (launcher_open(&why))
+		fail_msg("%s", why.text);
+	return failed + run_all();
 }

@@ -1,0 +1,191 @@
+#include "executor/sandboxes/supervise.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum {
+	FD_PARKED = 500,
+	STATUS_FD = 3,
+	CHILDREN_TEXT_BYTES = 4096,
+	LAUNCH_STACK_BYTES = 32 << 10,
+};
+
+static void say_and_exit(const char *text)
+{
+	ssize_t ignored = write(2, text, strlen(text));
+	(void)ignored;
+	_exit(126);
+}
+
+/* Afterwards there are 0-2, the status socket and what the program is given, nothing else. */
+static void arrange_fds(const struct spawn *s, int out, int status)
+{
+	int parked_status = fcntl(status, F_DUPFD, FD_PARKED);
+	int null = open("/dev/null", O_RDWR);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+		_exit(126);
+	int parked[SPAWN_FDS_MAX];
+	for (size_t i = 0; i < s->n_fds; i++)
+		parked[i] = fcntl(s->fds[i], F_DUPFD, FD_PARKED);
+	for (size_t i = 0; i < s->n_fds; i++)
+		if (parked[i] < 0 || dup2(parked[i], SPAWN_FD_BASE + (int)i) < 0)
+			say_and_exit("sandbox: descriptors\n");
+	if (parked_status < 0 || dup3(parked_status, STATUS_FD, O_CLOEXEC) < 0)
+		say_and_exit("sandbox: descriptors\n");
+	syscall(SYS_close_range, STATUS_FD + 1, SPAWN_FD_BASE - 1, 0);
+	syscall(SYS_close_range, SPAWN_FD_BASE + (unsigned)s->n_fds, ~0U, 0);
+}
+
+static void limit(__rlimit_resource_t what, rlim_t value)
+{
+	struct rlimit now;
+	if (getrlimit(what, &now))
+		return;
+	if (now.rlim_max != RLIM_INFINITY && now.rlim_max < value)
+		value = now.rlim_max;
+	struct rlimit wanted = {value, value};
+	setrlimit(what, &wanted);
+}
+
+static void set_limits(const struct spawn *s)
+{
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_FSIZE, (rlim_t)1 << 30);
+	limit(RLIMIT_NOFILE, 256);
+	limit(RLIMIT_CPU, (rlim_t)s->cpu_limit_s);
+	limit(RLIMIT_MEMLOCK, 0);
+	limit(RLIMIT_MSGQUEUE, 0);
+	limit(RLIMIT_RTPRIO, 0);
+}
+
+/* The raw calls change this process only; glibc's would want its threads, which fork left behind.
+ */
+static int set_ids(const struct spawn_ids *ids)
+{
+	if (!ids->change)
+		return 0;
+	if (syscall(SYS_setgroups, 0, NULL))
+		return -1;
+	if (syscall(SYS_setresgid, ids->gid, ids->gid, ids->gid))
+		return -1;
+	return (int)syscall(SYS_setresuid, ids->uid, ids->uid, ids->uid);
+}
+
+static void __attribute__((noreturn)) become_program(const struct spawn *s)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	signal(SIGPIPE, SIG_DFL);
+	setsid();
+	set_limits(s);
+	if (set_ids(&s->ids))
+		say_and_exit("sandbox: cannot change user\n");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		say_and_exit("sandbox: no_new_privs\n");
+	if (s->confine && s->confine(s->confine_ctx))
+		say_and_exit("sandbox: cannot confine\n");
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(s->argv[0], s->argv, s->env);
+	say_and_exit("cannot execute the program\n");
+	_exit(127);
+}
+
+static int launch(void *spawn)
+{
+	become_program(spawn);
+}
+
+/* Shares the supervisor's memory until it executes: nothing is copied that exec would throw away.
+ */
+static pid_t start_program(const struct spawn *s)
+{
+	char stack[LAUNCH_STACK_BYTES] __attribute__((aligned(64)));
+	return clone(launch, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+		     (void *)(uintptr_t)s);
+}
+
+/* Kills every direct child; orphans of the tree have become direct children. */
+static void kill_children(void)
+{
+	char text[CHILDREN_TEXT_BYTES + 1];
+	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? 0 : read(fd, text, CHILDREN_TEXT_BYTES);
+	if (fd >= 0)
+		close(fd);
+	pid_t pid = 0;
+	for (ssize_t i = 0; i < len; i++) {
+		if (text[i] >= '0' && text[i] <= '9') {
+			pid = pid * 10 + (text[i] - '0');
+			continue;
+		}
+		if (pid > 0)
+			kill(pid, SIGKILL);
+		pid = 0;
+	}
+}
+
+static int exit_code_of(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Reaps what has ended; true when the program was among it. */
+static bool reap(pid_t program, int *out_code)
+{
+	bool ended = false;
+	int status = 0;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (pid != program)
+			continue;
+		*out_code = exit_code_of(status);
+		ended = true;
+	}
+	return ended;
+}
+
+/* Until the program has ended or somebody wants it to; its exit code. */
+static int wait_for_end(pid_t program)
+{
+	sigset_t wake;
+	int code = 128 + SIGKILL;
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGCHLD);
+	sigaddset(&wake, SIGTERM);
+	while (!reap(program, &code))
+		if (sigwaitinfo(&wake, NULL) == SIGTERM)
+			break;
+	return code;
+}
+
+void supervise(const struct spawn *s, int out, int status, pid_t parent)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	arrange_fds(s, out, status);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(126);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setpgid(0, 0);
+	pid_t program = start_program(s);
+	if (program < 0)
+		say_and_exit("sandbox: cannot fork\n");
+	int code = wait_for_end(program);
+	for (;;) {
+		kill_children();
+		if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD)
+			break;
+	}
+	send(STATUS_FD, &code, sizeof(code), MSG_NOSIGNAL);
+	_exit(code);
+}
