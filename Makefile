@@ -128,8 +128,8 @@ $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
 $(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/server.o
 
 # The action that the fault tests let healbus run: its own code, static, so that it runs in any sandbox.
-FAULT_T := $(B)/tests/fault/act
-$(FAULT_T): tests/fault/act.c
+FAULT_T := $(B)/tests/fault/act $(STAGES:%=$(B)/fault/healbus-%)
+$(B)/tests/fault/act: tests/fault/act.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -static -o $@ $<
@@ -147,6 +147,19 @@ $(BENCH_T): $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(BENCH_LD) -o $@ $(filter %.o,$^) $(filter %/monitor.a,$^) $(filter %/common.a,$^) \
 		$(if $(BENCH_LD),,$(LDLIBS))
+
+# The stages with their failpoints: what has none is linked from the usual archives.
+percent := %
+FAILPOINTS := $(shell grep -l 'FAILPOINT."' common/*.c $(STAGES:%=%/*.c))
+FAILPOINTS_O := $(FAILPOINTS:%.c=$(B)/fault/%.o)
+$(FAILPOINTS_O): $(B)/fault/%.o: %.c $(PROTO_H)
+	@mkdir -p $(@D)
+	$(call say,CC,"$< (failpoints)")
+	$(Q)$(CC) $(CFLAGS) -DHEALBUS_FAILPOINTS -MMD -MP -c -o $@ $<
+$(STAGES:%=$(B)/fault/healbus-%): $(B)/fault/healbus-%: $(B)/%/main.o \
+		$$(filter $(B)/fault/common/$$(percent) $(B)/fault/$$*/$$(percent),$$(FAILPOINTS_O)) $(B)/%.a $(B)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
 demo: deps-demo

@@ -221,8 +221,9 @@ static int retake(struct effect_worker *w, struct bus_delivery *out, size_t *out
 {
 	struct effect_pool *p = w->pool;
 	struct why why = {0};
-	char *reply = arena_alloc(&w->arena, TAKEN_REPLY_MAX);
-	while (reply && taken_next(p->taken, reply, out_row)) {
+	char text[TAKEN_REPLY_MAX];
+	while (taken_next(p->taken, text, out_row)) {
+		char *reply = arena_strdup(&w->arena, text);
 		int rc = bus_retake(p->stage->bus, p->consumer->stream, reply, out, &why);
 		if (rc == 0)
 			return 0;
@@ -262,6 +263,7 @@ static void handle(struct effect_worker *w)
 	struct effect_pool *p = w->pool;
 	int64_t began = clock_mono_ms();
 	metric_add(&stage_messages, (double)w->n, p->def->consumer);
+	FAILPOINT("before-handle");
 	p->def->handle(p->stage, w->state, w->jobs, w->n);
 	metric_observe(&stage_effect_seconds, (double)(clock_mono_ms() - began) / 1000,
 		       p->def->consumer);

@@ -22,8 +22,9 @@ struct taken {
 	pthread_mutex_t lock; /* guards what follows */
 	size_t *free_rows;
 	size_t n_free;
-	size_t *left; /* rows of an earlier process, still to be handed out */
-	size_t n_left, n_found;
+	size_t *left;          /* rows of an earlier process, still to be handed out */
+	_Atomic size_t n_left; /* mostly 0: read without the lock */
+	size_t n_found;
 };
 
 static uint64_t check_of(const char *reply, size_t len)
@@ -137,7 +138,7 @@ void taken_drop(struct taken *t, size_t row)
 bool taken_next(struct taken *t, char out_reply[static TAKEN_REPLY_MAX], size_t *out_row)
 {
 	bool found = false;
-	if (!t)
+	if (!t || t->n_left == 0)
 		return found;
 	pthread_mutex_lock(&t->lock);
 	if (t->n_left > 0) {

@@ -215,7 +215,7 @@ const size_t topic_streams_n = ARRAY_SIZE(topic_streams);
 /* How long nobody works on what a dead process or a cut connection had: short, for deliveries that
  * are being worked on are kept alive every third of it (stage_effect.c). */
 const struct topic_consumer topic_consumers[] = {
-	{"normaliser", STREAM_RAW, "raw.>", "monitor", 10000, 4096, "raw bytes into events"},
+	{"normaliser", STREAM_RAW, "raw.>", "monitor", 5000, 4096, "raw bytes into events"},
 	{"relay", STREAM_STORY, "heal.control.silence", "monitor", 5000, 256,
 	 "silences to every partition"},
 	/* A plan that waits (lock, rate, pause) counts as pending: room for many. */

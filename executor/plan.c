@@ -1,6 +1,7 @@
 /* One plan's life, from its bytes to its outcome. Claims remember what was done, so a plan is
  * simply run from the top again after every interruption. */
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "executor/gate.h"
@@ -67,10 +68,12 @@ static enum plan_end conclude(struct plan_run *run, Healbus__Verdict verdict, co
 		rc = claim_advance(ex->bus, key, &claim, CLAIM_DONE, journal_owner(ex->journal),
 				   ex->boot, packed.data, packed.len, &why);
 	claim_release(&claim);
+	FAILPOINT("executor-plan-claimed");
 	if (!rc)
 		rc = report_outcome_send(run, packed.data, packed.len, &why);
 	if (rc)
 		return plan_wait(run, BUS_WAIT_MS, why.text);
+	FAILPOINT("executor-outcome");
 	metric_add(&outcomes, 1, name);
 	LOG(INFO, "plan ended", S("plan", run->plan->id), S("incident", run->plan->incident),
 	    S("verdict", name), S("reason", reason));
@@ -272,6 +275,7 @@ static enum plan_end on_ask(struct plan_run *run, const struct policy_result *p)
 	auto_free char *reasons = lines_join(&p->reasons, WIRE_REASON_MAX);
 	if (report_audit(run, "asked", NULL, reasons) || report_ask(run, p, &why))
 		return plan_wait(run, BUS_WAIT_MS, why.text);
+	FAILPOINT("executor-asked");
 	return PLAN_SETTLED;
 }
 
@@ -351,12 +355,14 @@ static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(str
 	snprintf(value, sizeof(value), "plan %.20s by %.60s", run->plan->id, run->ex->instance);
 	if (lock_acquire(run->ex->bus, run->ex->holder, key, value, &run->lock, &why))
 		return plan_wait(run, LOCK_WAIT_MS, why.text);
+	FAILPOINT("executor-locked");
 	int rc = recall_read(run, key, &why);
 	enum plan_end end = rc                           ? plan_wait(run, BUS_WAIT_MS, why.text)
 			    : claim->state == CLAIM_DONE ? repeat_outcome(run, claim)
 							 : then(run);
 	recall_release(run);
 	lock_release_held(run->ex->bus, run->ex->holder, &run->lock);
+	FAILPOINT("executor-unlocked");
 	return end;
 }
 

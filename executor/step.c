@@ -214,8 +214,10 @@ static enum step_end begin(struct attempt *a)
 		return refuse(a, "the plan's not_after has passed");
 	if (gate_enter(a->run, a->slot, &a->held, &wait_ms, &why))
 		return hold(a, wait_ms, &why);
+	FAILPOINT("executor-entered");
 	enum step_end end = start(a);
 	gate_leave(&a->held);
+	FAILPOINT("executor-left");
 	return end;
 }
 

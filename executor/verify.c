@@ -1,4 +1,5 @@
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "executor/gate.h"
 #include "executor/report.h"
 
@@ -76,6 +77,7 @@ enum step_end step_verify(struct plan_run *run, const struct check *check, size_
 		plan_wait(run, STEP_BACK_MS, "the check was interrupted");
 	else
 		tell(&t, &why);
+	FAILPOINT("executor-checked");
 	buf_release(&t.last.output);
 	return end;
 }

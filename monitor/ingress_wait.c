@@ -1,5 +1,6 @@
 #include "monitor/ingress_private.h"
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/metrics.h"
 #include "monitor/normaliser.h"
 
@@ -171,6 +172,7 @@ static void slot_settle(struct ingress *in, struct slot *slot, uint32_t generati
 	size_t n = slot->identities.len / sizeof(struct identity);
 	struct joined *list, *next;
 
+	FAILPOINT("ingress-stored");
 	repeats_end(in->repeats, (const struct identity *)(const void *)slot->identities.data, n,
 		    token_of(in, slot, generation), !later);
 	if (later)
@@ -288,6 +290,7 @@ static int posting_send(struct ingress *in, const struct posting *p, uint64_t to
 		return ERR_UNAVAILABLE;
 	rc = bus_outlet_send(o, &m, token);
 	outlet_return(in);
+	FAILPOINT("ingress-sent");
 	return rc;
 }
 

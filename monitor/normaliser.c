@@ -1,4 +1,5 @@
 #include "monitor/normaliser.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "monitor/body.h"
@@ -197,6 +198,7 @@ static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_
 	}
 	if (w->outlet && w->packs)
 		bus_outlet_flush(w->outlet);
+	FAILPOINT("normaliser-sent");
 	if (w->outlet)
 		acks_await(w, n, 0);
 	for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,7 @@
 #include "notifier/approval.h"
 
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "notifier/tables.h"
 
 static Healbus__ApprovalRequest *request_read(struct store_txn *txn, const char *id,
@@ -115,6 +116,7 @@ int approval_decide(struct stage *s, const struct sign_key *key, const char *app
 	rc = decision_sign(d, key, arena, out_why);
 	if (!rc)
 		rc = decision_publish(s, d, msg_id, &seq, out_why);
+	FAILPOINT("decision-stored");
 	if (!rc)
 		rc = stored_check(s, d, seq, arena, out_why);
 	if (!rc)

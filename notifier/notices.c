@@ -2,6 +2,7 @@
 
 #include "common/breaker.h"
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/metrics.h"
 #include "notifier/config.h"
 #include "notifier/tables.h"
@@ -158,6 +159,7 @@ static void record_or_retry(struct stage *s, struct effect_job *job, const Healb
 			failed ? HEALBUS__NOTICE_STATE__NOTICE_FAILED
 			       : HEALBUS__NOTICE_STATE__NOTICE_SENT,
 			error);
+	FAILPOINT("notice-recorded");
 	if (rc) {
 		job->verdict = RETRY;
 		why_set(&job->why, rc, "could not record the notice");
@@ -209,7 +211,9 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 	const struct channel *c = channel_find(&w->config->channels, n->channel);
 	struct line *line = &w->lines[c - w->config->channels.items];
 	int64_t start = clock_mono_ms(), asked_ms = 0;
+	FAILPOINT("notice-sending");
 	int rc = c->kind->send(c, line->session, w->http, n, &asked_ms, &job->why);
+	FAILPOINT("notice-sent");
 	int64_t now = clock_mono_ms();
 	breaker_record(&line->breaker, now, !rc || rc == ERR_REJECTED, now - start);
 	metric_observe(&took, (double)(now - start) / 1000, n->channel);
