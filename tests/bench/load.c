@@ -9,6 +9,8 @@
  * Without -r each connection sends its next body when it has its answer (closed loop). With -r
  * bodies are due at fixed times whatever the server does (open loop): one that finds no idle
  * connection is late, and its delay counts as its latency, so that a stall cannot hide.
+ * With -W no body is sent before all are answered that come `window` or more before it: what is so
+ * far apart then arrives in order, as from a sender that does not overtake itself.
  * Every "t0":"0000000000000000000" of a body is stamped with the time it was due at.
  *
  * Prints one line of name=value: req_s, n (answers), ok (2xx), bad (others), err (no answer),
@@ -40,6 +42,7 @@ static const char STAMP[] = "\"t0\":\"";
 struct options {
 	uint64_t connections;
 	uint64_t requests;
+	uint64_t window; /* 0: any order */
 	double seconds;
 	double rate;
 	bool wrap;
@@ -61,6 +64,7 @@ struct body {
 struct connection {
 	int fd;
 	bool busy;
+	uint64_t number; /* of the body under way */
 	uint64_t due_ns;
 	char *out;
 	size_t out_len;
@@ -230,6 +234,7 @@ static void send_next(struct load *l, uint64_t due, uint64_t now)
 	struct connection *c = &l->connections[l->idle[--l->n_idle]];
 	const struct body *b = &l->bodies[l->sent % l->n_bodies];
 	c->busy = true;
+	c->number = l->sent;
 	c->due_ns = due;
 	c->in_len = 0;
 	compose(l, c, b);
@@ -239,11 +244,19 @@ static void send_next(struct load *l, uint64_t due, uint64_t now)
 	push(l, c, false);
 }
 
+static bool may_send(const struct load *l)
+{
+	for (size_t i = 0; l->o.window && i < l->o.connections; i++)
+		if (l->connections[i].busy && l->connections[i].number + l->o.window <= l->sent)
+			return false;
+	return true;
+}
+
 static void send_due(struct load *l)
 {
 	uint64_t now = now_ns();
 	l->stop |= now >= l->end_ns;
-	while (!l->stop && l->n_idle) {
+	while (!l->stop && l->n_idle && may_send(l)) {
 		if (l->sent >= l->o.requests || (l->sent >= l->n_bodies && !l->o.wrap)) {
 			l->stop = true;
 			break;
@@ -358,7 +371,7 @@ static void drive(struct load *l)
 			l->err += l->o.connections - l->n_idle;
 			return;
 		}
-		if (l->interval_ns && l->n_idle && !l->stop)
+		if (l->interval_ns && l->n_idle && !l->stop && may_send(l))
 			arm_timer(l);
 		int n = epoll_wait(l->epoll, events, ARRAY_SIZE(events), 1000);
 		for (int i = 0; i < n; i++)
@@ -411,6 +424,9 @@ static bool option(struct options *o, int letter, const char *value)
 	case 'r':
 		o->rate = option_real(value);
 		return true;
+	case 'W':
+		o->window = option_number(value, 1);
+		return true;
 	case 'w':
 		o->wrap = true;
 		return true;
@@ -439,7 +455,7 @@ int main(int argc, char **argv)
 			       .header = "",
 			       .address = "127.0.0.1"}};
 	int letter;
-	while ((letter = getopt(argc, argv, "c:d:n:r:wH:h:o:p:")) > 0)
+	while ((letter = getopt(argc, argv, "c:d:n:r:W:wH:h:o:p:")) > 0)
 		if (!option(&l.o, letter, optarg))
 			return 64;
 	if (argc - optind != 2 || !l.o.port) {

@@ -129,6 +129,10 @@ def test_load(directory):
     check(steps == {500000}, "at a rate, stamps are the times that were due, whatever the server did")
     with open(f"{directory}/ns") as f:
         check(len(f.read().split()) == 120, "-o writes each latency")
+
+    server.bodies.clear()
+    bench("load", "-c", 8, "-d", 60, "-W", 1, "-p", port, "/x", path)
+    check([unstamped(b) for b in server.bodies] == sent, "with a window of 1 all arrive in order")
     server.shutdown()
     check(bench("load", "-p", port).returncode == 64, "without bodies it says how it is used")
 

@@ -10,10 +10,10 @@ TITLE = "backtest of a recording of which nine events in ten are repeats, on one
 GOALS = 1
 
 
-def call(w, *argv):
-    done = subprocess.run([*argv, "-c", w.path("config")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+def call(w, program, *args):
+    done = subprocess.run([f"{w.build}/{program}", "-c", w.path("config"), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if done.returncode:
-        raise Failed(f"{argv[1]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+        raise Failed(f"{args[0]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
     return done.stderr.decode(errors="replace")
 
 
@@ -27,10 +27,10 @@ def measure(bench):
         w.write("config/monitor.yaml", f"state_dir: {w.path('state', 'monitor')}\nsources_dir: {ROOT}/monitor/sources\n")
         w.write("config/reasoner.yaml", f"state_dir: {w.path('state', 'reasoner')}\nrunbooks_dir: {ROOT}/reasoner/runbooks\n")
         bench.run("feed", "-u", w.url, "-n", n, "-k", n // 10)
-        call(w, f"{bench.build}/healbus-monitor", "record", w.path("recording"))
+        call(w, "healbus-monitor", "record", w.path("recording"))
 
         def once():
-            said = call(w, f"{bench.build}/healctl", "backtest", w.path("recording"))
+            said = call(w, "healctl", "backtest", w.path("recording"))
             return {"rate": float(re.search(r"(\d+) events/s", said)[1])}
         rate = bench.alternate(once)[0]["rate"]
     return [Row("backtest.events", rate, "1/s", at_least(200000))]
