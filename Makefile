@@ -52,7 +52,6 @@ UNIT_COMMON := taken err mem buf clock id yaml yaml_print log config config_text
 UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
-UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers
 
@@ -179,7 +178,7 @@ unit: $(UNIT_T) $(B)/tests/sim/sim
 
 ## make sim        a million simulated schedules of crash, delay, duplicate, reorder (SCHEDULES, SEED)
 # Each stage's fold becomes one object with no names of its own, since two folds may use the same ones.
-SIM_COMMON := main world task bus kv store seams stages people judge
+SIM_COMMON := main world task bus outlet kv store seams stages people judge
 SIM_STAGE := monitor reasoner notifier executors
 SIM_WRAP := store_open store_close store_commit store_put verify_key_load verify_key_free digest_equal decision_verify \
 	id_random

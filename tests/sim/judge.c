@@ -34,7 +34,17 @@ struct claim_row {
 	uint64_t asked_step; /* when it was asked to be started, and whether all is paused */
 };
 
+/* An alert by its labels, as events on the bus tell of it. */
+struct known_alert {
+	const char *name, *service;
+	int64_t fired_ms; /* fires since then; 0: it does not */
+	bool owed;        /* it fired for longer than anybody waits: there must be an incident */
+	bool told;
+};
+
 struct judge {
+	struct known_alert alerts[SIM_ALERTS];
+	size_t n_alerts;
 	struct known_plan plans[SIM_PLANS];
 	size_t n_plans;
 	struct ledger_run runs[SIM_RUNS];
@@ -179,9 +189,47 @@ static void see_dead(const struct message *m)
 		sim_fail("a message went to %s: %s: %s", m->subject, d->subject, d->error);
 }
 
+static struct known_alert *alert_of(Healbus__Label *const *labels, size_t n)
+{
+	struct judge *j = W->judge;
+	const char *name = label_get(labels, n, "alertname");
+	const char *service = label_get(labels, n, "service");
+	if (!name || !service)
+		return NULL;
+	for (size_t i = 0; i < j->n_alerts; i++)
+		if (str_eq(j->alerts[i].name, name) && str_eq(j->alerts[i].service, service))
+			return &j->alerts[i];
+	if (j->n_alerts == SIM_ALERTS)
+		abort();
+	j->alerts[j->n_alerts] = (struct known_alert){.name = name, .service = service};
+	return &j->alerts[j->n_alerts++];
+}
+
+static void see_event(const struct message *m)
+{
+	const Healbus__Event *e = (const Healbus__Event *)unpack(m);
+	struct known_alert *a = e ? alert_of(e->labels, e->n_labels) : NULL;
+	if (!a)
+		return;
+	a->owed |= a->fired_ms && m->time_ms - a->fired_ms > SIM_GROUP_WAIT_MS;
+	if (e->status != HEALBUS__STATUS__STATUS_FIRING)
+		a->fired_ms = 0;
+	else if (!a->fired_ms)
+		a->fired_ms = m->time_ms;
+}
+
+static void see_incident(const struct message *m)
+{
+	const Healbus__Incident *i = (const Healbus__Incident *)unpack(m);
+	struct known_alert *a = i ? alert_of(i->labels, i->n_labels) : NULL;
+	if (a)
+		a->told = true;
+}
+
 void judge_message(const struct message *m)
 {
 	static void (*const sees[KINDS])(const struct message *) = {
+		[KIND_EVENT] = see_event,     [KIND_INCIDENT] = see_incident,
 		[KIND_PLAN] = see_plan,       [KIND_DECISION] = see_decision,
 		[KIND_OUTCOME] = see_outcome, [KIND_CONTROL] = see_control,
 		[KIND_DEAD] = see_dead,
@@ -388,8 +436,18 @@ static void check_incidents(void)
 	}
 }
 
+static void check_alerts(void)
+{
+	const struct judge *j = W->judge;
+	for (size_t i = 0; i < j->n_alerts; i++)
+		if ((j->alerts[i].owed || j->alerts[i].fired_ms) && !j->alerts[i].told)
+			sim_fail("alert %s of %s is in no incident", j->alerts[i].name,
+				 j->alerts[i].service);
+}
+
 void judge_end(void)
 {
+	check_alerts();
 	check_outcomes();
 	if (W->kind != SIM_CLAIM)
 		check_incidents();

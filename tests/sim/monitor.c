@@ -8,7 +8,7 @@ static char *const group_by[] = {(char *)(uintptr_t) "alertname", (char *)(uintp
 
 static const struct rules rules = {
 	.group_by = {(char **)(uintptr_t)group_by, ARRAY_SIZE(group_by)},
-	.group_wait_ms = 2 * SIM_SECOND,
+	.group_wait_ms = SIM_GROUP_WAIT_MS,
 	.group_interval_ms = 10 * SIM_SECOND,
 	.resolve_timeout_ms = 30 * SIM_MINUTE,
 	.retention_ms = 12 * SIM_HOUR,

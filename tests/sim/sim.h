@@ -36,6 +36,8 @@ enum {
 	SIM_PLANS = 64,
 	SIM_RUNS = 256,
 	SIM_OUTLETS = 64,
+	SIM_ALERTS = 16,
+	SIM_GROUP_WAIT_MS = 2000,
 };
 
 /* ---- chance ---- */
@@ -154,6 +156,8 @@ int stream_last(const char *stream, const char *subject, struct bus_delivery *ou
 /* Stores it, or finds its duplicate. Copies. */
 int stream_store(const struct bus_msg *m, uint64_t *out_seq, bool *out_duplicate);
 
+/* A copy that lasts as long as the world. */
+struct bus_msg *msg_keep(const struct bus_msg *m);
 /* The fold of that name has put it out. */
 bool message_is_of(const struct message *m, const char *fold);
 

@@ -31,7 +31,7 @@ check "no rule is broken"
 check "a seed repeats its schedule"
 
 for plant in start-again blind-claims ignore-lock ignore-pause ignore-digest ignore-signature \
-	ack-first drop-output offset-first; do
+	ack-first drop-output skip-delivery offset-first; do
 	found "$plant" 5000
 	check "a planted fault is found: $plant"
 done
