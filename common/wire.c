@@ -221,15 +221,20 @@ static char *take_text(struct arena *arena, const char *s)
 	return arena ? arena_strdup(arena, s) : mem_strdup(s);
 }
 
-Healbus__Label *label_new(struct arena *arena, const char *name, const char *value)
+Healbus__Label *label_of(struct arena *arena, char *name, char *value)
 {
-	Healbus__Label *l = take(arena, sizeof(*l));
+	Healbus__Label *l = name && value ? take(arena, sizeof(*l)) : NULL;
 	if (!l)
 		return NULL;
 	healbus__label__init(l);
-	l->name = take_text(arena, name);
-	l->value = take_text(arena, value);
-	return l->name && l->value ? l : NULL;
+	l->name = name;
+	l->value = value;
+	return l;
+}
+
+Healbus__Label *label_new(struct arena *arena, const char *name, const char *value)
+{
+	return label_of(arena, take_text(arena, name), take_text(arena, value));
 }
 
 Healbus__Param *param_new_string(struct arena *arena, const char *name, const char *value)
@@ -253,12 +258,33 @@ bool wire_is_control(const char *s)
 	return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Sets the top bit of each byte that is not plain; behind such a byte others may be set too. */
+static uint64_t not_plain(uint64_t x)
+{
+	return (x | (x - EACH(' ')) | ((x ^ EACH(0x7f)) - EACH(1))) & EACH(0x80);
+}
+
+size_t wire_plain(const char *s, size_t len)
+{
+	size_t i = 0;
+	uint64_t x;
+	for (; len - i >= sizeof(x); i += sizeof(x)) {
+		memcpy(&x, s + i, sizeof(x));
+		if (not_plain(x))
+			break;
+	}
+	while (i < len && s[i] >= ' ' && s[i] < 0x7f)
+		i++;
+	return i;
+}
+
 /* Length of the well-formed UTF-8 sequence at s, 0 when there is none. */
 static size_t sequence_len(const char *s, size_t left)
 {
-	unsigned char c = (unsigned char)s[0];
-	size_t want = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	return want <= left && utf8_valid(s, want) ? want : 0;
+	uint32_t point;
+	return utf8_sequence((const unsigned char *)s, left, &point);
 }
 
 char *wire_text(struct arena *arena, const char *s, size_t len, size_t max)
@@ -268,8 +294,12 @@ char *wire_text(struct arena *arena, const char *s, size_t len, size_t max)
 		return NULL;
 	size_t n = 0;
 	for (size_t i = 0; i < len && n < max;) {
-		size_t step = sequence_len(s + i, len - i);
-		bool good = step > 0 && !wire_is_control(s + i);
+		size_t step = wire_plain(s + i, MIN(len - i, max - n));
+		bool good = step > 0;
+		if (!good) {
+			step = sequence_len(s + i, len - i);
+			good = step > 0 && !wire_is_control(s + i);
+		}
 		if (good && n + step > max)
 			break;
 		if (good) {

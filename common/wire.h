@@ -67,6 +67,8 @@ const char *label_set_lookup(const void *label_set, const char *name);
 
 /* Allocates in the arena (NULL when that is full), or with mem_alloc when arena is NULL. */
 Healbus__Label *label_new(struct arena *arena, const char *name, const char *value);
+/* The same of texts that live as long as the arena; NULL when one is. */
+Healbus__Label *label_of(struct arena *arena, char *name, char *value);
 Healbus__Param *param_new_string(struct arena *arena, const char *name, const char *value);
 
 /* Any message as JSON, field names as in the proto, enums as their names without prefix in lower

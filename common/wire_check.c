@@ -89,21 +89,9 @@ static bool hex16_valid(const char *s)
 	return class_len(s, IN_HEX) == 16;
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Printable ASCII and nothing else, eight bytes at a time: most texts are, and need no other look.
- */
 static bool is_plain(const char *s, size_t len)
 {
-	for (size_t i = 0; i < len; i += 8) {
-		uint64_t x = EACH(' ');
-		memcpy(&x, s + i, MIN(len - i, (size_t)8));
-		uint64_t below = x - EACH(' ');
-		uint64_t del = (x ^ EACH(0x7f)) - EACH(1);
-		if ((x | below | del) & EACH(0x80))
-			return false;
-	}
-	return true;
+	return wire_plain(s, len) == len;
 }
 
 static int text_check(const struct place *at, const struct wire_rule *rule, const char *s,

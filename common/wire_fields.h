@@ -19,6 +19,10 @@ size_t wire_field_count(const ProtobufCMessage *msg, const ProtobufCFieldDescrip
 struct wire_value wire_field_value(const ProtobufCMessage *msg,
 				   const ProtobufCFieldDescriptor *field, size_t i);
 
+/* How many bytes from s on are printable ASCII, looking at eight at a time: most texts are nothing
+ * else, and need no other look. */
+size_t wire_plain(const char *s, size_t len);
+
 /* The caller has looked at field->type. */
 const char *wire_value_string(const struct wire_value *v);
 const ProtobufCMessage *wire_value_message(const struct wire_value *v);

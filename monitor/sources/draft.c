@@ -27,32 +27,42 @@ static size_t drop_empty(struct label_view *views, size_t n)
 }
 
 /* Sources use names that are none of ours: "info.host-id", "1st", "été". */
-static const char *clean_name(struct arena *arena, const char *name)
+static char *clean_name(struct arena *arena, const char *name)
 {
-	char *copy = arena_printf(arena, "%s%.*s", isdigit((unsigned char)name[0]) ? "_" : "",
-				  WIRE_LABEL_NAME_MAX - 1, name);
+	bool digit = isdigit((unsigned char)name[0]);
+	size_t len = MIN(strlen(name), (size_t)WIRE_LABEL_NAME_MAX - 1);
+	char *copy = arena_alloc(arena, len + 2);
 
-	for (char *c = copy; c && *c; c++) {
+	if (!copy)
+		return NULL;
+	copy[0] = '_';
+	memcpy(copy + digit, name, len);
+	for (char *c = copy; *c; c++) {
 		bool inner = *c == '.' || *c == '-';
 
 		if (!isalnum((unsigned char)*c) && *c != '_' && !(inner && c > copy))
 			*c = '_';
 	}
-	return copy ? copy : "_";
+	return copy;
 }
 
+/* SIZE_MAX when the arena is full. */
 static size_t fill_pairs(struct arena *arena, const struct label_view *views, size_t n,
 			 size_t value_max, Healbus__Label **out)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const char *name = clean_name(arena, views[i].name);
-		char *value = wire_text(arena, views[i].value, strlen(views[i].value), value_max);
+		const char *text = views[i].value;
+		char *name = clean_name(arena, views[i].name);
+		char *value = wire_text(arena, text, strlen(text), value_max);
 
-		if (used && str_eq(out[used - 1]->name, name))
+		if (used && name && str_eq(out[used - 1]->name, name))
 			continue;
-		out[used++] = label_new(arena, name, value ? value : "");
+		out[used] = label_of(arena, name, value);
+		if (!out[used])
+			return SIZE_MAX;
+		used++;
 	}
 	return used;
 }
@@ -94,11 +104,16 @@ static int labels_check(const struct draft *d, struct why *out_why)
 
 static void fill_labels(struct reading *r, const struct draft *d, Healbus__Event *e)
 {
+	size_t n;
+
 	e->labels = arena_alloc(r->arena, (d->n_labels + 1) * sizeof(*e->labels));
 	if (!e->labels)
 		return;
-	e->n_labels = fill_pairs(r->arena, d->labels, d->n_labels, WIRE_LABEL_VALUE_MAX, e->labels);
-	e->n_labels = sort_pairs(e->labels, e->n_labels);
+	n = fill_pairs(r->arena, d->labels, d->n_labels, WIRE_LABEL_VALUE_MAX, e->labels);
+	if (n == SIZE_MAX)
+		e->labels = NULL;
+	else
+		e->n_labels = sort_pairs(e->labels, n);
 }
 
 static void fill_annotations(struct reading *r, const struct draft *d, Healbus__Event *e)
@@ -113,8 +128,11 @@ static void fill_annotations(struct reading *r, const struct draft *d, Healbus__
 	e->annotations = arena_alloc(r->arena, (n + 1) * sizeof(*e->annotations));
 	if (!e->annotations)
 		return;
-	e->n_annotations = fill_pairs(r->arena, d->annotations, n, each, e->annotations);
-	e->n_annotations = sort_pairs(e->annotations, e->n_annotations);
+	n = fill_pairs(r->arena, d->annotations, n, each, e->annotations);
+	if (n == SIZE_MAX)
+		e->annotations = NULL;
+	else
+		e->n_annotations = sort_pairs(e->annotations, n);
 }
 
 /* ---- what follows from the labels ---- */
@@ -248,7 +266,7 @@ static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, st
 	fill_numbers(r, d, e);
 	fill_id(r, d, e);
 	e->partition_key = partition_key(r, e);
-	if (!e->partition_key || !e->id || !e->annotations)
+	if (!e->partition_key || !e->id || !e->labels || !e->annotations)
 		return why_set(out_why, ERR_TOO_LARGE, "too much in one body");
 	return wire_check(KIND_EVENT, &e->base, out_why);
 }
