@@ -159,7 +159,11 @@ static int open_env(struct store *s, const struct store_options *options)
 		rc = mdb_env_set_maxdbs(s->env, STORE_TABLES_MAX);
 	if (!rc)
 		rc = mdb_env_set_mapsize(s->env, (size_t)size);
-	unsigned flags = MDB_NOTLS | (options->no_sync ? (unsigned)MDB_NOSYNC : 0U);
+	s->no_sync = options->no_sync;
+	/* The map is written to itself, in place of pages that are then copied into the file. */
+	unsigned flags = MDB_NOTLS;
+	if (options->no_sync)
+		flags |= (unsigned)MDB_NOSYNC | MDB_WRITEMAP;
 	if (!rc)
 		rc = mdb_env_open(s->env, s->dir, flags, 0600);
 	if (rc)
@@ -387,7 +391,7 @@ static void let_go(struct store *s)
 	MDB_envinfo info;
 	size_t bytes = (size_t)file_bytes(s);
 	s->puts = 0;
-	if (bytes < STORE_LET_GO_BYTES)
+	if (s->no_sync || bytes < STORE_LET_GO_BYTES)
 		return;
 	mdb_env_info(s->env, &info);
 	if (info.me_mapsize != s->map_size) {

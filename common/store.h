@@ -38,7 +38,8 @@ struct store_options {
 	int64_t map_bytes;       /* 0: STORE_DEFAULT_MAP_BYTES */
 	int64_t map_limit_bytes; /* growth stops here, but for a reserve of an eighth that only
 				    deletes may use; 0: 64 times map_bytes */
-	bool no_sync;            /* tests and backtests only */
+	bool no_sync;            /* tests and backtests only: fast, but the map's pages stay
+				    resident, and a full disk is SIGBUS */
 };
 
 /*

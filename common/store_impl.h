@@ -16,6 +16,7 @@ struct store {
 	int64_t map_limit_bytes;
 	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
 	_Atomic bool was_too_small;
+	bool no_sync;
 	size_t puts; /* since the map was let go of; this and the next two are the writer's */
 	void *map;   /* where it was when it had map_size bytes */
 	size_t map_size;

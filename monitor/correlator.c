@@ -1,8 +1,9 @@
 #include "monitor/correlator.h"
 #include "monitor/state.h"
 
-/* How often a repeat is written down, for the sake of time-outs. */
-enum { SEEN_GRAIN_MS = 1000 };
+/* A repeat is written down, and counted, when so long has passed since the last that was: often
+ * enough for its time-out, and one that only repeats costs nothing but a look. */
+enum { SEEN_GRAIN_MAX_MS = 60000, SEEN_GRAINS = 64 };
 
 static const struct rules *rules_of(struct fold *f)
 {
@@ -123,6 +124,13 @@ static int on_fires(struct fold *f, struct sight *s)
 	return rc ? rc : muting_review(f, fp);
 }
 
+static bool repeat_counts(struct fold *f, const struct alert *a)
+{
+	int64_t grain_ms = rules_alert_timeout_ms(rules_of(f), a->source) / SEEN_GRAINS;
+
+	return fold_now_ms(f) - a->seen_ms >= MIN(grain_ms, (int64_t)SEEN_GRAIN_MAX_MS);
+}
+
 static int on_repeat(struct fold *f, struct sight *s)
 {
 	struct alert *a = &s->alert;
@@ -130,13 +138,13 @@ static int on_repeat(struct fold *f, struct sight *s)
 	bool changed = s->e->severity != a->severity && (s->e->trusted || !a->trusted);
 	int rc = 0;
 
+	if (!later && !changed && !repeat_counts(f, a))
+		return 0;
 	if (changed)
 		rc = group_change_severity(f, a, s->e->severity);
 	if (rc)
 		return rc;
 	group_repeat(f, a);
-	if (!later && !changed && fold_now_ms(f) - a->seen_ms < SEEN_GRAIN_MS)
-		return 0;
 	a->seen_ms = fold_now_ms(f);
 	a->starts_at_ms = MAX(a->starts_at_ms, s->e->starts_at_ms);
 	alert_put(f, s->e->fingerprint, a, s->labels);
