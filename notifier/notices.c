@@ -179,10 +179,11 @@ static bool is_question(const Healbus__Notice *n)
 	return n->approval && *n->approval;
 }
 
-static bool is_too_old(const struct notifier_config *c, const Healbus__Notice *n)
+/* Until the notice is given up and the next channel asked; 0 when that is due. */
+static int64_t time_left_ms(const struct notifier_config *c, const Healbus__Notice *n)
 {
 	int64_t limit = is_question(n) ? c->approval_give_up_after_ms : c->give_up_after_ms;
-	return clock_real_ms() - n->at_ms >= limit;
+	return MAX(0, n->at_ms + limit - clock_real_ms());
 }
 
 /*
@@ -196,13 +197,15 @@ static bool is_hopeless(int rc, const Healbus__Notice *n)
 	return rc == ERR_REJECTED || class == ERR_CLASS_INPUT || (is_question(n) && !may_pass);
 }
 
-static void retry(struct line *line, struct effect_job *job, const Healbus__Notice *n,
-		  int64_t asked_ms)
+/* However long the peer wants to be left alone: when the time is over, the next channel is asked.
+ */
+static void retry(const struct worker *w, struct line *line, struct effect_job *job,
+		  const Healbus__Notice *n, int64_t asked_ms)
 {
 	int64_t cap = is_question(n) ? APPROVAL_RETRY_CAP_MS : RETRY_CAP_MS;
 	line->backoff_ms = backoff_next_ms(line->backoff_ms, RETRY_BASE_MS, cap, random_unit());
 	job->verdict = RETRY;
-	job->retry_ms = MAX(asked_ms, line->backoff_ms);
+	job->retry_ms = MIN(MAX(asked_ms, line->backoff_ms), time_left_ms(w->config, n) + 1);
 }
 
 static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
@@ -225,7 +228,7 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 		record_or_retry(s, job, n, job->why.text);
 	} else {
 		metric_add(&sent, 1, n->channel, "retried");
-		retry(line, job, n, asked_ms);
+		retry(w, line, job, n, asked_ms);
 	}
 }
 
@@ -240,7 +243,7 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 		record_or_retry(s, job, n, NULL);
 		return;
 	}
-	if (!c || is_too_old(w->config, n)) {
+	if (!c || time_left_ms(w->config, n) == 0) {
 		record_or_retry(s, job, n,
 				c ? "the channel did not take it in time"
 				  : "no such channel in the configuration");
@@ -248,7 +251,7 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 	}
 	struct line *line = &w->lines[c - w->config->channels.items];
 	if (!breaker_allow(&line->breaker, clock_mono_ms(), &wait_ms)) {
-		retry(line, job, n, is_question(n) ? 0 : wait_ms);
+		retry(w, line, job, n, is_question(n) ? 0 : wait_ms);
 		why_set(&job->why, ERR_UNAVAILABLE, "%s: deferred, it failed just now", n->channel);
 		return;
 	}

@@ -177,6 +177,18 @@ static int route_read(struct route *r, const struct route *parent, const struct 
 	return 0;
 }
 
+/* How many routes one incident may take, if all matchers that can agree do. */
+static size_t route_width(const struct route *r)
+{
+	size_t going_on = 0, last = 0;
+	for (size_t i = 0; i < r->n_children; i++) {
+		size_t width = route_width(&r->children[i]);
+		last = MAX(last, going_on + width);
+		going_on += r->children[i].go_on ? width : 0;
+	}
+	return MAX(last, 1);
+}
+
 int route_parse(void *field, const struct yaml_node *node, struct why *out_why)
 {
 	struct route *root = field;
@@ -190,7 +202,11 @@ int route_parse(void *field, const struct yaml_node *node, struct why *out_why)
 	}
 	if (node->type != YAML_MAP)
 		return yaml_error(node, out_why, "route: must be a map");
-	return route_read(root, NULL, node, 1, out_why);
+	int rc = route_read(root, NULL, node, 1, out_why);
+	if (!rc && route_width(root) > ROUTES_MATCHED_MAX)
+		return yaml_error(node, out_why, "route: one incident could take more than %d",
+				  ROUTES_MATCHED_MAX);
+	return rc;
 }
 
 void route_release(void *field)

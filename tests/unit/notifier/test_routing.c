@@ -102,6 +102,11 @@ static void test_refused(void **state UNUSED)
 		{"receivers: [{name: ops}]", "the root names no receiver"},
 		{"route: {receiver: ops, matchers: ['a=\"b\"']}\nreceivers: [{name: ops}]",
 		 "test:1: route: the root must match everything"},
+#define FOUR "{continue: true}, {continue: true}, {continue: true}, {continue: true}"
+		{"route: {receiver: ops, routes: [" FOUR ", " FOUR ", " FOUR ", " FOUR
+		 ", {}]}\nreceivers: [{name: ops}]",
+		 "test:1: route: one incident could take more than 16"},
+#undef FOUR
 		{"route: {receiver: ops, mute_time_intervals: [x]}\nreceivers: [{name: ops}]",
 		 "interval \"x\" is not defined"},
 		{"receivers: [{name: 'a b'}]", "test:1: receivers: name"},
