@@ -238,5 +238,7 @@ int bus_kv_set(struct bus *b, const char *bucket, const char *key, const void *v
 /* ERR_CONFLICT when the revision is not the last one. */
 int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revision,
 	       struct why *out_why);
+/* The same, without waiting to hear whether it came about. */
+void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t revision);
 
 #endif

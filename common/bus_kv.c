@@ -296,3 +296,14 @@ int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revi
 		.kind = BUS_ASK_DEL, .bucket = bucket, .key = key, .revision = revision};
 	return write_one(b, &a, NULL, out_why);
 }
+
+void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t revision)
+{
+	struct bus_ask a = {
+		.kind = BUS_ASK_DEL, .bucket = bucket, .key = key, .revision = revision};
+	struct asking work = {.revision = revision};
+	struct bus_call call;
+	auto_conn c = bus_conn_get(b);
+	if (c && prepare_write(&a, &work, &call) == 0)
+		bus_conn_send(c, &call, NULL);
+}

@@ -304,6 +304,15 @@ void lock_release_held(struct bus *b, struct holder *h, struct lock *l)
 	*l = (struct lock){0};
 }
 
+void lock_drop(struct bus *b, struct holder *h, struct lock *l)
+{
+	if (l->revision) {
+		bus_kv_drop(b, BUCKET_LOCK, l->key, l->revision);
+		holder_leave(h, l->key);
+	}
+	*l = (struct lock){0};
+}
+
 /* ---- lives ---- */
 
 int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why)

@@ -77,6 +77,8 @@ int lock_acquire(struct bus *b, struct holder *h, const char *target, const char
 /* ERR_CONFLICT: it has expired, and somebody else may have it. */
 int lock_renew(struct bus *b, struct lock *l, struct why *out_why);
 void lock_release_held(struct bus *b, struct holder *h, struct lock *l);
+/* The same without a round trip, for a lock that nobody is going to take again soon. */
+void lock_drop(struct bus *b, struct holder *h, struct lock *l);
 
 /* Says that this boot lives; call every LIVE_BEAT_MS. */
 int live_beat(struct bus *b, const char *boot, const char *owner, struct why *out_why);

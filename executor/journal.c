@@ -15,6 +15,7 @@ struct item {
 	const char *step; /* NULL: an audit record only */
 	struct buf report;
 	const struct audit_entry *entry;
+	pthread_cond_t wake; /* this one is done, or has to commit for those behind it */
 	int rc;
 	bool done;
 };
@@ -59,7 +60,6 @@ int journal_open(const char *dir, int64_t map_bytes, struct journal **out, struc
 					.map_bytes = map_bytes};
 	struct journal *j = mem_alloc(sizeof(*j));
 	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->changed, NULL);
 	j->last = &j->first;
 	int rc = store_open(&options, &j->store, out_why);
 	if (!rc)
@@ -77,7 +77,6 @@ void journal_close(struct journal *j)
 	if (!j)
 		return;
 	store_close(j->store);
-	pthread_cond_destroy(&j->changed);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
 }
@@ -118,14 +117,16 @@ static void lead(struct journal *j)
 	for (struct item *i = items; i; i = i->next) {
 		i->rc = rc;
 		i->done = true;
+		pthread_cond_signal(&i->wake);
 	}
-	pthread_cond_broadcast(&j->changed);
+	if (j->first)
+		pthread_cond_signal(&j->first->wake);
 }
 
 int journal_write(struct journal *j, const Healbus__StepReport *report,
 		  const struct audit_entry *entry, struct why *out_why)
 {
-	struct item item = {.entry = entry};
+	struct item item = {.entry = entry, .wake = PTHREAD_COND_INITIALIZER};
 	if (report) {
 		item.step = report->step_id;
 		wire_pack(&report->base, &item.report);
@@ -135,11 +136,12 @@ int journal_write(struct journal *j, const Healbus__StepReport *report,
 	j->last = &item.next;
 	while (!item.done) {
 		if (j->committing)
-			pthread_cond_wait(&j->changed, &j->lock);
+			pthread_cond_wait(&item.wake, &j->lock);
 		else
 			lead(j);
 	}
 	pthread_mutex_unlock(&j->lock);
+	pthread_cond_destroy(&item.wake);
 	buf_release(&item.report);
 	return item.rc ? why_set(out_why, item.rc, "journal: %s", err_name(item.rc)) : 0;
 }

@@ -361,7 +361,10 @@ static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(str
 			    : claim->state == CLAIM_DONE ? repeat_outcome(run, claim)
 							 : then(run);
 	recall_release(run);
-	lock_release_held(run->ex->bus, run->ex->holder, &run->lock);
+	if (end == PLAN_SETTLED)
+		lock_drop(run->ex->bus, run->ex->holder, &run->lock);
+	else
+		lock_release_held(run->ex->bus, run->ex->holder, &run->lock);
 	FAILPOINT("executor-unlocked");
 	return end;
 }

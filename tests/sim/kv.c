@@ -277,3 +277,8 @@ int bus_kv_del(struct bus *b UNUSED, const char *bucket, const char *key, uint64
 		.kind = BUS_ASK_DEL, .bucket = bucket, .key = key, .revision = revision};
 	return ask(&a, out_why);
 }
+
+void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t revision)
+{
+	bus_kv_del(b, bucket, key, revision, NULL);
+}

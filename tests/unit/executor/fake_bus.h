@@ -268,6 +268,11 @@ int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revi
 	return rc ? why_set(out_why, rc, "%s", err_name(rc)) : 0;
 }
 
+void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t revision)
+{
+	bus_kv_del(b, bucket, key, revision, NULL);
+}
+
 static void ask_one(struct bus *b, struct bus_ask *a)
 {
 	uint64_t revision = 0;
