@@ -78,6 +78,7 @@ static int apply_batch(struct fold_loop *l)
 	metric_add(&stage_messages, (double)l->n, l->name);
 	metric_add(&stage_batches, 1, l->name);
 	atomic_store(&l->lag, last->pending);
+	l->read_mono_ms = clock_mono_ms();
 	atomic_store(&l->moved_mono_ms, clock_mono_ms());
 	rc = fold_loop_send_new(l);
 	atomic_store(&l->applied_seq, last->seq); /* its outputs count as unacked by now */
@@ -167,12 +168,22 @@ static int64_t wait_ms(const struct fold_loop *l)
 	return MIN(wait, 50);
 }
 
+/* A slow bus is no sign that everything is read: not while it said that more is to come, nor before
+ * its first word. Only when it stays silent. */
+static bool more_expected(const struct fold_loop *l, int64_t now)
+{
+	bool at_end = l->expected > 1 && atomic_load(&l->lag) == 0;
+	return !at_end && now < l->read_mono_ms + FOLD_LOOP_SILENCE_MS;
+}
+
 static int idle(struct fold_loop *l)
 {
 	int64_t now = clock_mono_ms();
 	struct why why = {0};
-	atomic_store(&l->lag, 0);
 	atomic_store(&l->moved_mono_ms, now);
+	if (more_expected(l, now))
+		return 0;
+	atomic_store(&l->lag, 0);
 	tick_if_due(l);
 	if (now < l->trimmed_mono_ms + FOLD_LOOP_TRIM_MS)
 		return 0;

@@ -264,7 +264,8 @@ static int take_position(struct fold_loop *l, struct why *out_why)
 	l->expected = 1;
 	metric_add(&stage_resets, 1, l->name);
 	atomic_store(&l->reading, true);
-	atomic_store(&l->moved_mono_ms, clock_mono_ms());
+	l->read_mono_ms = clock_mono_ms();
+	atomic_store(&l->moved_mono_ms, l->read_mono_ms);
 	return 0;
 }
 

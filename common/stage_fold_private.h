@@ -11,6 +11,7 @@ enum {
 	FOLD_LOOP_BATCH_BYTES = 4 << 20,
 	FOLD_LOOP_APPLYING_MAX = 3, /* folds of a process that apply a batch at the same time */
 	FOLD_LOOP_SLICE_MS = 1000,  /* how long a stop may go unnoticed */
+	FOLD_LOOP_SILENCE_MS = 500, /* after which nothing more is expected of the bus */
 	FOLD_LOOP_TICK_MS = 1000,   /* before the same tick is said again */
 	FOLD_LOOP_TRIM_MS = 5000,
 	FOLD_LOOP_LATE_MS = 2000, /* an output unacknowledged for so long is sent again */
@@ -36,7 +37,8 @@ struct fold_loop {
 	const void *config;
 	struct bus_outlet *outlet;
 	struct bus_puller *puller;
-	uint64_t expected; /* consumer sequence */
+	uint64_t expected;    /* consumer sequence */
+	int64_t read_mono_ms; /* when the consumer was made or the last message came */
 	struct bus_delivery *batch;
 	struct fold_message *msgs;
 	size_t n, batch_bytes;

@@ -133,7 +133,7 @@ int journal_write(struct journal *j, const Healbus__StepReport *report,
 	}
 	pthread_mutex_lock(&j->lock);
 	*j->last = &item;
-	j->last = &item.next;
+	j->last = &item.next; /* cppcheck-suppress autoVariables ; it is off the list on return */
 	while (!item.done) {
 		if (j->committing)
 			pthread_cond_wait(&item.wake, &j->lock);

@@ -141,7 +141,7 @@ static int finish(struct supervisor *sup)
 void spawn_run(const struct spawn *s, const struct run_limits *limits, struct run_result *result)
 {
 	int ends[2];
-	struct supervisor sup;
+	struct supervisor sup = {.pidfd = -1};
 	result->state = RUN_FAILED;
 	if (pipe2(ends, O_CLOEXEC)) {
 		why_set(&result->why, ERR_IO, "no pipe: %s", strerror(errno));
