@@ -31,7 +31,7 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 
 # ---- sources, every one by name ------------------------------------------------------------------------
 COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail mail address \
-	topic topic_rights wire wire_check wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
+	topic topic_rights wire wire_check wire_fast wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_hash stage_health
 MONITOR := core body command record replay alert_text checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
 	correlator incident incident_emit ingress ingress_cloudevents ingress_wait inhibit json_text mute muting normaliser relay repeats \

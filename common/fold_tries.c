@@ -49,7 +49,9 @@ bool fold_tries_enter(struct fold *f, const struct fold_message *m, const char *
 {
 	struct fold_attempt *c = &f->tries->current;
 	c->stream_ns = m->stream_ns;
-	snprintf(c->timer, sizeof(c->timer), "%s", timer);
+	size_t len = MIN(strlen(timer), sizeof(c->timer) - 1);
+	memcpy(c->timer, timer, len);
+	c->timer[len] = '\0';
 	c->seq = m->seq;
 	return f->tries->deaths >= FOLD_POISON_TRIES && same_attempt(c, &f->tries->suspect);
 }

@@ -106,6 +106,11 @@ struct unpack_budget {
 	bool exhausted;
 };
 
+static size_t unpack_most(size_t len)
+{
+	return WIRE_UNPACK_MIN_BYTES + 2 * len;
+}
+
 static void *budget_alloc(void *data, size_t size)
 {
 	struct unpack_budget *b = data;
@@ -141,17 +146,12 @@ static void forget_unknown_enums(ProtobufCMessage *msg)
 	}
 }
 
-int wire_unpack(enum kind kind, const void *data, size_t len, struct arena *arena,
-		ProtobufCMessage **out, struct why *out_why)
+int wire_unpack_careful(enum kind kind, const void *data, size_t len, struct arena *arena,
+			ProtobufCMessage **out, struct why *out_why)
 {
-	if ((unsigned)kind >= KINDS || !kinds[kind].descriptor)
-		return why_set(out_why, ERR_SCHEMA, "no message of kind %d", (int)kind);
 	const struct kind_type *type = &kinds[kind];
 	const char *name = kind_name(kind);
-	if (len > type->max_bytes)
-		return why_set(out_why, ERR_TOO_LARGE, "%s: %zu bytes, at most %zu", name, len,
-			       type->max_bytes);
-	struct unpack_budget budget = {.arena = arena, .left = WIRE_UNPACK_MIN_BYTES + 2 * len};
+	struct unpack_budget budget = {.arena = arena, .left = unpack_most(len)};
 	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
 	ProtobufCMessage *msg = protobuf_c_message_unpack(type->descriptor, &allocator, len, data);
 	if (!msg && budget.exhausted)
@@ -169,6 +169,24 @@ int wire_unpack(enum kind kind, const void *data, size_t len, struct arena *aren
 	if (!rc)
 		*out = msg;
 	return rc;
+}
+
+int wire_unpack(enum kind kind, const void *data, size_t len, struct arena *arena,
+		ProtobufCMessage **out, struct why *out_why)
+{
+	if ((unsigned)kind >= KINDS || !kinds[kind].descriptor)
+		return why_set(out_why, ERR_SCHEMA, "no message of kind %d", (int)kind);
+	const struct kind_type *type = &kinds[kind];
+	if (len > type->max_bytes)
+		return why_set(out_why, ERR_TOO_LARGE, "%s: %zu bytes, at most %zu",
+			       kind_name(kind), len, type->max_bytes);
+	ProtobufCMessage *msg = NULL;
+	if (kind != KIND_RAW)
+		msg = wire_unpack_fast(type->descriptor, data, len, unpack_most(len), arena);
+	if (!msg)
+		return wire_unpack_careful(kind, data, len, arena, out, out_why);
+	*out = msg;
+	return 0;
 }
 
 int wire_check(enum kind kind, const ProtobufCMessage *msg, struct why *out_why)

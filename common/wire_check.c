@@ -94,6 +94,13 @@ static bool is_plain(const char *s, size_t len)
 	return wire_plain(s, len) == len;
 }
 
+static bool no_controls(const char *s)
+{
+	while (*s && !wire_is_control(s))
+		s++;
+	return !*s;
+}
+
 static int text_check(const struct place *at, const struct wire_rule *rule, const char *s,
 		      struct why *out_why)
 {
@@ -104,24 +111,34 @@ static int text_check(const struct place *at, const struct wire_rule *rule, cons
 		return 0;
 	if (!utf8_valid(s, len))
 		return refuse(at, out_why, ERR_INVALID, "not UTF-8");
-	for (const char *c = s; *c; c++)
-		if (wire_is_control(c))
-			return refuse(at, out_why, ERR_INVALID, "holds a control character");
-	return 0;
+	return no_controls(s) ? 0 : refuse(at, out_why, ERR_INVALID, "holds a control character");
+}
+
+static const struct {
+	bool (*valid)(const char *s);
+	const char *what;
+} forms[] = {
+	[TOKEN] = {token_valid, "not a token"},
+	[HEX16] = {hex16_valid, "not 16 hex digits"},
+	[LABEL_NAME] = {label_name_valid, "not a label name"},
+	[PARAM_NAME] = {param_name_valid, "not a parameter name"},
+};
+
+bool wire_text_good(const struct wire_rule *rule, const char *s, size_t len)
+{
+	if (len == 0)
+		return true;
+	if (rule->type != TEXT)
+		return rule->type < ARRAY_SIZE(forms) && forms[rule->type].valid &&
+		       forms[rule->type].valid(s) && strlen(s) == len;
+	if (len > (size_t)rule->max)
+		return false;
+	return is_plain(s, len) || (strlen(s) == len && utf8_valid(s, len) && no_controls(s));
 }
 
 static int string_check(const struct place *at, const struct wire_rule *rule, const char *s,
 			struct why *out_why)
 {
-	static const struct {
-		bool (*valid)(const char *s);
-		const char *what;
-	} forms[] = {
-		[TOKEN] = {token_valid, "not a token"},
-		[HEX16] = {hex16_valid, "not 16 hex digits"},
-		[LABEL_NAME] = {label_name_valid, "not a label name"},
-		[PARAM_NAME] = {param_name_valid, "not a parameter name"},
-	};
 	if (!s || !*s)
 		return rule->required ? refuse(at, out_why, ERR_INVALID, "missing") : 0;
 	if (rule->type == TEXT)
@@ -171,17 +188,6 @@ static int enum_check(const struct place *at, const ProtobufCFieldDescriptor *fi
 static int message_check(const struct place *at, const ProtobufCMessage *msg, bool strict,
 			 struct why *out_why);
 
-/* Most of what is sent is labels: what is plainly good needs no walk over descriptors. */
-static bool is_good_label(const ProtobufCMessage *msg)
-{
-	const Healbus__Label *l = (const Healbus__Label *)msg;
-	if (msg->descriptor != &healbus__label__descriptor || !l->name ||
-	    !label_name_valid(l->name))
-		return false;
-	size_t len = l->value ? strlen(l->value) : 0;
-	return len <= WIRE_ANNOTATION_MAX && is_plain(l->value, len);
-}
-
 static int value_check(const struct place *at, const struct wire_rule *rule,
 		       const struct wire_value *value, struct why *out_why)
 {
@@ -191,8 +197,6 @@ static int value_check(const struct place *at, const struct wire_rule *rule,
 	case PROTOBUF_C_TYPE_BYTES:
 		return bytes_check(at, rule, wire_value_bytes(value), out_why);
 	case PROTOBUF_C_TYPE_MESSAGE:
-		if (is_good_label(wire_value_message(value)))
-			return 0;
 		return message_check(at, wire_value_message(value), true, out_why);
 	case PROTOBUF_C_TYPE_ENUM:
 		return enum_check(at, value->field, wire_value_enum(value), out_why);
@@ -301,6 +305,12 @@ static int extra_check(const struct place *at, const ProtobufCMessage *msg, stru
 		if (extras[i].descriptor == msg->descriptor)
 			return extras[i].check(at, msg, out_why);
 	return 0;
+}
+
+bool wire_extra_good(const ProtobufCMessage *msg)
+{
+	const struct place top = {.message = ""};
+	return extra_check(&top, msg, NULL) == 0;
 }
 
 /* strict false: what an outsider may leave out (see KIND_RAW) is not demanded of the top level. */

@@ -67,6 +67,18 @@ struct wire_rules {
 /* NULL when the message has none. */
 const struct wire_rules *wire_rules_of(const ProtobufCMessageDescriptor *descriptor);
 
+/* wire_fast.c: unpacks what wire_pack wrote and the rules allow, in one pass and at most `budget`
+ * bytes of the arena. NULL: then only the careful way knows whether it is good. */
+ProtobufCMessage *wire_unpack_fast(const ProtobufCMessageDescriptor *d, const void *data,
+				   size_t len, size_t budget, struct arena *arena);
+/* wire_unpack without the fast way; kind has a type, and len is within its limit. */
+int wire_unpack_careful(enum kind kind, const void *data, size_t len, struct arena *arena,
+			ProtobufCMessage **out, struct why *out_why);
+/* Would the rule take this text (an empty one, when it is not required)? False for a NUL inside. */
+bool wire_text_good(const struct wire_rule *rule, const char *s, size_t len);
+/* What one field alone cannot say. */
+bool wire_extra_good(const ProtobufCMessage *msg);
+
 /* All field rules of a message; `name` begins the path. strict: required fields must be there. */
 int wire_check_fields(const ProtobufCMessage *msg, const char *name, bool strict,
 		      struct why *out_why);

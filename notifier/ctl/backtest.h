@@ -21,8 +21,8 @@
 
 enum {
 	BT_SIDES_MAX = 2,
-	BT_WINDOW_ITEMS = 1 << 15,
-	BT_WINDOW_BYTES = 64 << 20,
+	BT_WINDOW_ITEMS = 1 << 17,
+	BT_WINDOW_BYTES = 128 << 20,
 	BT_GRACE_MS = 2000, /* a running stage says that time has passed within this */
 };
 

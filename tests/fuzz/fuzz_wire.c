@@ -1,6 +1,6 @@
 /* Bytes from the bus. The first one chooses the kind; what is accepted must stand every later use.
  */
-#include "common/wire.h"
+#include "common/wire_fields.h"
 #include "tests/fuzz/fuzz.h"
 
 static void show(const ProtobufCMessage *msg)
@@ -38,6 +38,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ProtobufCMessage *msg = NULL;
 	struct why why = {0};
 	int rc = wire_unpack(kind, data, size, &arena, &msg, &why);
+	if (rc == 0) {
+		/* Whichever way it went, the careful one takes it too. */
+		ProtobufCMessage *careful = NULL;
+		MUST(wire_unpack_careful(kind, data, size, &arena, &careful, &why) == 0);
+	}
 	if (rc) {
 		MUST(err_class(rc) == ERR_CLASS_INPUT && why.text[0]);
 	} else {

@@ -203,6 +203,57 @@ static void golden_write(const char *path, const ProtobufCMessage *msg)
 	assert_int_equal(fwrite(b.data, 1, b.len, file), b.len);
 }
 
+/* The fast way takes nothing that the careful one refuses, and gives the same. */
+static bool fast_is_careful(enum kind kind, const ProtobufCMessageDescriptor *d,
+			    const struct buf *bytes)
+{
+	auto_arena a = {0};
+	auto_buf first = {0}, second = {0};
+	ProtobufCMessage *careful = NULL;
+	struct why why = {0};
+	ProtobufCMessage *fast = wire_unpack_fast(d, buf_str(bytes), bytes->len, 1 << 20, &a);
+	if (!fast)
+		return false;
+	if (wire_unpack_careful(kind, buf_str(bytes), bytes->len, &a, &careful, &why))
+		fail_msg("refused: %s", why.text);
+	wire_pack(fast, &first);
+	wire_pack(careful, &second);
+	assert_int_equal(first.len, bytes->len);
+	assert_int_equal(second.len, bytes->len);
+	assert_memory_equal(buf_str(&first), buf_str(bytes), bytes->len);
+	assert_memory_equal(buf_str(&second), buf_str(bytes), bytes->len);
+	return true;
+}
+
+static void test_the_fast_way(void **state)
+{
+	(void)state;
+	struct fill f = {.state = fill_seed()};
+	size_t damaged = 0;
+	for (int round = 0; round < 3000; round++) {
+		size_t k = (size_t)fill_below(&f, ARRAY_SIZE(fill_kinds));
+		const ProtobufCMessageDescriptor *d = fill_kinds[k].descriptor;
+		auto_arena a = {0};
+		auto_buf bytes = {0};
+		f.arena = &a;
+		if (fill_kinds[k].kind == KIND_RAW)
+			continue;
+		wire_pack(fill_message(&f, d, 0), &bytes);
+		if (bytes.len > 60000)
+			continue;
+		if (!fast_is_careful(fill_kinds[k].kind, d, &bytes))
+			fail_msg("the fast way does not take this %s", d->name);
+		for (int n = 0; n < 20 && bytes.len; n++) {
+			size_t at = (size_t)fill_below(&f, bytes.len);
+			char was = bytes.data[at];
+			bytes.data[at] = (char)fill_below(&f, 256);
+			damaged += fast_is_careful(fill_kinds[k].kind, d, &bytes);
+			bytes.data[at] = was;
+		}
+	}
+	assert_true(damaged > 100);
+}
+
 static void test_golden(void **state)
 {
 	(void)state;
@@ -314,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_sizes_and_kinds),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_damaged_bytes),
+		cmocka_unit_test(test_the_fast_way),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_labels),
