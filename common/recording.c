@@ -110,7 +110,7 @@ static int check_written(const struct recording_record *r, size_t texts[static 4
 
 int recording_add(struct recording_writer *w, const struct recording_record *r, struct why *out_why)
 {
-	size_t texts[4];
+	size_t texts[4] = {0};
 	int rc = check_written(r, texts, out_why);
 	if (rc)
 		return rc;
@@ -191,7 +191,7 @@ static int fill(struct recording *r, size_t want, size_t *out_have, struct why *
 static int read_head(struct recording *r, struct why *out_why)
 {
 	struct file_head head;
-	size_t have;
+	size_t have = 0;
 	int rc = fill(r, sizeof(head), &have, out_why);
 	if (rc)
 		return rc;
@@ -305,7 +305,7 @@ static int parse_body(const char *body, size_t len, struct recording_record *out
 int recording_next(struct recording *r, struct recording_record *out, struct why *out_why)
 {
 	uint32_t prefix[2];
-	size_t have;
+	size_t have = 0;
 	int rc = fill(r, PREFIX_BYTES, &have, out_why);
 	if (rc)
 		return rc;

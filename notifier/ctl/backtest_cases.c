@@ -20,7 +20,7 @@ struct bt_cases {
 	struct fold_message *pending;
 	size_t n_pending, cap_pending, next_pending;
 	struct fold_message now;
-	const struct fold_message *tick;
+	bool ticking; /* `now` is a tick that comes first */
 };
 
 /* ---- what the reasoner says ---- */
@@ -144,12 +144,11 @@ static const struct fold_message *next_message(void *ctx)
 static const struct fold_message *next_tick(void *ctx)
 {
 	struct bt_cases *c = ctx;
-	const struct fold_message *tick = c->tick;
 
-	if (!tick)
+	if (!c->ticking)
 		return next_message(ctx);
-	c->tick = NULL;
-	return tick;
+	c->ticking = false;
+	return &c->now;
 }
 
 static int tick(struct bt_cases *c, int64_t due_ms, struct why *out_why)
@@ -176,7 +175,8 @@ static int tick(struct bt_cases *c, int64_t due_ms, struct why *out_why)
 	wire_pack(&control.base, &packed);
 	m.data = packed.data;
 	m.len = packed.len;
-	c->tick = &m;
+	c->now = m;
+	c->ticking = true;
 	return fold_apply_each(c->fold, next_tick, c, out_why);
 }
 

@@ -150,6 +150,7 @@ static json_t *incident_json(const struct bt_incident *i, size_t n_sides)
 static void print_json(struct ctl *c, const struct bt_report *r, const struct counts *n)
 {
 	json_t *list = json_array();
+	uint64_t unusable = r->buried + r->bodies_refused;
 
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->n_sides == 1 || !bt_same(&r->items[i]))
@@ -159,8 +160,7 @@ static void print_json(struct ctl *c, const struct bt_report *r, const struct co
 				   (json_int_t)r->events, "plans", (json_int_t)n->plans, "recorded",
 				   (json_int_t)n->recorded, "escalated", (json_int_t)n->escalated,
 				   "unmatched", (json_int_t)r->unmatched, "unusable",
-				   (json_int_t)(r->buried + r->bodies_refused), "differ",
-				   (json_int_t)n->differ);
+				   (json_int_t)unusable, "differ", (json_int_t)n->differ);
 	ctl_as_json(c, out);
 }
 
