@@ -29,12 +29,21 @@ int bus_outlet_open(struct bus *b, struct bus_outlet **out)
 	return 0;
 }
 
+/* The server reads each connection on its own: what comes by the second one must not overtake the
+ * subscription for its acks, or they go nowhere. */
 int bus_outlet_open_packing(struct bus *b, struct bus_outlet **out)
 {
-	int rc = bus_outlet_open(b, out);
-	if (rc == 0)
-		bus_conn_open_bulk((*out)->conn);
-	return rc;
+	struct bus_outlet *o = NULL;
+	int rc = bus_outlet_open(b, &o);
+	if (rc)
+		return rc;
+	if (natsConnection_FlushTimeout(o->conn->nc, OUTLET_FLUSH_MS) != NATS_OK) {
+		bus_outlet_close(o);
+		return ERR_UNAVAILABLE;
+	}
+	bus_conn_open_bulk(o->conn);
+	*out = o;
+	return 0;
 }
 
 void bus_outlet_flush(struct bus_outlet *o)

@@ -180,6 +180,30 @@ static void test_outlet_acks_every_message(void **state)
 	bus_close(b);
 }
 
+/* What goes by the second connection must not overtake the subscription for its acks. */
+static void test_packing_outlet_misses_no_ack(void **state)
+{
+	(void)state;
+	struct bus *b = server_open_bus("monitor");
+	for (uint64_t round = 0; round < 50; round++) {
+		struct bus_outlet *o = NULL;
+		struct bus_ack ack = {0};
+		struct bus_msg m = {
+			.subject = "raw.packing", .data = "x", .len = 1, .may_wait = true};
+		assert_int_equal(bus_outlet_open_packing(b, &o), 0);
+		for (uint64_t i = 0; i < 3; i++)
+			assert_int_equal(bus_outlet_send(o, &m, round * 3 + i), 0);
+		bus_outlet_flush(o);
+		for (uint64_t i = 0; i < 3; i++) {
+			assert_int_equal(bus_outlet_next(o, 5000, &ack), 0);
+			assert_int_equal(ack.rc, 0);
+			assert_int_equal(ack.token, round * 3 + i);
+		}
+		bus_outlet_close(o);
+	}
+	bus_close(b);
+}
+
 static void test_pull_in_order(void **state)
 {
 	(void)state;
@@ -350,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_publish),
 		cmocka_unit_test(test_publish_refuses),
 		cmocka_unit_test(test_outlet_acks_every_message),
+		cmocka_unit_test(test_packing_outlet_misses_no_ack),
 		cmocka_unit_test(test_pull_in_order),
 		cmocka_unit_test(test_settling),
 		cmocka_unit_test(test_reconnect),
