@@ -286,6 +286,7 @@ static int apply_or_bury(struct fold *f, const struct fold_message *m, struct wh
 			 FOLD_POISON_TRIES);
 		return add_dead(f, m, why.text);
 	}
+	FAILPOINT("in-apply");
 	int rc = apply_input(f, m, &why);
 	if (rc == 0)
 		return 0;

@@ -33,6 +33,7 @@ ROWS = [
     ("before-commit", "monitor-0", 1, ONCE),
     ("after-commit", "monitor-0", 1, ONCE),
     ("after-send", "monitor-0", 1, ONCE),
+    ("in-apply", "reasoner", 1, ONCE),
     ("before-commit", "reasoner", 1, ONCE),
     ("after-commit", "reasoner", 1, ONCE),
     ("after-send", "reasoner", 1, ONCE),
