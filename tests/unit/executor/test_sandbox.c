@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static const struct sandbox *const boxes[] = {&sandbox_bwrap, &sandbox_landlock};
 
@@ -316,6 +317,48 @@ static void test_cost(void **state)
 	assert_true(best < 100);
 }
 
+static bool with_launcher;
+
+static void __attribute__((noreturn)) run_for_ever(const struct sandbox *box, const char *script)
+{
+	struct why why = {0};
+	char *const argv[] = {(char *)"/usr/bin/sh", (char *)"-c", (char *)script, NULL};
+	struct sandbox_job job = {.argv = argv};
+	launcher_close();
+	if (with_launcher && launcher_open(&why))
+		_exit(1);
+	run_with(box, &job, 600000, 100);
+	_exit(0);
+}
+
+static bool becomes(const char *mark, bool running)
+{
+	for (int i = 0; i < 200; i++) {
+		if ((count_processes(mark) > 0) == running)
+			return true;
+	}
+	return false;
+}
+
+/* When the executor is killed, so is what it runs, however well that hides. */
+static void test_dies_with_us(void **state)
+{
+	(void)state;
+	for (size_t b = 0; b < ARRAY_SIZE(boxes); b++) {
+		char mark[64], script[200];
+		snprintf(mark, sizeof(mark), "[s]leep 5%u%05d", (unsigned)b, getpid());
+		snprintf(script, sizeof(script), "setsid sleep 5%u%05d; true", (unsigned)b,
+			 getpid());
+		pid_t executor = fork();
+		if (executor == 0)
+			run_for_ever(boxes[b], script);
+		assert_true(becomes(mark, true));
+		kill(executor, SIGKILL);
+		waitpid(executor, NULL, 0);
+		assert_true(becomes(mark, false));
+	}
+}
+
 /* A launcher that is gone is done without. */
 static void test_without_launcher(void **state)
 {
@@ -327,13 +370,13 @@ static void test_without_launcher(void **state)
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe),           cmocka_unit_test(test_contained),
-		cmocka_unit_test(test_clean),           cmocka_unit_test(test_network),
-		cmocka_unit_test(test_timeout),         cmocka_unit_test(test_leftovers),
-		cmocka_unit_test(test_output),          cmocka_unit_test(test_tick),
-		cmocka_unit_test(test_binds),           cmocka_unit_test(test_own_program),
-		cmocka_unit_test(test_symlink),         cmocka_unit_test(test_cost),
-		cmocka_unit_test(test_without_launcher)};
+		cmocka_unit_test(test_probe),        cmocka_unit_test(test_contained),
+		cmocka_unit_test(test_clean),        cmocka_unit_test(test_network),
+		cmocka_unit_test(test_timeout),      cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_output),       cmocka_unit_test(test_tick),
+		cmocka_unit_test(test_binds),        cmocka_unit_test(test_own_program),
+		cmocka_unit_test(test_symlink),      cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_dies_with_us), cmocka_unit_test(test_without_launcher)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
@@ -344,5 +387,6 @@ int main(void)
 	int failed = run_all();
 	if (launcher_open(&why))
 		fail_msg("%s", why.text);
+	with_launcher = true;
 	return failed + run_all();
 }
