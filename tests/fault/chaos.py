@@ -21,7 +21,9 @@ from world import World, missing, wait_for  # noqa: E402
 
 PROBES = 40          # services that only probes use: some lie in each monitor's partitions
 RECOVER_S = 90       # a part that is not back by then is counted with this
+SLOW_MS = 5000       # a probe that takes so long says where it was
 KILL_EVERY_S = 2.2   # on average
+INCIDENTS_PER_S = 18  # at most: what is tested is not how much it takes
 OPTIONS = {
     "monitor": "rate: 100000\nburst: 100000\nflap_threshold: 0\ngroup_interval: 1s\n",
     "reasoner": "max_open_plans: 200\n",
@@ -44,7 +46,8 @@ def say(*words):
 class Chaos:
     def __init__(self, args):
         self.args, self.dice = args, random.Random(args.seed)
-        self.incidents = make(args.seed, args.incidents, args.alerts, args.kills * KILL_EVERY_S)
+        self.incidents = make(args.seed, args.incidents, args.alerts,
+                              max(args.kills * KILL_EVERY_S, args.incidents / INCIDENTS_PER_S))
         self.recoveries, self.threads, self.probes = [], [], []
         self.lock, self.killing = threading.Lock(), True
         targets = ["s%03d" % i for i in range(SERVICES)] + ["p%d" % i for i in range(PROBES)]
@@ -61,6 +64,7 @@ class Chaos:
             self.world.config[part] = (base[:base.index("channels:")] if stage == "notifier" else base) + more
         self.ears = Ears(self.world)
         self.senders = Senders(self.world, self.dir + "/ACKED")
+        self.probers = Senders(self.world, self.dir + "/ACKED", 3, pause_s=0.1)  # never behind the load
 
     # ---- probes: one alert each, to see that a part works again ----
 
@@ -71,7 +75,7 @@ class Chaos:
                            "FaultP%d" % len(self.probes))
             self.probes.append(one)
         one.left = 1
-        self.senders.put(time.monotonic(), one, [0], only=only)
+        self.probers.put(time.monotonic(), one, [0], only=only)
         return one
 
     def learn_partitions(self):
@@ -124,8 +128,18 @@ class Chaos:
 
     def probe_nats(self, *_):
         wait_for("ears", lambda: self.ears.connected, RECOVER_S)
-        one = self.probe()
-        return lambda: self.ears.is_over(one.run)
+        one, began, at = self.probe(), time.monotonic(), {}
+
+        def done():
+            now = int((time.monotonic() - began) * 1000)
+            for word, there in (("taken", one.left == 0), ("incident", self.ears.is_open(one.run)),
+                                ("plan", self.ears.has_plan(one.run)), ("outcome", self.ears.is_over(one.run))):
+                if there:
+                    at.setdefault(word, now)
+            if "outcome" in at and max(at.values()) > SLOW_MS:
+                say("a slow probe after a kill of nats:", one.run, at)
+            return "outcome" in at
+        return done
 
     def probe_monitor(self, part, _):
         one = self.probe(self.service_of[part], part)
@@ -218,7 +232,7 @@ class Chaos:
             status, s = self.world.api("GET", "/api/status")
             quiet = status == 200 and s["approvals_pending"] == 0 and not s["lag"]["outbox"] \
                 and s["lag"].get("behind") == 0
-            if not left and quiet and self.senders.idle() and time.monotonic() > self.receiver.last + 2:
+            if not left and quiet and self.senders.idle() and self.probers.idle() and time.monotonic() > self.receiver.last + 2:
                 return
             time.sleep(1)
         say("not settled after %d s:" % timeout_s, len(left), "incidents, such as",
@@ -255,7 +269,7 @@ class Chaos:
         every = verdict.write_down(self.world, self.incidents + self.probes, self.dir)
         found, size = judge(self.dir)
         say("  ".join("%s %d" % item for item in size.items()))
-        found["lost"] += ["refused:%s" % r[0] for r in self.senders.refused]
+        found["lost"] += ["refused:%s" % r[0] for r in self.senders.refused + self.probers.refused]
         self.explain(found, every)
         by_kind = {}
         for part, ms, ready in self.recoveries:

@@ -95,8 +95,9 @@ def make(seed, incidents, alerts, duration_s):
 class Senders:
     """Posts what is due, as Alertmanager would: until it is taken, at one monitor after the other. Only then it is ACKED."""
 
-    def __init__(self, world, acked_path, threads=6):
-        self.world, self.ready = world, threading.Condition()
+    def __init__(self, world, acked_path, threads=6, pause_s=1.0):
+        """pause_s: the longest between two tries."""
+        self.world, self.ready, self.pause_s = world, threading.Condition(), pause_s
         self.acked, self.queue, self.serial = open(acked_path, "a", buffering=1), [], 0
         self.posted, self.retries, self.refused, self.busy = 0, 0, [], 0
         for i in range(threads):
@@ -137,7 +138,7 @@ class Senders:
                     break
                 self.retries += 1
                 turn += 1
-                time.sleep(min(1, 0.05 * 2 ** min(turn, 5)))
+                time.sleep(min(self.pause_s, 0.05 * 2 ** min(turn, 5)))
             at = boot_s()
             with self.ready:
                 for k, n in enumerate(numbers):
