@@ -382,24 +382,41 @@ int store_get(struct store_txn *txn, const struct store_table *table, const void
 	return rc ? store_rc(rc) : store_open_value(table, &k, &v, out);
 }
 
+/* Pages of files that are mapped into this process now, programs and libraries included. */
+static size_t resident_file_bytes(void)
+{
+	char text[128] = "";
+	size_t shared = 0;
+	auto_fd int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
+	    sscanf(text, "%*u %*u %zu", &shared) != 1)
+		return SIZE_MAX;
+	return shared * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Pages of the map that were read stay in this process's resident set although the kernel has them
- * in its cache anyway. Letting go of them keeps a stage small; what is needed again costs a minor
- * fault. The map is read-only and a transaction's own pages lie elsewhere: nothing is lost, and
+ * in its cache anyway. Letting go of them keeps a stage small; what is needed again costs a fault,
+ * which is more than a read costs, so only what is over the limit goes, part by part around the
+ * map. The map is read-only and a transaction's own pages lie elsewhere: nothing is lost, and
  * pointers into the map stay good. */
 static void let_go(struct store *s)
 {
 	MDB_envinfo info;
-	size_t bytes = (size_t)file_bytes(s);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t part = ((size_t)file_bytes(s) / STORE_LET_GO_PARTS + page) / page * page;
 	s->puts = 0;
-	if (s->no_sync || bytes < STORE_LET_GO_BYTES)
-		return;
-	mdb_env_info(s->env, &info);
-	if (info.me_mapsize != s->map_size) {
-		s->map = store_map_address(s->env);
-		s->map_size = info.me_mapsize;
+	for (int i = 0; !s->no_sync && i < STORE_LET_GO_PARTS; i++) {
+		if (resident_file_bytes() < STORE_RESIDENT_BYTES)
+			return;
+		mdb_env_info(s->env, &info);
+		if (info.me_mapsize != s->map_size) {
+			s->map = store_map_address(s->env);
+			s->map_size = info.me_mapsize;
+		}
+		size_t from = s->part++ % STORE_LET_GO_PARTS * part;
+		if (s->map && from + part <= s->map_size)
+			madvise((char *)s->map + from, part, MADV_DONTNEED);
 	}
-	if (s->map)
-		madvise(s->map, bytes, MADV_DONTNEED);
 }
 
 void store_put(struct store_txn *txn, const struct store_table *table, const void *key,

@@ -17,7 +17,9 @@ struct store {
 	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
 	_Atomic bool was_too_small;
 	bool no_sync;
-	size_t puts; /* since the map was let go of; this and the next two are the writer's */
+	size_t puts; /* since the last look at what is resident; this and the next three are the
+			writer's */
+	size_t part; /* of the map, to be let go of next */
 	void *map;   /* where it was when it had map_size bytes */
 	size_t map_size;
 	const struct store_table *tables[STORE_TABLES_MAX];
@@ -34,8 +36,9 @@ struct store_txn {
 	struct buf scratch;
 };
 
-/* After so many puts into so large a file the map's pages are let go of. */
-enum { STORE_LET_GO_PUTS = 256, STORE_LET_GO_BYTES = 256 << 10 };
+/* Looked at after so many puts: with more pages of files resident than this, some of the map's are
+ * let go of, an eighth of it at a time. */
+enum { STORE_LET_GO_PUTS = 64, STORE_RESIDENT_BYTES = 40 << 20, STORE_LET_GO_PARTS = 8 };
 
 int store_rc(int mdb_rc);
 /* Keeps the first error of the transaction. Returns rc. */

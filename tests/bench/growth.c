@@ -1,6 +1,7 @@
 /*
  * growth: what one event costs the correlator as it remembers more. Drives the real fold in this
- * process, without a bus and without fsync, so that what grows is its own work.
+ * process, without a bus, without fsync and without the bound on what stays resident, so that what
+ * grows is its own work.
  *
  *     growth [-d directory] [-n events] fingerprints|incidents SIZE...
  *

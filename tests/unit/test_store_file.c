@@ -19,6 +19,38 @@ static void test_map_grows(void **state)
 	assert_int_equal(store_count(txn, &table_a), 5000);
 }
 
+static size_t resident_file_mib(void)
+{
+	size_t pages = 0;
+	auto_file FILE *f = fopen("/proc/self/statm", "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*u %*u %zu", &pages), 1);
+	return pages * (size_t)sysconf(_SC_PAGESIZE) >> 20;
+}
+
+/* Each batch reads and writes rows all over a map of 120 MiB. */
+static void test_what_stays_resident_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	f->options.map_bytes = 64 << 20;
+	f->options.no_sync = false;
+	reopen(f);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(fill_rows(f->store, i * 1000, 1000, 4000), 0);
+	for (int batch = 0; batch < 30; batch++) {
+		struct store_txn *txn = store_begin_write(f->store);
+		for (int i = batch; i < 30000; i += 30) {
+			struct store_key64 k = store_key64((uint64_t)i);
+			struct store_val val;
+			assert_int_equal(store_get(txn, &table_a, &k, sizeof(k), &val), 0);
+			if (i % 8 == 0)
+				store_put(txn, &table_b, &k, sizeof(k), "x", 1);
+		}
+		assert_int_equal(store_commit(txn), 0);
+	}
+	assert_true(resident_file_mib() < 100);
+}
+
 static void test_one_large_transaction_fits_after_tries(void **state)
 {
 	struct fixture *f = *state;
@@ -292,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_map_grows),
+		T(test_what_stays_resident_is_bounded),
 		T(test_one_large_transaction_fits_after_tries),
 		T(test_full_at_the_limit_and_deleting_helps),
 		T(test_readers_while_the_map_grows),
