@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 
@@ -109,6 +110,8 @@ static void test_readers_while_the_map_grows(void **state)
 	pthread_t threads[3];
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, read_on, &r), 0);
+	while (atomic_load(&r.reads) == 0)
+		sched_yield();
 	for (int i = 0; i < 60; i++) {
 		int rc = fill_rows(f->store, i * 50, 50, 4000);
 		for (int tries = 0; rc == ERR_FULL && tries < 50; tries++)
@@ -119,7 +122,6 @@ static void test_readers_while_the_map_grows(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(r.wrong, 0);
-	assert_true(r.reads > 0);
 }
 
 /* ---- damage and locks ---- */
