@@ -145,6 +145,29 @@ int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum c
 	return claim_move(b, c, &next, other, out_why);
 }
 
+int claim_advance_both(struct bus *b, const struct claim_pair *pair, enum claim_state state,
+		       const char *owner, const char *boot, struct why *out_why)
+{
+	struct claim_next first = {
+		.key = pair->first_key, .state = state, .owner = owner, .boot = boot};
+	struct claim_next second = first;
+	auto_buf value = {0};
+	buf_printf(&value, "1 %s %s %s\n", claim_state_name(state), owner, boot);
+	second.key = pair->second_key;
+	struct bus_ask ask = {.kind = BUS_ASK_PUT,
+			      .bucket = BUCKET_CLAIM,
+			      .key = second.key,
+			      .value = value.data,
+			      .len = value.len,
+			      .revision = pair->second->revision};
+	int rc = claim_move(b, pair->first, &first, &ask, out_why);
+	if (ask.rc == 0)
+		claim_became(pair->second, &second, ask.revision);
+	else if (rc == 0)
+		rc = why_set(out_why, ask.rc, "claim %s: %s", second.key, ask.why.text);
+	return rc;
+}
+
 /* ---- locks ---- */
 
 enum { HOST_MAX = 64 };

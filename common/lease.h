@@ -57,6 +57,17 @@ int claim_advance_asking(struct bus *b, const char *key, struct claim *c, enum c
 			 const char *owner, const char *boot, struct bus_ask *other,
 			 struct why *out_why);
 
+/* Two claims, moved in one round trip. Either may succeed without the other; each that did holds
+ * its new revision. 0, or the error of the first that did not. */
+struct claim_pair {
+	const char *first_key;
+	struct claim *first;
+	const char *second_key;
+	struct claim *second;
+};
+int claim_advance_both(struct bus *b, const struct claim_pair *pair, enum claim_state state,
+		       const char *owner, const char *boot, struct why *out_why);
+
 /* Who takes locks: one a process. */
 struct holder;
 /* owner: its lasting id, guarded against a second process of that id; boot: this process. */

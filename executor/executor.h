@@ -28,7 +28,9 @@ struct executor {
 /* What the bus said when the plan's lock was taken; see recall.h. */
 struct recall {
 	int64_t asked_mono_ms; /* 0: not yet */
+	char plan_key[TOKEN_MAX + 1];
 	struct claim plan;
+	bool entered; /* the plan's claim was written since */
 	struct claim acts[WIRE_STEPS_MAX];
 	bool known[WIRE_STEPS_MAX];
 	int pause_rc;

@@ -53,21 +53,19 @@ static void plan_key(const struct plan_run *run, char out[static TOKEN_MAX + 1])
 
 static enum plan_end conclude(struct plan_run *run, Healbus__Verdict verdict, const char *reason)
 {
-	char key[TOKEN_MAX + 1];
 	const struct executor *ex = run->ex;
-	struct claim claim = {0};
+	struct recall *r = &run->recall;
 	struct why why = {0};
 	auto_buf packed = {0};
 	const char *name = wire_enum_name(&healbus__verdict__descriptor, (int)verdict);
 	Healbus__Outcome *o = report_outcome(run, verdict, reason, &packed);
 	if (wire_check(KIND_OUTCOME, &o->base, &why))
 		LOG(ERROR, "outcome that others will not read", S("why", why.text));
-	plan_key(run, key);
 	int rc = report_audit(run, name, run->decision ? run->decision->by : NULL, reason);
 	if (!rc)
-		rc = claim_advance(ex->bus, key, &claim, CLAIM_DONE, journal_owner(ex->journal),
-				   ex->boot, packed.data, packed.len, &why);
-	claim_release(&claim);
+		rc = claim_advance(ex->bus, r->plan_key, &r->plan, CLAIM_DONE,
+				   journal_owner(ex->journal), ex->boot, packed.data, packed.len,
+				   &why);
 	FAILPOINT("executor-plan-claimed");
 	if (!rc)
 		rc = report_outcome_send(run, packed.data, packed.len, &why);

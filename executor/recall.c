@@ -25,6 +25,8 @@ int recall_read(struct plan_run *run, const char *plan_key, struct why *out_why)
 	struct bus_ask *asks = mem_calloc(ASK_ACTS + n, sizeof(*asks));
 	struct slot *slots = mem_calloc(n + 1, sizeof(*slots));
 	run->recall.asked_mono_ms = clock_mono_ms();
+	run->recall.entered = false;
+	snprintf(run->recall.plan_key, sizeof(run->recall.plan_key), "%s", plan_key);
 	claim_ask(plan_key, &asks[ASK_PLAN]);
 	gate_ask_pause(&asks[ASK_PAUSE]);
 	for (size_t i = 0; i < n; i++) {
@@ -63,6 +65,21 @@ bool recall_take(struct plan_run *run, const struct slot *slot, struct claim *ou
 	run->recall.acts[i] = (struct claim){0};
 	run->recall.known[i] = false;
 	return true;
+}
+
+int recall_claim(struct plan_run *run, const struct slot *slot, struct claim *c,
+		 struct why *out_why)
+{
+	const struct executor *ex = run->ex;
+	struct recall *r = &run->recall;
+	const char *owner = journal_owner(ex->journal);
+	struct claim_pair pair = {slot->id, c, r->plan_key, &r->plan};
+	if (r->entered)
+		return claim_advance(ex->bus, slot->id, c, CLAIM_CLAIMED, owner, ex->boot, NULL, 0,
+				     out_why);
+	int rc = claim_advance_both(ex->bus, &pair, CLAIM_CLAIMED, owner, ex->boot, out_why);
+	r->entered = rc == 0;
+	return rc;
 }
 
 int recall_pause(struct plan_run *run, struct why *out_why)

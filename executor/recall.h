@@ -17,6 +17,13 @@ bool recall_begun(const struct plan_run *run);
 /* Hands over the step's claim as it was read; false when it has to be asked for: handed over
  * before, or not one of the plan's acts. */
 bool recall_take(struct plan_run *run, const struct slot *slot, struct claim *out);
+/*
+ * Claims a step. The first one since the answers writes the plan's own claim along: whoever read
+ * that before us, and was stopped or whose request is still on its way, can then no longer end the
+ * plan as if nothing had begun.
+ */
+int recall_claim(struct plan_run *run, const struct slot *slot, struct claim *c,
+		 struct why *out_why);
 /* As gate_pause, by an answer of less than RECALL_PAUSE_MS ago if there is one: whoever starts
  * something asks again at the last moment. */
 enum { RECALL_PAUSE_MS = 500 };

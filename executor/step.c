@@ -182,7 +182,7 @@ static enum step_end start(struct attempt *a)
 {
 	struct why why = {0};
 	a->report = report_new(a->run, a->slot, HEALBUS__STEP_STATE__STEP_STARTED, NULL);
-	if (advance(a, CLAIM_CLAIMED, NULL, &why))
+	if (recall_claim(a->run, a->slot, &a->claim, &why))
 		return hold(a, BUS_WAIT_MS, &why);
 	FAILPOINT("executor-claimed");
 	if (journal(a, "intent", &why))

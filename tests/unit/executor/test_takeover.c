@@ -138,9 +138,50 @@ static void test_bus_fails(void **state)
 	trouble_everywhere(FAIL_AFTER, "one");
 }
 
+/* ---- an outcome that comes too late ---- */
+
+static bool is_started(const struct slot *slot)
+{
+	const struct world_key *k = key_find(BUCKET_CLAIM, slot->id);
+	return k->revision && str_starts(k->data, "1 started");
+}
+
+/* Somebody has seen that nothing had begun, and was stopped before he said how the plan ended; or
+ * his words are still on their way. Once a step has been started they are refused. */
+static void test_late_outcome(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	struct plan_run run = {0};
+	struct slot slot;
+	auto_buf packed = {0};
+	uint8_t digest[DIGEST_BYTES];
+	wire_pack(&d.plan->base, &packed);
+	plan_digest(packed.data, packed.len, digest);
+	hex_encode(digest, sizeof(digest), run.digest_hex);
+	id_make(run.outcome_id, "outcome", run.digest_hex);
+	slot_init(&slot, &run, HEALBUS__PHASE__PHASE_ACT, 0, NULL);
+	for (unsigned at = 1; !is_started(&slot); at++) {
+		forget_all();
+		world->trouble = DIE_AFTER;
+		world->at = at;
+		(void)deliver_forked(&d); /* a call that only reads does not die of it */
+		assert_true(at < 40);
+	}
+	world->trouble = TROUBLE_NONE;
+	auto_free char *key = mem_printf("plan-%s", run.outcome_id);
+	static const char done[] = "1 done somebody boot\n";
+	assert_int_equal(bus_kv_put(NULL, BUCKET_CLAIM, key, done, strlen(done), 0, NULL, NULL),
+			 ERR_CONFLICT);
+	arena_release(&arena);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(test_stalled), T(test_claimed_by_somebody_alive),
-					   T(test_dies), T(test_dies_for_good), T(test_bus_fails)};
+	const struct CMUnitTest tests[] = {T(test_stalled),   T(test_claimed_by_somebody_alive),
+					   T(test_dies),      T(test_dies_for_good),
+					   T(test_bus_fails), T(test_late_outcome)};
 	return run_group(tests, ARRAY_SIZE(tests));
 }
