@@ -29,6 +29,7 @@ OPTIONS = {
     "reasoner": "max_open_plans: 200\n",
     "executor": "approval_deadline: 15s\n",
     "notifier": """notice_workers: 4
+approval_give_up_after: 5m
 channels:
   - {name: hook, type: webhook, url: 'http://127.0.0.1:%d/', timeout: 5s}
 receivers:

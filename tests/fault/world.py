@@ -331,6 +331,14 @@ class World:
             if self.closed:
                 return
             self.closed = True
+        held = {}
+        if threading.current_thread() is threading.main_thread():  # a second signal must not leave anything behind
+            held = {sig: signal.signal(sig, signal.SIG_IGN) for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+        self._end_all()
+        for sig, handler in held.items():
+            signal.signal(sig, handler)
+
+    def _end_all(self):
         every = [p for p in [*self.process.values(), *self.others] if p.poll() is None]
         for p in every:
             p.kill()  # also ends one that is stopped
