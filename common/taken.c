@@ -12,6 +12,7 @@
 /* As it lies in the file; check is 0 when the row is free. */
 struct row {
 	_Atomic uint64_t check;
+	uint64_t tries; /* lives that took it up */
 	char reply[TAKEN_REPLY_MAX];
 };
 
@@ -66,7 +67,7 @@ static void sort_rows(struct taken *t)
 	t->free_rows = mem_calloc(t->n, sizeof(*t->free_rows));
 	t->left = mem_calloc(t->n, sizeof(*t->left));
 	for (size_t i = t->n; i > 0; i--) {
-		if (row_holds(&t->rows[i - 1])) {
+		if (row_holds(&t->rows[i - 1]) && t->rows[i - 1].tries < TAKEN_TRIES) {
 			t->left[t->n_left++] = i - 1;
 			continue;
 		}
@@ -120,6 +121,7 @@ size_t taken_put(struct taken *t, const char *reply)
 	if (row == TAKEN_NONE)
 		return row;
 	memcpy(t->rows[row].reply, reply, len + 1);
+	t->rows[row].tries = 0;
 	t->rows[row].check = check_of(reply, len);
 	return row;
 }
@@ -145,6 +147,7 @@ bool taken_next(struct taken *t, char out_reply[static TAKEN_REPLY_MAX], size_t 
 		found = true;
 		*out_row = t->left[--t->n_left];
 		memcpy(out_reply, t->rows[*out_row].reply, TAKEN_REPLY_MAX);
+		t->rows[*out_row].tries++;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return found;

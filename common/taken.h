@@ -11,7 +11,11 @@
 
 #include "common/err.h"
 
-enum { TAKEN_REPLY_MAX = 184, TAKEN_ROWS_MAX = 1 << 16 };
+enum {
+	TAKEN_REPLY_MAX = 176,
+	TAKEN_ROWS_MAX = 1 << 16,
+	TAKEN_TRIES = 3, /* lives that take a row up; should it be what kills them, it must wait */
+};
 #define TAKEN_NONE SIZE_MAX
 
 struct taken;

@@ -65,6 +65,28 @@ static void test_the_next_process_finds_them(void **state)
 	taken_close(t);
 }
 
+static void test_what_kills_is_given_up(void **state)
+{
+	(void)state;
+	char reply[TAKEN_REPLY_MAX];
+	size_t row;
+	struct taken *t = open_rows(1);
+	taken_put(t, "$JS.ACK.poison");
+	for (int life = 0; life < TAKEN_TRIES; life++) {
+		taken_close(t);
+		t = open_rows(1);
+		assert_true(taken_next(t, reply, &row));
+	}
+	taken_close(t);
+	t = open_rows(1);
+	assert_int_equal(taken_left(t), 0);
+	assert_int_equal(taken_put(t, "$JS.ACK.next"), 0);
+	taken_close(t);
+	t = open_rows(1);
+	assert_true(taken_next(t, reply, &row)); /* the row's new user starts from none */
+	taken_close(t);
+}
+
 static void test_one_process_at_a_time(void **state)
 {
 	(void)state;
@@ -104,7 +126,7 @@ static void test_garbage_is_passed_over(void **state)
 	taken_close(t);
 	FILE *f = fopen(path, "r+");
 	assert_non_null(f);
-	assert_int_equal(fseek(f, 12, SEEK_SET), 0); /* inside the first reply */
+	assert_int_equal(fseek(f, 20, SEEK_SET), 0); /* inside the first reply */
 	fputc('!', f);
 	assert_int_equal(fseek(f, 0, SEEK_END), 0);
 	fputs("half a row", f);
@@ -120,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_next_process_finds_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_kills_is_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_is_passed_over, setup, teardown),
