@@ -108,7 +108,7 @@ const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when
  * nobody may create, purge or delete a stream but admin, who may create. Consumers by name: folds
  * "monitor-00" to "monitor-15", "reasoner", "notifier"; a fold that rebuilds reads its own outputs
  * on STORY through
- * "<fold>-rebuild"; `healctl record` reads each stream through "healctl".
+ * "<fold>-rebuild"; `healbus-monitor record` reads each stream through "healctl".
  */
 struct topic_right {
 	const char *stage;     /* "monitor", ..., "healctl", "external" */

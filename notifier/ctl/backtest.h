@@ -27,7 +27,7 @@ enum {
 };
 
 /* Sparse, never grown: a batch cannot be tried again. */
-#define BT_MAP_BYTES (INT64_C(64) << 30)
+#define BT_MAP_BYTES (INT64_C(16) << 30)
 
 /* ---- what was said (backtest_report.c) ---- */
 
@@ -59,7 +59,7 @@ struct bt_incident {
 	Healbus__Severity severity;
 	Healbus__IncidentState state;
 	uint32_t revision;
-	int64_t opened_ms, updated_ms;
+	int64_t opened_ms;
 	struct bt_sayings said[BT_SIDES_MAX];
 };
 
@@ -70,7 +70,7 @@ struct bt_report {
 	size_t n, cap;
 	size_t n_sides;
 	uint64_t events; /* given to the correlators */
-	uint64_t bodies, bodies_refused;
+	uint64_t bodies_refused;
 	uint64_t buried;    /* messages that a fold could not use */
 	uint64_t unmatched; /* reports of plans that were not made here, first side */
 	bool torn;
@@ -132,7 +132,6 @@ struct bt_extra {
 /* What the cases see. */
 struct bt_input {
 	struct fold_message m;
-	enum kind kind;
 	const char *plan; /* a report on this plan: for those only who made it. NULL: for all */
 	const char *incident;
 	const char *result; /* of an outcome */

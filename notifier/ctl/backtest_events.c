@@ -90,7 +90,6 @@ void bt_events_take(struct backtest *b, const struct bt_item *item)
 				   .data = item->m.data,
 				   .len = item->m.len};
 
-	b->report->bodies++;
 	if (core_read(b->events->reader, b->monitor_config, &raw, event_add, &ctx, NULL))
 		b->report->bodies_refused++;
 }

@@ -44,7 +44,6 @@ void bt_report_monitor(struct bt_report *r, const Healbus__Incident *said)
 	i->state = said->state;
 	i->revision = said->revision;
 	i->opened_ms = said->opened_at_ms;
-	i->updated_ms = said->updated_at_ms;
 }
 
 /* ---- what the reasoner says ---- */

@@ -4,20 +4,20 @@
 
 /* ---- what the cases see ---- */
 
-static struct bt_input *input_add(struct bt_window *w, const struct fold_message *m, enum kind kind)
+static struct bt_input *input_add(struct bt_window *w, const struct fold_message *m)
 {
 	if (w->n_inputs == w->cap_inputs) {
 		w->cap_inputs = w->cap_inputs ? w->cap_inputs * 2 : 1024;
 		w->inputs = mem_realloc(w->inputs, w->cap_inputs * sizeof(*w->inputs));
 	}
-	w->inputs[w->n_inputs] = (struct bt_input){.m = *m, .kind = kind};
+	w->inputs[w->n_inputs] = (struct bt_input){.m = *m};
 	return &w->inputs[w->n_inputs++];
 }
 
 static void said_by_monitor(struct backtest *b, const struct fold_message *m)
 {
 	backtest_write(b, m, "");
-	input_add(&b->window, m, KIND_INCIDENT);
+	input_add(&b->window, m);
 }
 
 /* Ours in place of the recorded one; the reasoner's own it knows already. */
@@ -61,7 +61,7 @@ static void recorded_other(struct backtest *b, const struct fold_message *m, enu
 {
 	struct bt_window *w = &b->window;
 	const char *plan = plan_of(kind, msg);
-	struct bt_input *in = input_add(w, m, kind);
+	struct bt_input *in = input_add(w, m);
 
 	if (plan)
 		in->plan = arena_strdup(&w->arena, plan);
@@ -81,7 +81,7 @@ static void story_item(struct backtest *b, const struct fold_message *m)
 
 	if (topic_parse(m->subject, &topic) ||
 	    wire_unpack(topic.kind, m->data, m->len, &arena, &msg, NULL))
-		input_add(&b->window, m, KIND_NONE); /* the fold buries it */
+		input_add(&b->window, m); /* the fold buries it */
 	else if (topic.kind == KIND_INCIDENT)
 		recorded_incident(b, m, (const Healbus__Incident *)msg);
 	else if (topic.kind != KIND_PLAN)

@@ -124,7 +124,8 @@ static int healctl_page(struct ctl *c)
 	paragraph(c,
 		  "Shows incidents and their stories, answers approvals, silences, pauses, undoes, "
 		  "and examines the installation. It asks the notifier's API; only publish and "
-		  "doctor speak to the bus. Ids may be given as any prefix that names one thing "
+		  "doctor speak to the bus, and backtest needs neither. Ids may be given as any "
+		  "prefix that names one thing "
 		  "only.");
 	commands(c);
 	request(c, "SH", "OPTIONS");
@@ -137,6 +138,7 @@ static int healctl_page(struct ctl *c)
 	request(c, "SH", "FILES");
 	tagged(c, "~/.config/healbus/token", "the API token, mode 0600");
 	tagged(c, "/etc/healbus/bus.yaml", "where the bus is, for publish and doctor");
+	tagged(c, "/etc/healbus/monitor.yaml, reasoner.yaml", "what backtest goes by");
 	request(c, "SH", "ENVIRONMENT");
 	paragraph(c, "HEALBUS_URL, HEALBUS_TOKEN_FILE, HEALBUS_CONFIG, NO_COLOR, COLUMNS");
 	request(c, "SH", "SEE ALSO");
