@@ -13,7 +13,7 @@ struct bt_cases {
 	size_t side;
 	void *config;
 	struct fold *fold;
-	uint64_t seq;
+	uint64_t seq;       /* of the last recorded message: part of the ids of outputs */
 	struct idmap plans; /* id -> enum fate */
 	size_t at;          /* in the window's inputs */
 	/* outcomes of ours, which come next */
@@ -125,7 +125,7 @@ static const struct fold_message *next_message(void *ctx)
 
 	if (c->next_pending < c->n_pending) {
 		c->now = c->pending[c->next_pending++];
-		c->now.seq = ++c->seq;
+		c->now.seq = c->seq;
 		return &c->now;
 	}
 	c->n_pending = c->next_pending = 0;
@@ -137,7 +137,8 @@ static const struct fold_message *next_message(void *ctx)
 	if (in->result)
 		bt_report_result(c->b->report, c->side, in->incident, in->plan, in->result);
 	c->now = in->m;
-	c->now.seq = ++c->seq;
+	c->seq = in->m.seq ? in->m.seq : c->seq;
+	c->now.seq = c->seq;
 	return &c->now;
 }
 
@@ -161,7 +162,7 @@ static int tick(struct bt_cases *c, int64_t due_ms, struct why *out_why)
 				 .id = id,
 				 .time_ms = due_ms,
 				 .stream_ns = due_ms * 1000000,
-				 .seq = ++c->seq};
+				 .seq = c->seq};
 
 	t.stage = (char *)(uintptr_t)reasoner_core.fold->name;
 	SET(&t, due_ms, due_ms);
@@ -221,6 +222,7 @@ int bt_cases_open(struct backtest *b, size_t side, const char *dir, struct why *
 	b->cases[side] = c;
 	c->b = b;
 	c->side = side;
+	c->seq = 1; /* 0 is no message to a fold */
 	rc = config_load_with(c, b->options->runbooks[side], out_why);
 	if (rc)
 		return rc;

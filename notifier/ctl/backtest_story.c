@@ -35,8 +35,10 @@ static void recorded_incident(struct backtest *b, const struct fold_message *m,
 		return;
 	}
 	*idmap_at(&b->index.said, bt_revision_key(key, i)) = BT_PASSED;
-	if (bt_events_held(b, key, &ours))
-		said_by_monitor(b, &ours);
+	if (!bt_events_held(b, key, &ours))
+		return;
+	ours.seq = m->seq;
+	said_by_monitor(b, &ours);
 }
 
 /* The plan that a message reports on; NULL for the others. */
