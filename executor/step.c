@@ -234,6 +234,16 @@ static enum step_end settle_unknown(struct attempt *a)
 	return conclude(a);
 }
 
+/* It was withdrawn, but the claim may say that it was started: by a request of ours that was
+ * thought lost. Others would wait for us as long as we live. */
+static enum step_end begin_again(struct attempt *a)
+{
+	struct why why = {0};
+	if (a->claim.state == CLAIM_STARTED && advance(a, CLAIM_CLAIMED, NULL, &why))
+		return hold(a, BUS_WAIT_MS, &why);
+	return begin(a);
+}
+
 /* Our own claim, from an earlier delivery or an earlier life: the journal may know more. */
 static enum step_end settle_own(struct attempt *a)
 {
@@ -246,7 +256,7 @@ static enum step_end settle_own(struct attempt *a)
 	if (rc || last->state == HEALBUS__STEP_STATE__STEP_STARTED)
 		return settle_unknown(a);
 	if (last->state == HEALBUS__STEP_STATE__STEP_WAITING)
-		return begin(a);
+		return begin_again(a);
 	a->report = last;
 	return conclude(a);
 }

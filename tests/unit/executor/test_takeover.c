@@ -138,12 +138,58 @@ static void test_bus_fails(void **state)
 	trouble_everywhere(FAIL_AFTER, "one");
 }
 
-/* ---- an outcome that comes too late ---- */
+/* ---- what comes late ---- */
+
+/* The first act of a plan of one step, and as much of the run as names it. */
+static void act_slot(const struct delivery *d, struct plan_run *run, struct slot *out)
+{
+	auto_buf packed = {0};
+	uint8_t digest[DIGEST_BYTES];
+	wire_pack(&d->plan->base, &packed);
+	plan_digest(packed.data, packed.len, digest);
+	hex_encode(digest, sizeof(digest), run->digest_hex);
+	id_make(run->outcome_id, "outcome", run->digest_hex);
+	slot_init(out, run, HEALBUS__PHASE__PHASE_ACT, 0, NULL);
+}
 
 static bool is_started(const struct slot *slot)
 {
 	const struct world_key *k = key_find(BUCKET_CLAIM, slot->id);
 	return k->revision && str_starts(k->data, "1 started");
+}
+
+/* The start of a step was done although its answer was lost, and was withdrawn: as soon as that is
+ * seen, the claim says so, or others would wait for as long as we live. */
+static void test_withdrawn_start(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct lock lock;
+	struct why why = {0};
+	struct slot slot;
+	struct plan_run run = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	act_slot(&d, &run, &slot);
+	for (unsigned at = 1; !is_started(&slot); at++) {
+		forget_all();
+		world->trouble = FAIL_AFTER;
+		world->at = at;
+		(void)deliver_forked(&d);
+		assert_true(at < 40);
+	}
+	world->trouble = TROUBLE_NONE;
+	world_expire();
+	struct holder *other = holder_new("other", "boot");
+	assert_int_equal(lock_acquire(NULL, other, "target-t", "somebody", &lock, &why), 0);
+	assert_int_equal(deliver_forked(&d), PLAN_WAIT);
+	assert_false(is_started(&slot));
+	assert_int_equal(ran("a"), 0);
+	lock_release_held(NULL, other, &lock);
+	holder_free(other);
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	assert_int_equal(ran("a"), 1);
+	arena_release(&arena);
 }
 
 /* Somebody has seen that nothing had begun, and was stopped before he said how the plan ended; or
@@ -156,13 +202,7 @@ static void test_late_outcome(void **state)
 			     .journal = "one"};
 	struct plan_run run = {0};
 	struct slot slot;
-	auto_buf packed = {0};
-	uint8_t digest[DIGEST_BYTES];
-	wire_pack(&d.plan->base, &packed);
-	plan_digest(packed.data, packed.len, digest);
-	hex_encode(digest, sizeof(digest), run.digest_hex);
-	id_make(run.outcome_id, "outcome", run.digest_hex);
-	slot_init(&slot, &run, HEALBUS__PHASE__PHASE_ACT, 0, NULL);
+	act_slot(&d, &run, &slot);
 	for (unsigned at = 1; !is_started(&slot); at++) {
 		forget_all();
 		world->trouble = DIE_AFTER;
@@ -180,8 +220,10 @@ static void test_late_outcome(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(test_stalled),   T(test_claimed_by_somebody_alive),
-					   T(test_dies),      T(test_dies_for_good),
-					   T(test_bus_fails), T(test_late_outcome)};
+	const struct CMUnitTest tests[] = {
+		T(test_stalled),        T(test_claimed_by_somebody_alive),
+		T(test_dies),           T(test_dies_for_good),
+		T(test_bus_fails),      T(test_late_outcome),
+		T(test_withdrawn_start)};
 	return run_group(tests, ARRAY_SIZE(tests));
 }
