@@ -2,8 +2,9 @@
 
 enum { LABELS = 7, TEXT_BYTES = 64 };
 
-static uint64_t mix(uint64_t z) /* splitmix64's finish: numbers become fingerprints */
+uint64_t bench_event_fingerprint(uint64_t alert) /* splitmix64's finish */
 {
+	uint64_t z = alert + 1;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
 	return z ^ (z >> 31);
@@ -21,7 +22,8 @@ void bench_event_pack(const struct bench_event *b, struct buf *out)
 	snprintf(pod, sizeof(pod), "web-%08" PRIx64, b->alert);
 	snprintf(service, sizeof(service), "service-%" PRIu64, b->alert % b->services);
 	snprintf(cluster, sizeof(cluster), "prod-%" PRIu64, b->alert % 4);
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, mix(b->alert + 1));
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64,
+		 bench_event_fingerprint(b->alert));
 	snprintf(id, sizeof(id), "%.16s%013" PRId64 "%d", fingerprint, b->starts_ms, b->resolved);
 	const char *const pairs[LABELS][2] = {{"alertname", "HighLatency"},
 					      {"cluster", cluster},

@@ -15,6 +15,9 @@ struct bench_event {
 	int64_t ends_ms; /* when resolved */
 };
 
+/* The fingerprint as a number; as text it is its 16 hex digits. */
+uint64_t bench_event_fingerprint(uint64_t alert);
+
 /* Appends the packed message. Trusted, of source "alertmanager". */
 void bench_event_pack(const struct bench_event *e, struct buf *out);
 
