@@ -1,4 +1,8 @@
 #include "common/buf.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -121,10 +125,37 @@ static uint64_t zero_bytes(uint64_t x)
 	return (x - ONES) & ~x & HIGHS;
 }
 
-size_t json_plain(const char *s, size_t len)
+/* Sixteen at a time where the machine can; what is left, or all of it, the caller looks at. *out is
+ * where to go on; true when the byte there is not plain. As signed numbers, bytes of UTF-8
+ * sequences are below the space like control characters. */
+static bool json_plain_wide(const char *s, size_t len, size_t *out)
 {
 	size_t i = 0;
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+	const __m128i space = _mm_set1_epi8(' ');
 
+	for (; len - i >= sizeof(__m128i); i += sizeof(__m128i)) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s + i));
+		__m128i stop = _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash));
+		int mask = _mm_movemask_epi8(_mm_or_si128(stop, _mm_cmplt_epi8(x, space)));
+
+		if (mask) {
+			*out = i + (size_t)__builtin_ctz((unsigned)mask);
+			return true;
+		}
+	}
+#endif
+	*out = i;
+	return false;
+}
+
+size_t json_plain(const char *s, size_t len)
+{
+	size_t i;
+
+	if (json_plain_wide(s, len, &i))
+		return i;
 	for (; len - i >= 8; i += 8) {
 		uint64_t x;
 
