@@ -36,7 +36,8 @@ static char *clean_name(struct arena *arena, const char *name)
 	if (!copy)
 		return NULL;
 	copy[0] = '_';
-	memcpy(copy + digit, name, len);
+	for (size_t i = 0; i < len; i++)
+		copy[i + digit] = name[i];
 	for (char *c = copy; *c; c++) {
 		bool inner = *c == '.' || *c == '-';
 
@@ -44,27 +45,6 @@ static char *clean_name(struct arena *arena, const char *name)
 			*c = '_';
 	}
 	return copy;
-}
-
-/* SIZE_MAX when the arena is full. */
-static size_t fill_pairs(struct arena *arena, const struct label_view *views, size_t n,
-			 size_t value_max, Healbus__Label **out)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *text = views[i].value;
-		char *name = clean_name(arena, views[i].name);
-		char *value = wire_text(arena, text, strlen(text), value_max);
-
-		if (used && name && str_eq(out[used - 1]->name, name))
-			continue;
-		out[used] = label_of(arena, name, value);
-		if (!out[used])
-			return SIZE_MAX;
-		used++;
-	}
-	return used;
 }
 
 static int pair_order(const void *a, const void *b)
@@ -86,6 +66,30 @@ static size_t sort_pairs(Healbus__Label **pairs, size_t n)
 	return kept;
 }
 
+/* Clean and sorted; NULL when the arena is full. */
+static Healbus__Label **make_pairs(struct arena *arena, const struct label_view *views, size_t n,
+				   size_t value_max, size_t *out_n)
+{
+	Healbus__Label **out = arena_alloc(arena, (n + 1) * sizeof(*out));
+	size_t used = 0;
+
+	for (size_t i = 0; out && i < n; i++) {
+		const char *text = views[i].value;
+		char *name = clean_name(arena, views[i].name);
+		char *value = wire_text(arena, text, strlen(text), value_max);
+
+		if (used && name && str_eq(out[used - 1]->name, name))
+			continue;
+		out[used] = label_of(arena, name, value);
+		if (!out[used])
+			return NULL;
+		used++;
+	}
+	if (out)
+		*out_n = sort_pairs(out, used);
+	return out;
+}
+
 static int labels_check(const struct draft *d, struct why *out_why)
 {
 	if (d->n_labels > WIRE_LABELS_MAX)
@@ -104,16 +108,8 @@ static int labels_check(const struct draft *d, struct why *out_why)
 
 static void fill_labels(struct reading *r, const struct draft *d, Healbus__Event *e)
 {
-	size_t n;
-
-	e->labels = arena_alloc(r->arena, (d->n_labels + 1) * sizeof(*e->labels));
-	if (!e->labels)
-		return;
-	n = fill_pairs(r->arena, d->labels, d->n_labels, WIRE_LABEL_VALUE_MAX, e->labels);
-	if (n == SIZE_MAX)
-		e->labels = NULL;
-	else
-		e->n_labels = sort_pairs(e->labels, n);
+	e->labels =
+		make_pairs(r->arena, d->labels, d->n_labels, WIRE_LABEL_VALUE_MAX, &e->n_labels);
 }
 
 static void fill_annotations(struct reading *r, const struct draft *d, Healbus__Event *e)
@@ -121,18 +117,11 @@ static void fill_annotations(struct reading *r, const struct draft *d, Healbus__
 	size_t n = MIN(d->n_annotations, (size_t)ANNOTATIONS_MAX);
 	size_t budget = EVENT_BYTES_MAX, each;
 
-	for (size_t i = 0; i < e->n_labels; i++)
+	for (size_t i = 0; e->labels && i < e->n_labels; i++)
 		budget -= MIN(budget, strlen(e->labels[i]->name) + strlen(e->labels[i]->value) + 8);
 	each = MIN((size_t)WIRE_ANNOTATION_MAX, n ? budget / n : 0);
 	each = each > WIRE_LABEL_NAME_MAX + 8 ? each - WIRE_LABEL_NAME_MAX - 8 : 0;
-	e->annotations = arena_alloc(r->arena, (n + 1) * sizeof(*e->annotations));
-	if (!e->annotations)
-		return;
-	n = fill_pairs(r->arena, d->annotations, n, each, e->annotations);
-	if (n == SIZE_MAX)
-		e->annotations = NULL;
-	else
-		e->n_annotations = sort_pairs(e->annotations, n);
+	e->annotations = make_pairs(r->arena, d->annotations, n, each, &e->n_annotations);
 }
 
 /* ---- what follows from the labels ---- */
