@@ -1,4 +1,5 @@
 """Child processes: started with their output in a file, measured through /proc, stopped by pid."""
+import glob
 import http.client
 import os
 import shutil
@@ -60,6 +61,28 @@ def http_get(port, path):
         connection.close()
 
 
+def cpu_fields(pid):
+    """Seconds: user, system, and the same of the children it has waited for; nothing for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return []
+    return [int(x) / TICKS for x in fields[11:15]]
+
+
+def descendants(pid):
+    found = []
+    for file in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            with open(file, encoding="ascii") as f:
+                for child in f.read().split():
+                    found += [int(child), *descendants(child)]
+        except OSError:
+            pass
+    return found
+
+
 class Process:
     """Started with argv; `env` is added to ours."""
 
@@ -70,13 +93,13 @@ class Process:
         self.pid = self.child.pid
 
     def cpu_s(self, children=False):
-        """User and system time so far; with `children`, also of those it has waited for."""
-        try:
-            with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-        except FileNotFoundError:
-            raise Failed(f"{self.name} has died: {self.last_words()}") from None
-        return sum(int(x) for x in fields[11:15 if children else 13]) / TICKS
+        """User and system time so far; with `children`, also of its descendants, those that ended included."""
+        fields = cpu_fields(self.pid)
+        if not fields:
+            raise Failed(f"{self.name} has died: {self.last_words()}")
+        if not children:
+            return sum(fields[:2])
+        return sum(fields) + sum(sum(cpu_fields(pid)) for pid in descendants(self.pid))
 
     def rss_mib(self):
         return self.status_kib("status", "VmRSS") / 1024
