@@ -1,7 +1,7 @@
 /*
  * The correlator's tables, inside this folder only. One row per alert (fingerprint), one per group
  * (incident key), both small and fixed; labels and representative events lie beside them, so that
- * a repeat touches two small rows. Everything here runs in the fold's transaction.
+ * a repeat touches small rows only. Everything here runs in the fold's transaction.
  *
  *     alerts    fingerprint            -> struct alert, then its labels (struct labels)
  *     firing    fingerprint            -> nothing: the alerts that fire now
