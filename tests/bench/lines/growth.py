@@ -1,6 +1,7 @@
 """How an event's cost grows with what is remembered: the correlator's fold driven directly, without bus and fsync."""
 import math
 import os
+import tempfile
 
 from kit.bench import parse
 from kit.rows import Row, at_most
@@ -22,12 +23,13 @@ def available_gib():
 
 def grow(bench, what):
     """In memory when there is room: what is measured is the fold, not the disk."""
-    sizes, where = SIZES[what][not bench.quick], []
+    sizes, where = SIZES[what][not bench.quick], None
     if available_gib() < GIB_FOR_ALL:
         sizes = [s for s in sizes if s <= LARGEST_MAX]
     elif os.path.isdir("/dev/shm"):
-        where = ["-d", "/dev/shm"]
-    text = bench.run("growth", *where, "-n", 20000 if bench.quick else 50000, what, *sizes, timeout_s=1800)
+        where = "/dev/shm"
+    with tempfile.TemporaryDirectory(prefix="healbus-bench-growth-", dir=where) as directory:
+        text = bench.run("growth", "-d", directory, "-n", 20000 if bench.quick else 50000, what, *sizes, timeout_s=1800)
     return [parse(line) for line in text.splitlines()]
 
 
