@@ -127,7 +127,12 @@ $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o
 $(B)/tests/integration/bustest $(B)/tests/integration/leasetest: $(B)/tests/toy/server.o
 
 # The action that the fault tests let healbus run: its own code, static, so that it runs in any sandbox.
-FAULT_T := $(B)/tests/fault/act $(STAGES:%=$(B)/fault/healbus-%)
+FAULT_T := $(B)/tests/fault/act $(B)/tests/fault/oomshim.so $(STAGES:%=$(B)/fault/healbus-%)
+# Makes allocations of any program fail (LD_PRELOAD).
+$(B)/tests/fault/oomshim.so: tests/fault/oomshim.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -shared -fPIC -o $@ $<
 $(B)/tests/fault/act: tests/fault/act.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)

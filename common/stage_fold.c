@@ -97,8 +97,9 @@ static int64_t tick_now(const struct fold_loop *l)
 {
 	const struct stage_config *c = l->config;
 	struct fold_offset last = fold_offset(l->fold);
+	/* A clock that was put back does not hold time up: it goes on from the last message. */
 	if (c->ticks == TICKS_CLOCK)
-		return clock_real_ms();
+		return MAX(clock_real_ms(), last.time_ms + clock_mono_ms() - l->read_mono_ms);
 	if (c->ticks == TICKS_OFF || last.seq == 0)
 		return INT64_MIN;
 	return clock_real_ms() - MAX(0, last.stream_ns / 1000000 - last.time_ms);

@@ -8,7 +8,7 @@ build="gcc libc6-dev make pkg-config libnats-dev libprotobuf-c-dev protobuf-c-co
 	libmicrohttpd-dev libfyaml-dev libjq-dev libjansson-dev libcurl4-openssl-dev libssl-dev libpcre2-dev libseccomp-dev"
 demo="nats-server bubblewrap nginx-light runit curl ca-certificates"
 alertmanager="prometheus prometheus-alertmanager"
-test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace"
+test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
 bench="sec webhook monit linux-perf"
 # npm comes with nodejs or apart from it, by who packed it.

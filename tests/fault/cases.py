@@ -17,14 +17,18 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import cases_action  # noqa: E402
 import cases_bus  # noqa: E402
+import cases_clock  # noqa: E402
 import cases_disk  # noqa: E402
 import cases_http  # noqa: E402
 import cases_message  # noqa: E402
 import cases_process  # noqa: E402
+import cases_resource  # noqa: E402
 from kit import Kit, NotHere  # noqa: E402
 
-MODULES = (cases_process, cases_bus, cases_disk, cases_http, cases_message)
+MODULES = (cases_process, cases_bus, cases_disk, cases_clock, cases_http, cases_message, cases_resource,
+           cases_action)
 
 
 def all_cases():

@@ -197,6 +197,13 @@ class Lab(World):
         many = [r for r, v in outcomes.items() if len(v) > 2 or v.count("healed") > 1]
         self.kit.check(not many, "one outcome each", {r: outcomes[r] for r in many})
 
+    def pack(self, kind, message):
+        """The bytes of a message."""
+        env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % self.ports["nats"],
+                   HEALBUS_BUS_USER="judge", HEALBUS_BUS_PASSWORD_FILE=self.path("secret/judge"))
+        return subprocess.run([os.path.join(BUILD, "tests/integration/busctl"), "pack", kind, "-"], env=env,
+                              input=json.dumps(message).encode(), check=True, capture_output=True).stdout
+
     # ---- the network ----
 
     def through_proxies(self, *parts):
@@ -347,12 +354,5 @@ class SmallDisk:
         os.unlink(self.filler)
 
 
-def write_json(path, value):
-    with open(path, "w") as f:
-        json.dump(value, f)
-
-
-__all__ = ["BUILD", "Kit", "Lab", "Load", "NotHere", "STAGES", "SmallDisk", "alert", "case",
-           "cpu_seconds", "descriptors", "exit_of", "in_parallel", "peak_mib", "restart_dead", "rss_mib",
-           "tracer",
-           "wait_for", "webhook", "write_json"]
+__all__ = ["BUILD", "Kit", "Lab", "Load", "NotHere", "STAGES", "SmallDisk", "alert", "case", "cpu_seconds",
+           "descriptors", "exit_of", "in_parallel", "peak_mib", "restart_dead", "rss_mib", "wait_for", "webhook"]
