@@ -65,6 +65,7 @@ struct bus_msg {
 	int64_t time_ms;          /* Healbus-Time; 0: none, the stream's time counts */
 	const void *data;
 	size_t len;
+	bool again;             /* the bus had acknowledged it before */
 	bool expect_no_message; /* refuse when the subject holds one: ERR_EXISTS */
 	/* In an outlet that packs: may be sent up to a few ms later, together with others. Order is
 	 * kept among those that may, and among those that may not. */
@@ -111,6 +112,7 @@ struct bus_delivery {
 	const char *id;           /* "" when absent */
 	const char *cause;        /* "" when absent */
 	const char *content_type; /* "" when absent */
+	bool again;               /* said again by a sender that knew the bus to have had it */
 	int64_t time_ms;          /* min(Healbus-Time, stream time); stream time when absent */
 	int64_t stream_ns;        /* the stream's time stamp */
 	uint64_t seq;             /* stream sequence */

@@ -253,6 +253,7 @@ size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS
 		{HEADER_CAUSE, m->cause && *m->cause ? m->cause : NULL},
 		{HEADER_CONTENT_TYPE, m->content_type && *m->content_type ? m->content_type : NULL},
 		{HEADER_SCHEMA, SCHEMA_VERSION},
+		{HEADER_AGAIN, m->again ? "1" : NULL},
 		{"Nats-Expected-Last-Subject-Sequence", m->expect_no_message ? "0" : NULL},
 	};
 	memcpy(out, headers, sizeof(headers));

@@ -13,6 +13,7 @@ int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why)
 				 .id = bus_header_text(m, HEADER_ID),
 				 .cause = bus_header_text(m, HEADER_CAUSE),
 				 .content_type = bus_header_text(m, HEADER_CONTENT_TYPE),
+				 .again = str_eq(bus_header_text(m, HEADER_AGAIN), "1"),
 				 .seq = strtoull(bus_header_get(m, "Nats-Sequence"), NULL, 10),
 				 .stream_ns = bus_time_ns(bus_header_get(m, "Nats-Time-Stamp")),
 				 .delivered = 1,

@@ -2,7 +2,7 @@
 
 #include "common/failpoint.h"
 
-const struct store_table fold_meta_table = {"fold_meta", 1};
+const struct store_table fold_meta_table = {"fold_meta", 2};
 const struct store_table fold_outbox_table = {"fold_outbox", 1};
 const struct store_table fold_seen_table = {"fold_seen", 1};
 const struct store_timers fold_timers = {{"fold_due", 1}, {"fold_timers", 1}};
@@ -346,6 +346,7 @@ static int finish_batch(struct fold *f, struct why *out_why)
 		id_set_release(&f->skip);
 		f->work.back_until_ns = 0;
 	}
+	f->work.said_row = fold_outbox_said(f);
 	store_put_str(f->txn, &fold_meta_table, meta_key, &f->work, sizeof(f->work));
 	int rc = read_next_due(f->txn, &next_due);
 	if (rc)

@@ -144,6 +144,7 @@ struct fold_row {
 	struct fold_message msg; /* seq and stream_ns unused */
 	const char *cause;
 	bool acked;
+	bool again; /* was acked before, on an earlier connection or in an earlier process */
 };
 /* Calls visit for rows >= from; the row is borrowed for the call. */
 int fold_outbox_each(struct fold *f, uint64_t from,

@@ -101,6 +101,7 @@ static int visit_row(void *ctx, const void *key, size_t key_len, struct store_va
 		return rc;
 	uint64_t i = row.row - w->f->first_row;
 	row.acked = i < w->f->acks_n && w->f->acks[i].acked;
+	row.again = i < w->f->acks_n && w->f->acks[i].said;
 	return w->visit(w->ctx, &row);
 }
 
@@ -134,6 +135,8 @@ int fold_outbox_load(struct fold *f)
 	if (rc || f->first_row > f->meta.next_row)
 		return rc ? rc : ERR_CORRUPT;
 	fold_outbox_extend(f, f->meta.next_row - f->first_row);
+	for (size_t i = 0; i < f->acks_n; i++)
+		f->acks[i].said = f->first_row + i < f->meta.said_row;
 	return 0;
 }
 
@@ -198,15 +201,23 @@ void fold_outbox_acked(struct fold *f, uint64_t row, int64_t now_ms)
 	f->caller_now_ms = now_ms;
 	if (i >= f->acks_n || f->acks[i].acked)
 		return;
-	f->acks[i] = (struct fold_ack){.at_ms = now_ms, .acked = true};
+	f->acks[i] = (struct fold_ack){.at_ms = now_ms, .acked = true, .said = true};
 	f->unacked--;
 }
 
 void fold_outbox_unack(struct fold *f)
 {
 	for (size_t i = 0; i < f->acks_n; i++)
-		f->acks[i] = (struct fold_ack){0};
+		f->acks[i] = (struct fold_ack){.said = f->acks[i].said};
 	f->unacked = f->acks_n;
+}
+
+uint64_t fold_outbox_said(const struct fold *f)
+{
+	size_t i = 0;
+	while (i < f->acks_n && f->acks[i].said)
+		i++;
+	return f->first_row + i;
 }
 
 int fold_trim(struct fold *f, int64_t now_ms, struct why *out_why)

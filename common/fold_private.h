@@ -31,12 +31,14 @@ struct fold_meta {
 	uint64_t next_row;
 	uint64_t seen_first;
 	uint64_t seen_next;
+	uint64_t said_row;     /* the bus had acked every row before this one */
 	int64_t back_until_ns; /* the bus went back: ids are checked until this stream time */
 };
 
 struct fold_ack {
 	int64_t at_ms;
 	bool acked;
+	bool said; /* acked at some time, even if the bus has lost it since */
 };
 
 /* What is being applied: a message, or a timer that it made due. */
@@ -104,6 +106,7 @@ size_t fold_outbox_old(const struct fold *f); /* rows at the front that may go *
 void fold_outbox_delete(struct fold *f, size_t n);
 void fold_outbox_forget(struct fold *f, size_t n);
 void fold_outbox_extend(struct fold *f, size_t n);
+uint64_t fold_outbox_said(const struct fold *f); /* the first row that the bus never acked */
 
 /* fold_seen.c */
 void fold_seen_note(struct fold *f, struct id_hash h);

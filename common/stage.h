@@ -107,6 +107,7 @@ struct effect_job {
 	int64_t time_ms;
 	uint64_t seq;
 	uint64_t delivered;
+	bool again;                  /* the bus had this message before and lost it */
 	const ProtobufCMessage *msg; /* NULL for KIND_RAW */
 	const void *data;
 	size_t len;

@@ -195,6 +195,7 @@ static void add_job(struct effect_worker *w, const struct bus_delivery *d, size_
 	*job = (struct effect_job){.subject = d->subject,
 				   .id = d->id,
 				   .content_type = d->content_type,
+				   .again = d->again,
 				   .time_ms = d->time_ms,
 				   .seq = d->seq,
 				   .delivered = d->delivered,

@@ -27,6 +27,7 @@ static int send_row(void *ctx, const struct fold_row *row)
 				    .id = row->msg.id,
 				    .cause = row->cause,
 				    .time_ms = row->msg.time_ms,
+				    .again = row->again,
 				    .data = row->msg.data,
 				    .len = row->msg.len};
 		int rc = bus_outlet_send(l->outlet, &m, row->row);

@@ -25,6 +25,9 @@ enum { SUBJECT_MAX = 255 };
 	"Healbus-Time" /* ms; the message's own time; never later than the stream's time for it */
 #define HEADER_CAUSE "Healbus-Cause"   /* id of the message that caused this one */
 #define HEADER_SCHEMA "Healbus-Schema" /* "1" */
+#define HEADER_AGAIN                                                                               \
+	"Healbus-Again" /* "1": the bus had it before and lost it; what came of it may be lost too \
+			 */
 #define SCHEMA_VERSION "1"
 #define HEADER_CONTENT_TYPE                                                                        \
 	"Content-Type" /* raw.*: application/json (default) or application/x-protobuf (an Event)   \

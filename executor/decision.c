@@ -104,7 +104,8 @@ static enum plan_end run_plan(struct decision_job *job, const Healbus__Plan *pla
 			       .plan = plan,
 			       .decision = job->decision,
 			       .cause = job->id,
-			       .seq = message->seq};
+			       .seq = message->seq,
+			       .again = message->again};
 	bool rehearse = job->decision->verdict == HEALBUS__DECISION_VERDICT__DECISION_REHEARSE;
 	plan_run_init(&run, message->data, message->len);
 	report_audit(&run, "decision", job->decision->by,

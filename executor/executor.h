@@ -47,6 +47,7 @@ struct plan_run {
 	const Healbus__Decision *decision; /* NULL: none needed so far */
 	const char *cause;                 /* message id of what woke us */
 	uint64_t seq;                      /* of the plan on STORY */
+	bool again; /* the bus had lost the plan: it may have lost claims on its steps, too */
 	uint8_t digest[DIGEST_BYTES];
 	char digest_hex[2 * DIGEST_BYTES + 1];
 	char outcome_id[ID_BYTES];

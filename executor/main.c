@@ -87,7 +87,8 @@ static void handle_plan(struct stage *s, void *worker, struct effect_job *job)
 			       .arena = job->arena,
 			       .plan = (const Healbus__Plan *)job->msg,
 			       .cause = job->id,
-			       .seq = job->seq};
+			       .seq = job->seq,
+			       .again = job->again};
 	plan_run_init(&run, job->data, job->len);
 	enum plan_end end = plan_arrived(&run);
 	settle(s, job, end, run.wait_ms, &run.wait);

@@ -223,11 +223,13 @@ static enum step_end begin(struct attempt *a)
 
 /* ---- what earlier deliveries and other executors left ---- */
 
-static enum step_end settle_unknown(struct attempt *a)
+static const char no_end_known[] = "it was started, and nobody knows how it ended";
+static const char claims_lost[] = "the bus lost messages: whether it was started, nobody knows";
+
+static enum step_end settle_unknown(struct attempt *a, const char *reason)
 {
 	struct why why = {0};
-	a->report = report_new(a->run, a->slot, HEALBUS__STEP_STATE__STEP_UNKNOWN,
-			       "it was started, and nobody knows how it ended");
+	a->report = report_new(a->run, a->slot, HEALBUS__STEP_STATE__STEP_UNKNOWN, reason);
 	if (journal(a, "unknown", &why))
 		return hold(a, BUS_WAIT_MS, &why);
 	metric_add(&acts, 1, a->slot->action->tool->name, "unknown");
@@ -254,7 +256,7 @@ static enum step_end settle_own(struct attempt *a)
 		return hold(a, BUS_WAIT_MS, &why);
 	gate_clear(a->run, a->slot);
 	if (rc || last->state == HEALBUS__STEP_STATE__STEP_STARTED)
-		return settle_unknown(a);
+		return settle_unknown(a, no_end_known);
 	if (last->state == HEALBUS__STEP_STATE__STEP_WAITING)
 		return begin_again(a);
 	a->report = last;
@@ -279,8 +281,10 @@ static enum step_end found_none(struct attempt *a)
 	struct why why = {0};
 	Healbus__StepReport *last = NULL;
 	int rc = journal_read(a->run->ex->journal, a->slot->id, a->run->arena, &last, &why);
+	/* Not by us; but when the bus has lost the plan once, another's claim may be lost as well.
+	 */
 	if (rc == ERR_NOT_FOUND)
-		return begin(a);
+		return a->run->again ? settle_unknown(a, claims_lost) : begin(a);
 	/* The bus forgot the claim, or the start was withdrawn. */
 	return settle_own(a);
 }
@@ -299,7 +303,7 @@ static enum step_end found_started(struct attempt *a)
 		return hold(a, OTHER_WAIT_MS, &why);
 	if (str_eq(a->claim.owner, journal_owner(a->run->ex->journal)))
 		return settle_own(a);
-	return settle_unknown(a);
+	return settle_unknown(a, no_end_known);
 }
 
 static enum step_end found_end(struct attempt *a)

@@ -2,7 +2,7 @@
 import shutil
 import time
 
-from kit import Load, case, cpu_seconds, exit_of, wait_for
+from kit import Load, case, cpu_seconds, exit_of, restart_dead, wait_for
 from natsadmin import NatsError
 
 CASES = []
@@ -150,6 +150,38 @@ def lost_tail(k):
     after = [e for e in w.entries() if "probe" not in e[1]]
     k.check(after == before, "no act ran again", after[len(before):])
     w.judge()
+
+
+def lose_tail_with_two(k, stages_die):
+    """Which executor gets a plan again is chance: mostly not the one whose journal knows it."""
+    w = k.world(executors=2, targets=["t%d" % i for i in range(8)])
+    w.judge(w.send(8))
+    w.kill("nats")
+    copy_store(w, "earlier")
+    w.start("nats")
+    w.wait_ready("nats")
+    w.judge(w.send(16))
+    before = w.entries()
+    if stages_die:
+        for part in w.stages:
+            w.kill(part)
+    put_back(w, "earlier")
+    if stages_die:
+        restart_dead(w, *w.stages)
+    w.probe(40)
+    w.judge()
+    after = [e for e in w.entries() if "probe" not in e[1]]
+    k.check(after == before, "no act ran again", after[len(before):])
+
+
+@case(CASES, 9, "lost-tail-executors", "the streams lose their tail, claims too, with two executors: no act runs twice")
+def lost_tail_executors(k):
+    lose_tail_with_two(k, False)
+
+
+@case(CASES, 9, "lost-tail-all", "the same, and every stage dies at that moment: no act runs twice")
+def lost_tail_all(k):
+    lose_tail_with_two(k, True)
 
 
 # ---- an operator's hand ----

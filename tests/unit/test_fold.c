@@ -171,6 +171,43 @@ static void test_acked_rows_are_retained_then_go(void **state)
 	script_release(&s);
 }
 
+static int note_again(void *ctx, const struct fold_row *row)
+{
+	char *seen = ctx;
+	seen[row->row] = row->again ? 'a' : '-';
+	return 0;
+}
+
+static void assert_again(struct fold *f, const char *expected)
+{
+	char seen[16] = "";
+	assert_int_equal(fold_outbox_each(f, 0, note_again, seen), 0);
+	assert_string_equal(seen, expected);
+}
+
+static void test_what_was_acked_once_is_said_again(void **state)
+{
+	(void)state;
+	struct script s = {0};
+	struct fold *f = open_in("a");
+	for (int i = 0; i < 5; i++)
+		script_add(&s, "x", i);
+	apply_range(f, &s, 0, 4);
+	assert_again(f, "----");
+	fold_outbox_acked(f, 0, 1000);
+	fold_outbox_acked(f, 1, 1000);
+	fold_outbox_acked(f, 3, 1000);
+	fold_outbox_unack(f);
+	assert_again(f, "aa-a");
+	apply_range(f, &s, 4, 5); /* a batch remembers what had been acked up to the first gap */
+	fold_close(f);
+	f = open_in("a");
+	assert_again(f, "aa---");
+	assert_int_equal(fold_outbox_unacked(f), 5);
+	fold_close(f);
+	script_release(&s);
+}
+
 static void test_known_outputs_are_not_said_again(void **state)
 {
 	(void)state;
@@ -322,6 +359,7 @@ int main(void)
 		TEST(test_unreadable_and_refused_go_to_dead),
 		TEST(test_a_bug_changes_nothing),
 		TEST(test_acked_rows_are_retained_then_go),
+		TEST(test_what_was_acked_once_is_said_again),
 		TEST(test_known_outputs_are_not_said_again),
 		TEST(test_poison_is_buried_after_three_deaths),
 		TEST(test_two_deaths_are_not_poison),

@@ -87,6 +87,7 @@ struct delivery {
 	const Healbus__Plan *plan;
 	const Healbus__Decision *decision;
 	const char *journal; /* whose: each name is an executor */
+	bool again;          /* the bus had lost the plan */
 };
 
 static enum plan_end deliver_once(const struct delivery *d)
@@ -112,7 +113,8 @@ static enum plan_end deliver_once(const struct delivery *d)
 			       .plan = d->plan,
 			       .decision = d->decision,
 			       .cause = "cause",
-			       .seq = 1};
+			       .seq = 1,
+			       .again = d->again};
 	wire_pack(&d->plan->base, &packed);
 	plan_run_init(&run, packed.data, packed.len);
 	enum plan_end end = d->decision ? plan_decided(&run) : plan_arrived(&run);

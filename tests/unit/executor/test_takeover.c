@@ -53,6 +53,31 @@ static void test_claimed_by_somebody_alive(void **state)
 	arena_release(&arena);
 }
 
+/* The bus lost the plan and the claims, and got the plan again: who has no record of it cannot know
+ * whether another one ran it. Who has one goes by it. */
+static void test_bus_forgot(void **state)
+{
+	(void)state;
+	struct arena arena = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one",
+			     .again = true};
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_UNKNOWN, "nobody knows");
+	assert_int_equal(ran("a"), 0);
+	d.again = false;
+	d.plan = support_plan(&arena, "ledger", "t", PARAMS("run=b"));
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	assert_int_equal(ran("b"), 1);
+	world_free();
+	world_new();
+	d.again = true;
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_HEALED, "all steps done");
+	assert_int_equal(ran("b"), 1);
+	arena_release(&arena);
+}
+
 /* ---- trouble at every call ---- */
 
 static void forget_all(void)
@@ -221,9 +246,8 @@ static void test_late_outcome(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_stalled),        T(test_claimed_by_somebody_alive),
-		T(test_dies),           T(test_dies_for_good),
-		T(test_bus_fails),      T(test_late_outcome),
-		T(test_withdrawn_start)};
+		T(test_bus_forgot),   T(test_stalled),        T(test_claimed_by_somebody_alive),
+		T(test_dies),         T(test_dies_for_good),  T(test_bus_fails),
+		T(test_late_outcome), T(test_withdrawn_start)};
 	return run_group(tests, ARRAY_SIZE(tests));
 }
