@@ -20,6 +20,8 @@ void ingress_free(struct ingress *in);
 
 /* Route handler; ctx is the struct stage, whose data is the struct ingress. */
 void ingress_webhook(void *ctx, struct http_request *req);
+/* More bodies than a few wait for their acks. Any thread. */
+bool ingress_is_busy(const struct ingress *in);
 /* Stage thread: opens the outlet, reads acks, answers. */
 void ingress_thread(struct stage *s);
 

@@ -271,6 +271,11 @@ static void raw_id(const struct posting *p, char out[static ID_BYTES])
 	id_make(out, "raw", p->source->name, hex, p->known ? "" : "untrusted", when);
 }
 
+bool ingress_is_busy(const struct ingress *in)
+{
+	return atomic_load(&in->waiting) > FEW_WAITING;
+}
+
 static int posting_send(struct ingress *in, const struct posting *p, uint64_t token, const char *id)
 {
 	char subject[SUBJECT_MAX + 1];
@@ -281,7 +286,7 @@ static int posting_send(struct ingress *in, const struct posting *p, uint64_t to
 		.time_ms = clock_real_ms(),
 		.data = p->body,
 		.len = p->len,
-		.may_wait = atomic_load(&in->waiting) > FEW_WAITING,
+		.may_wait = ingress_is_busy(in),
 	};
 	struct bus_outlet *o = outlet_borrow(in);
 	int rc;
