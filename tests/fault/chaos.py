@@ -21,6 +21,7 @@ from world import World, missing, wait_for  # noqa: E402
 
 PROBES = 40          # services that only probes use: some lie in each monitor's partitions
 RECOVER_S = 90       # a part that is not back by then is counted with this
+TOLD_S = 60          # so long after all is over the last notice may come
 SLOW_MS = 5000       # a probe that takes so long says where it was
 KILL_EVERY_S = 2.2   # on average
 INCIDENTS_PER_S = 18  # at most: what is tested is not how much it takes
@@ -267,8 +268,7 @@ class Chaos:
         return self.judge()
 
     def judge(self):
-        every = verdict.write_down(self.world, self.incidents + self.probes, self.dir)
-        found, size = judge(self.dir)
+        every, found, size = self.look_until_told()
         say("  ".join("%s %d" % item for item in size.items()))
         found["lost"] += ["refused:%s" % r[0] for r in self.senders.refused + self.probers.refused]
         self.explain(found, every)
@@ -280,6 +280,18 @@ class Chaos:
             say("recovery of %-9s kills=%d p50_ms=%d max_ms=%d (ready p50_ms=%d)" % (
                 kind, len(ms), statistics.median(ms), max(ms), statistics.median([r[1] for r in rows])))
         return found, size
+
+    def look_until_told(self):
+        """Nothing may be missing in the end, but a notice whose sender was killed may still be on its way."""
+        began = time.monotonic()
+        while True:
+            every = verdict.write_down(self.world, self.incidents + self.probes, self.dir)
+            found, size = judge(self.dir)
+            late = len(found["missing_notices"])
+            if not late or time.monotonic() > began + TOLD_S:
+                return every, found, size
+            say("%d notices are still on their way %.0f s after the last act" % (late, time.monotonic() - began))
+            time.sleep(2)
 
     def explain(self, found, every):
         for name, what in found.items():
