@@ -38,7 +38,7 @@ struct store_txn {
 
 /* Looked at after so many puts: with more pages of files resident than this, some of the map's are
  * let go of, an eighth of it at a time. */
-enum { STORE_LET_GO_PUTS = 64, STORE_RESIDENT_BYTES = 40 << 20, STORE_LET_GO_PARTS = 8 };
+enum { STORE_LET_GO_PUTS = 64, STORE_RESIDENT_BYTES = 24 << 20, STORE_LET_GO_PARTS = 8 };
 
 int store_rc(int mdb_rc);
 /* Keeps the first error of the transaction. Returns rc. */
