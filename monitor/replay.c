@@ -173,31 +173,30 @@ static int start_again(struct session *s, struct why *out_why)
 	return recording_seek(s->recording, offset, out_why);
 }
 
-/* Waits for one ack at most so long, then takes all that are there. */
+/* Waits for one ack at most so long, then takes all that are there. ERR_TIMEOUT: there was none. */
 static int acks_take(struct session *s, int64_t wait_ms, struct why *out_why)
 {
 	struct bus_ack ack;
+	bool any = false;
 	int rc = bus_outlet_next(s->outlet, wait_ms, &ack);
 
 	while (rc == 0) {
+		any = true;
 		rc = ack_take(s, &ack, out_why);
 		if (!rc)
 			rc = bus_outlet_next(s->outlet, 0, &ack);
 	}
-	return rc;
+	return any && rc == ERR_TIMEOUT ? 0 : rc;
 }
 
 /* Until at most `left` are under way. ERR_CLOSED: the connection is to be made anew. */
 static int acks_await(struct session *s, uint64_t left, struct why *out_why)
 {
 	while (s->sent - s->oldest > left) {
-		uint64_t before = s->oldest;
 		int rc = acks_take(s, ACK_WAIT_MS, out_why);
 
-		if (rc == ERR_TIMEOUT && s->oldest == before)
-			return ERR_CLOSED;
-		if (rc && rc != ERR_TIMEOUT)
-			return rc;
+		if (rc)
+			return rc == ERR_TIMEOUT ? ERR_CLOSED : rc;
 	}
 	return 0;
 }
