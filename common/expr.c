@@ -40,6 +40,12 @@ static void keep_error(void *ctx, jv message)
 	jv_free(text);
 }
 
+static void out_of_memory(void *ctx)
+{
+	(void)ctx;
+	abort();
+}
+
 static int compile_jq(struct expr *e, struct why *out_why)
 {
 	int rc = expr_scan(e->source, out_why);
@@ -48,6 +54,8 @@ static int compile_jq(struct expr *e, struct why *out_why)
 	e->jq = jq_init();
 	if (!e->jq)
 		abort();
+	/* Without it, jq 1.6 calls whatever lay in the memory that it took. */
+	jq_set_nomem_handler(e->jq, out_of_memory, NULL);
 	jq_set_error_cb(e->jq, keep_error, &e->errors);
 	/* Nothing is ever looked for in files. */
 	jq_set_attr(e->jq, jv_string("JQ_LIBRARY_PATH"), jv_array());

@@ -181,7 +181,16 @@ class Lab(World):
         return found
 
     def settled(self, runs, timeout_s=60, text="every acknowledged alert has an outcome"):
-        self.kit.until(text, lambda: all(self.outcomes().get(r) for r in runs), timeout_s)
+        if not wait_for(text, lambda: all(self.outcomes().get(r) for r in runs), timeout_s):
+            self.kit.check(False, text, {r: self.trace(r) for r in runs if not self.outcomes().get(r)})
+
+    def trace(self, run):
+        """How far its alert has come: the last message about it on STORY, or that there is none."""
+        told = [m for m in self.messages("STORY") if run in (
+            (m["message"].get("labels") or {}).get("run"), m["message"].get("incident"))]
+        of = {m["message"]["id"] for m in told if ".incident." in m["subject"]}
+        told += [m for m in self.messages("STORY") if m["message"].get("incident") in of]
+        return "%s %s" % (told[-1]["subject"], told[-1]["message"].get("reason")) if told else "not on STORY"
 
     def judge(self, runs=None, timeout_s=90, acts=True):
         """Nothing lost, nothing twice, nothing called done that was not."""
