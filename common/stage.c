@@ -1,5 +1,6 @@
 #include "common/stage_private.h"
 
+#include <jansson.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -303,10 +304,17 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	return atomic_load(&s.exit_code);
 }
 
+/* Without memory jansson would leave a field out, and a fold would decide by what is left. */
+static void *json_memory(size_t bytes)
+{
+	return mem_realloc(NULL, bytes);
+}
+
 int stage_main(const struct stage_def *def, int argc, char **argv)
 {
 	struct stage_cli cli;
 	mem_start();
+	json_set_alloc_funcs(json_memory, free);
 	unsetenv("HOME"); /* libjq puts $HOME/.jq before every expression; no thread runs yet */
 	int code = stage_cli_parse(def, argc, argv, &cli);
 	if (code >= 0)
