@@ -49,7 +49,7 @@ CTL := main args term api words commands help completion manual run story story_
 	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
-UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats sources
+UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats mappings sources
 UNIT_REASONER := cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_NOTIFIER := projection notices routing render shadow view channels

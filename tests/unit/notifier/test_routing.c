@@ -92,6 +92,28 @@ static void test_groups(void **state UNUSED)
 	intervals_release(&b.config.rules.intervals);
 }
 
+static int refusal(const char *yaml, struct why *why)
+{
+	struct yaml_doc doc = {0};
+	struct notifier_config c = {0};
+	assert_int_equal(yaml_parse_text("test", yaml, strlen(yaml), &doc, why), 0);
+	int rc = channels_parse(&c.channels, yaml_get(doc.root, "channels"), why);
+	if (!rc)
+		rc = receivers_parse(&c.rules.receivers, yaml_get(doc.root, "receivers"), why);
+	if (!rc)
+		rc = intervals_parse(&c.rules.intervals, yaml_get(doc.root, "time_intervals"), why);
+	if (!rc)
+		rc = route_parse(&c.rules.route, yaml_get(doc.root, "route"), why);
+	if (!rc)
+		rc = notifier_prepare(&c, why);
+	channels_release(&c.channels);
+	receivers_release(&c.rules.receivers);
+	intervals_release(&c.rules.intervals);
+	route_release(&c.rules.route);
+	yaml_release(&doc);
+	return rc;
+}
+
 static void test_refused(void **state UNUSED)
 {
 	static const struct {
@@ -129,31 +151,10 @@ static void test_refused(void **state UNUSED)
 		{"time_intervals: [{name: a, time_intervals: [{location: Mars}]}]", "Mars"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct yaml_doc doc = {0};
 		struct why why = {0};
-		struct notifier_config c = {0};
-		assert_int_equal(
-			yaml_parse_text("test", cases[i].yaml, strlen(cases[i].yaml), &doc, &why),
-			0);
-		int rc = channels_parse(&c.channels, yaml_get(doc.root, "channels"), &why);
-		if (!rc)
-			rc = receivers_parse(&c.rules.receivers, yaml_get(doc.root, "receivers"),
-					     &why);
-		if (!rc)
-			rc = intervals_parse(&c.rules.intervals,
-					     yaml_get(doc.root, "time_intervals"), &why);
-		if (!rc)
-			rc = route_parse(&c.rules.route, yaml_get(doc.root, "route"), &why);
-		if (!rc)
-			rc = notifier_prepare(&c, &why);
-		assert_int_equal(rc, ERR_CONFIG);
+		assert_int_equal(refusal(cases[i].yaml, &why), ERR_CONFIG);
 		if (!strstr(why.text, cases[i].error))
 			fail_msg("case %zu: \"%s\" lacks \"%s\"", i, why.text, cases[i].error);
-		channels_release(&c.channels);
-		receivers_release(&c.rules.receivers);
-		intervals_release(&c.rules.intervals);
-		route_release(&c.rules.route);
-		yaml_release(&doc);
 	}
 }
 
