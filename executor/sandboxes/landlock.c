@@ -48,6 +48,9 @@ struct confinement {
 	enum seccomp_flavour flavour;
 };
 
+/* Where a program begins: a directory that it may open. */
+#define HOME_DIR "/usr"
+
 static int rules_open(struct confinement *c, bool network)
 {
 	long abi = syscall(CALL_CREATE, NULL, 0, VERSION_FLAG);
@@ -127,7 +130,7 @@ static int allow_binds(const struct confinement *c, const struct sandbox_job *jo
 static int confine(const void *ctx)
 {
 	const struct confinement *c = ctx;
-	if (chdir("/"))
+	if (chdir(HOME_DIR))
 		return -1;
 	if (syscall(CALL_RESTRICT, SPAWN_FD_BASE, 0))
 		return -1;
