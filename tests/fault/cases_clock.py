@@ -81,6 +81,7 @@ def hour_back(k):
     jumped(k, -3600, may_be_approved(k))
 
 
-@case(CASES, 16, "clock-ten-years", "clock +10 y and back: questions expire, nothing twice, new work is done after")
+@case(CASES, 16, "clock-ten-years", "clock +10 y and back: questions expire, nothing twice, new work is done after",
+      slow=True)
 def ten_years(k):
     jumped(k, 10 * 365 * 86400, must_expire(k))
