@@ -121,10 +121,12 @@ void bus_puller_close(struct bus_puller *p)
 
 static int request_more(struct bus_puller *p, int64_t now)
 {
-	/* An expiry that was never told: after it has certainly passed, start over. */
+	/* The server tells when a request expires. Where nobody answers there is no consumer: it
+	 * was deleted while we asked for nothing, and a request to none gets no reply
+	 * (nats-server 2.9). */
 	int64_t over = MAX(p->last_request_mono_ms, p->last_heard_mono_ms) + BUS_PULL_EXPIRES_MS;
 	if (p->asked > 0 && now > over + 1000)
-		p->asked = 0;
+		return ERR_NOT_FOUND;
 	if (p->asked > p->window / 2 || now < p->hold_until_mono_ms)
 		return 0;
 	char body[80];

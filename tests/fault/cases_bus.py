@@ -189,7 +189,7 @@ def lost_tail_all(k):
 @case(CASES, 11, "consumers-deleted", "every consumer deleted under load: made anew, nothing lost or twice")
 def consumers_deleted(k):
     w = k.world(targets=["a", "b"])
-    load = Load(w, 0.1)
+    load = Load(w, 0.1, hold_ms="50")  # a worker that is busy asks its consumer for nothing
     admin = w.admin()
     gone = 0
     for _ in range(3 if k.quick else 15):

@@ -23,6 +23,7 @@ class Clock:
     def jump(self, seconds):
         with open(self.path, "w") as f:
             f.write("%+d\n" % seconds)
+        time.sleep(2)  # the library reads the file once a second
 
 
 def jumped(k, seconds, how):
@@ -81,7 +82,6 @@ def hour_back(k):
     jumped(k, -3600, may_be_approved(k))
 
 
-@case(CASES, 16, "clock-ten-years", "clock +10 y and back: questions expire, nothing twice, new work is done after",
-      slow=True)
+@case(CASES, 16, "clock-ten-years", "clock +10 y and back: questions expire, nothing twice, new work is done after")
 def ten_years(k):
     jumped(k, 10 * 365 * 86400, must_expire(k))

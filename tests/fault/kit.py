@@ -77,6 +77,9 @@ class Kit:
             w.close()
         for f in reversed(self.cleanups):
             f()
+        for w in self.worlds:  # what was mounted in it is gone only now
+            if not self.keep:
+                shutil.rmtree(w.dir, ignore_errors=True)
 
 
 class Lab(World):
