@@ -222,6 +222,8 @@ const struct topic_consumer topic_consumers[] = {
 	{"plans", STREAM_STORY, "heal.plan.>", "executor", 5000, 1024, "plans to be run"},
 	{"decisions", STREAM_STORY, "heal.decision.>", "executor", 5000, 1024,
 	 "answers that start or stop a plan"},
+	{"diagnoses", STREAM_STORY, "heal.model.>", "reasoner", 5000, 256,
+	 "incidents to find out about"},
 	{"notices", STREAM_STORY, "heal.notice.>", "notifier", 5000, 1024, "what must be told"},
 };
 const size_t topic_consumers_n = ARRAY_SIZE(topic_consumers);

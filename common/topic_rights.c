@@ -71,6 +71,7 @@ const struct topic_right topic_rights[] = {
 	STREAM_READ("reasoner", STREAM_STORY),
 	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner"),
 	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner-rebuild"),
+	OWN_CONSUMER("reasoner", STREAM_STORY, "diagnoses"),
 
 	CONNECTED("executor"),
 	PUB("executor", "heal.approval.*", "questions"),

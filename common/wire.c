@@ -353,6 +353,7 @@ static const struct enum_names {
 	{&healbus__verdict__descriptor,
 	 {"unknown", "healed", "failed", "rolled_back", "refused", "denied", "expired", "observed",
 	  "rollback_failed", "rehearsed"}},
+	{&healbus__model_state__descriptor, {"unknown", "asked", "exchanged", "answered"}},
 	{&healbus__notice_state__descriptor, {"unknown", "queued", "sent", "failed"}},
 	{&healbus__match_op__descriptor, {"unknown", "equal", "not_equal", "regex", "not_regex"}},
 	{&healbus__control_kind__descriptor,

@@ -29,6 +29,14 @@ enum {
 	WIRE_TEXT_MAX = 16384,
 	WIRE_REASON_MAX = 1024,
 	WIRE_TITLE_MAX = 256,
+	WIRE_PATCH_MAX = 128 << 10, /* a patch, a model's answer */
+	WIRE_PROMPT_MAX = 96 << 10,
+	WIRE_DETAIL_MAX = 4096,
+	WIRE_EDITS_SHORT_MAX = 8192,
+	WIRE_EVIDENCE_MAX = 16,
+	WIRE_CANDIDATES_MAX = 8,
+	WIRE_RECALLED_MAX = 10,
+	WIRE_SOURCES_MAX = 32,
 	/* One message may take this and twice its size of the arena; more is ERR_TOO_LARGE. */
 	WIRE_UNPACK_MIN_BYTES = 1 << 20,
 };

@@ -267,8 +267,8 @@ static int plan_extra(const struct place *at, const ProtobufCMessage *msg, struc
 static int param_extra(const struct place *at, const ProtobufCMessage *msg, struct why *out_why)
 {
 	const Healbus__Param *p = (const Healbus__Param *)msg;
-	int set = (p->string_value != NULL) + !!p->has_int_value + !!p->has_bool_value +
-		  !!p->has_double_value;
+	int set = (p->string_value != NULL) + (p->text_value != NULL) + !!p->has_int_value +
+		  !!p->has_bool_value + !!p->has_double_value;
 	return set == 1 ? 0 : refuse(at, out_why, ERR_INVALID, "not exactly one value");
 }
 

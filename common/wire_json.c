@@ -55,7 +55,7 @@ static json_t *param_to_json(const Healbus__Param *p)
 		return json_boolean(p->bool_value);
 	if (p->has_double_value)
 		return real_to_json(p->double_value);
-	return text_to_json(p->string_value);
+	return text_to_json(p->text_value ? p->text_value : p->string_value);
 }
 
 static json_t *labels_to_json(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field)

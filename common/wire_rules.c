@@ -35,6 +35,14 @@
 	{                                                                                          \
 		.field = f, .type = NUMBER, .max = INT64_MAX                                       \
 	}
+#define R_REAL(f)                                                                                  \
+	{                                                                                          \
+		.field = f, .type = REAL, .min = INT32_MIN, .max = INT32_MAX                       \
+	}
+#define R_SHARE(f)                                                                                 \
+	{                                                                                          \
+		.field = f, .type = REAL, .max = 1                                                 \
+	}
 #define R_MANY(f, n)                                                                               \
 	{                                                                                          \
 		.field = f, .type = ANY, .count_max = n                                            \
@@ -72,6 +80,12 @@ static const struct wire_rule event_rules[] = {
 	R_COUNT("truncated"),
 	R_TEXT("raw_id", ID_TEXT_MAX),
 	R_ANY("trusted"),
+	R_ANY("covers"),
+	R_ANY("command"),
+};
+static const struct wire_rule command_rules[] = {
+	R_ID("id"),      R_ID("verb"), R_TEXT("text", WIRE_LINE_MAX), R_TEXT("by", NAME_MAX_BYTES),
+	R_TIME("at_ms"),
 };
 static const struct wire_rule incident_rules[] = {
 	R_ID("id"),
@@ -94,6 +108,7 @@ static const struct wire_rule incident_rules[] = {
 	R_NUM("partition", 0, PARTITIONS - 1),
 	R_MANY("tried", WIRE_ATTEMPTS_MAX),
 	R_TOKEN("set_by"),
+	R_ANY("command"),
 };
 static const struct wire_rule attempt_rules[] = {
 	R_COUNT("number"),
@@ -102,6 +117,11 @@ static const struct wire_rule attempt_rules[] = {
 	R_ANY("verdict"),
 	R_TEXT("reason", WIRE_REASON_MAX),
 	R_TEXT("what", WIRE_TEXT_MAX),
+	R_TOKEN("specialist"),
+	R_TOKEN("failure_type"),
+	R_TEXT("detail", WIRE_DETAIL_MAX),
+	R_TEXT("edits", WIRE_EDITS_SHORT_MAX),
+	R_ANY("provenance"),
 };
 static const struct wire_rule param_rules[] = {
 	{.field = "name", .type = PARAM_NAME, .required = true},
@@ -109,6 +129,7 @@ static const struct wire_rule param_rules[] = {
 	R_NUM("int_value", INT64_MIN, INT64_MAX),
 	R_ANY("bool_value"),
 	{.field = "double_value", .type = REAL, .min = INT64_MIN, .max = INT64_MAX},
+	R_TEXT("text_value", WIRE_PATCH_MAX),
 };
 static const struct wire_rule check_rules[] = {
 	R_ID("tool"),
@@ -143,7 +164,7 @@ static const struct wire_rule plan_rules[] = {
 	R_TEXT("runbook", NAME_MAX_BYTES),
 	R_HEX16("runbook_digest"),
 	R_TEXT("why", WHY_MAX),
-	{.field = "confidence", .type = REAL, .max = 1},
+	R_SHARE("confidence"),
 	{.field = "steps", .type = ANY, .count_max = WIRE_STEPS_MAX, .required = true},
 	R_ANY("verify"),
 	R_TIME("created_at_ms"),
@@ -155,6 +176,10 @@ static const struct wire_rule plan_rules[] = {
 	R_TOKEN("undoes"),
 	R_TEXT("requested_by", NAME_MAX_BYTES),
 	R_ANY("rollback_on_failure"),
+	R_TOKEN("specialist"),
+	R_TOKEN("failure_type"),
+	R_TOKEN("diagnosis"),
+	R_TOKEN("memory"),
 };
 static const struct wire_rule approval_rules[] = {
 	R_ID("id"),
@@ -203,6 +228,8 @@ static const struct wire_rule step_report_rules[] = {
 	R_TIME("started_at_ms"),
 	R_TIME("ended_at_ms"),
 	R_TEXT("executor", NAME_MAX_BYTES),
+	R_TEXT("patch", WIRE_PATCH_MAX),
+	R_TEXT("url", URL_MAX),
 };
 static const struct wire_rule change_rules[] = {
 	R_ID("id"),      R_TOKEN("tool"), R_TOKEN("target"),    R_TEXT("what", WIRE_TEXT_MAX),
@@ -225,14 +252,47 @@ static const struct wire_rule outcome_rules[] = {
 	R_TEXT("runbook", NAME_MAX_BYTES),
 	R_ANY("decision"),
 };
+static const struct wire_rule evidence_rules[] = {
+	R_TOKEN("source"), R_COUNT("line"),  R_TEXT("text", WIRE_OUTPUT_SHORT_MAX),
+	R_TOKEN("rule"),   R_REAL("weight"),
+};
+static const struct wire_rule candidate_rules[] = {
+	R_ID("failure_type"),
+	R_TOKEN("specialist"),
+	R_SHARE("confidence"),
+};
+static const struct wire_rule recalled_rules[] = {
+	R_ID("incident"),
+	R_SHARE("similarity"),
+	R_TOKEN("failure_type"),
+	R_TOKEN("specialist"),
+	R_TEXT("what", WIRE_LINE_MAX),
+	R_ANY("healed"),
+	R_MANY("steps", WIRE_STEPS_MAX),
+	R_COUNT("took_ms"),
+};
+static const struct wire_rule diagnosis_rules[] = {
+	R_TOKEN("failure_type"),
+	R_TOKEN("specialist"),
+	R_SHARE("confidence"),
+	R_MANY("evidence", WIRE_EVIDENCE_MAX),
+	R_MANY("considered", WIRE_CANDIDATES_MAX),
+	R_TEXT("route", WIRE_LINE_MAX),
+	R_TEXTS("gathered", WIRE_LINE_MAX, WIRE_SOURCES_MAX),
+	R_TEXTS("missing", WIRE_LINE_MAX, WIRE_SOURCES_MAX),
+	R_MANY("recalled", WIRE_RECALLED_MAX),
+	R_TEXT("proposal", WIRE_PATCH_MAX),
+	R_TOKEN("exchange"),
+	R_TEXT("reason", WIRE_REASON_MAX),
+};
 static const struct wire_rule model_rules[] = {
 	R_ID("id"),
 	R_ID("incident"),
 	R_TEXT("provider", NAME_MAX_BYTES),
 	R_TEXT("model", NAME_MAX_BYTES),
 	R_TEXT("purpose", NAME_MAX_BYTES),
-	R_TEXT("prompt", 256 << 10),
-	R_TEXT("answer", 256 << 10),
+	R_TEXT("prompt", WIRE_PROMPT_MAX),
+	R_TEXT("answer", WIRE_PATCH_MAX),
 	R_TEXT("error", WIRE_REASON_MAX),
 	R_COUNT("prompt_tokens"),
 	R_COUNT("answer_tokens"),
@@ -240,6 +300,11 @@ static const struct wire_rule model_rules[] = {
 	R_TIME("started_at_ms"),
 	R_NUM("took_ms", 0, DAY_MS),
 	R_ANY("cached"),
+	R_ANY("state"),
+	R_TOKEN("ask"),
+	R_NUM("attempt", 0, MANY),
+	R_ANY("subject"),
+	R_ANY("diagnosis"),
 };
 static const struct wire_rule notice_rules[] = {
 	R_ID("id"),
@@ -312,6 +377,7 @@ static const struct wire_rules all[] = {
 	}
 	MESSAGE(label, label_rules),
 	MESSAGE(event, event_rules),
+	MESSAGE(command, command_rules),
 	MESSAGE(incident, incident_rules),
 	MESSAGE(attempt, attempt_rules),
 	MESSAGE(param, param_rules),
@@ -324,6 +390,10 @@ static const struct wire_rules all[] = {
 	MESSAGE(step_report, step_report_rules),
 	MESSAGE(change, change_rules),
 	MESSAGE(outcome, outcome_rules),
+	MESSAGE(evidence, evidence_rules),
+	MESSAGE(candidate, candidate_rules),
+	MESSAGE(recalled, recalled_rules),
+	MESSAGE(diagnosis, diagnosis_rules),
 	MESSAGE(model_exchange, model_rules),
 	MESSAGE(notice, notice_rules),
 	MESSAGE(matcher, matcher_rules),

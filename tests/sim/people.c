@@ -82,6 +82,7 @@ static void *copy(const void *data, size_t len)
 
 static void control(void *arg)
 {
+	static bool resume = false;
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	bool *pause = arg;
 	c.id = text("control-%u", ++people.serial);
@@ -90,16 +91,15 @@ static void control(void *arg)
 	    *pause ? HEALBUS__CONTROL_KIND__CONTROL_PAUSE : HEALBUS__CONTROL_KIND__CONTROL_RESUME);
 	SET(&c, at_ms, W->now_ms);
 	publish(KIND_CONTROL, "pause", &c.base, c.id);
+	if (*pause)
+		todo_add(W->now_ms + 1000 + (int64_t)draw(60000), control, &resume);
 }
 
 static void maybe_pause(void)
 {
-	static bool yes = true, no = false;
-	if (draw(6))
-		return;
-	int64_t at = W->now_ms + (int64_t)draw(30000);
-	todo_add(at, control, &yes);
-	todo_add(at + 1000 + (int64_t)draw(60000), control, &no);
+	static bool pause = true;
+	if (!draw(6))
+		todo_add(W->now_ms + (int64_t)draw(30000), control, &pause);
 }
 
 /* ---- answers ---- */
