@@ -62,6 +62,8 @@ void http_client_free(struct http_client *c)
 void http_answer_release(struct http_answer *a)
 {
 	buf_release(&a->body);
+	for (size_t i = 0; i < ARRAY_SIZE(a->kept); i++)
+		free(a->kept[i]);
 	*a = (struct http_answer){0};
 }
 
@@ -81,11 +83,36 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+/* Of several headers of one name the last counts; those of an interim answer do not. */
+static void keep_header(struct transfer *t, const char *line, size_t len)
+{
+	bool status = len > 5 && strncmp(line, "HTTP/", 5) == 0;
+
+	while (len > 0 && strchr(" \t\r\n", line[len - 1]))
+		len--;
+	for (size_t i = 0; i < HTTP_CLIENT_KEEP_MAX && t->keep[i]; i++) {
+		size_t name = strlen(t->keep[i]);
+		bool is =
+			len > name && line[name] == ':' && strncasecmp(line, t->keep[i], name) == 0;
+
+		if (!is && !status)
+			continue;
+		free(t->kept[i]);
+		t->kept[i] = NULL;
+		if (status)
+			continue;
+		for (name++; name < len && (line[name] == ' ' || line[name] == '\t');)
+			name++;
+		t->kept[i] = mem_dup(line + name, len - name);
+	}
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 
-	(void)data;
+	if (t->keep)
+		keep_header(t, data, size * n);
 	t->header_bytes += size * n;
 	if (t->header_bytes > HEADERS_MAX_BYTES) {
 		t->refused = ERR_TOO_LARGE;
@@ -374,7 +401,10 @@ int http_client_call(struct http_client *c, const struct http_call *call, struct
 {
 	int64_t began_ms = clock_mono_ms();
 	int64_t timeout_ms = call->timeout_ms > 0 ? call->timeout_ms : HTTP_CLIENT_TIMEOUT_MS;
-	auto_transfer t = {.body = &out->body, .deadline_ms = began_ms + timeout_ms};
+	auto_transfer t = {.body = &out->body,
+			   .keep = call->keep,
+			   .kept = out->kept,
+			   .deadline_ms = began_ms + timeout_ms};
 
 	*out = (struct http_answer){0};
 	int rc = prepare(c, &t, call, out_why);

@@ -13,6 +13,7 @@ enum {
 	HTTP_CLIENT_BODY_MAX_BYTES = 4 << 20,
 	HTTP_CLIENT_HEADERS_MAX = 32,
 	HTTP_CLIENT_TIMEOUT_MS = 10000,
+	HTTP_CLIENT_KEEP_MAX = 8,
 };
 
 struct http_client;
@@ -30,6 +31,8 @@ struct http_call {
 	const char *bearer_file; /* adds Authorization: Bearer <contents>; read for each call */
 	bool public_only; /* refuse loopback, private, link-local and metadata addresses, after
 			     resolving */
+	const char *const *keep; /* names of answer headers wanted, NULL-terminated, at most
+				    HTTP_CLIENT_KEEP_MAX; may be NULL */
 };
 
 struct http_answer {
@@ -39,6 +42,7 @@ struct http_answer {
 	int64_t took_ms;
 	bool sent; /* the whole request may have reached the peer: on an error the effect is unknown
 		    */
+	char *kept[HTTP_CLIENT_KEEP_MAX]; /* values of call.keep, by index; NULL: not sent */
 };
 
 int http_client_new(struct http_client **out);

@@ -21,6 +21,8 @@ struct transfer {
 	CURL *easy;
 	CURLM *multi;
 	struct buf *body;
+	const char *const *keep; /* headers wanted, and where their values go */
+	char **kept;
 	size_t body_max_bytes;
 	size_t header_bytes;
 	const char *upload; /* of a mail */

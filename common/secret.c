@@ -98,6 +98,15 @@ int secret_read(struct secret *out, const char *path, struct why *out_why)
 	return 0;
 }
 
+int secret_set(struct secret *out, const char *text, size_t len)
+{
+	if (len > SECRET_MAX_BYTES)
+		return ERR_TOO_LARGE;
+	*out = (struct secret){.data = pages_new(), .len = len};
+	memcpy(out->data, text, len);
+	return 0;
+}
+
 size_t secret_lines(struct secret *text, struct secret **out)
 {
 	struct secret *lines = NULL;

@@ -19,7 +19,10 @@ struct secret {
  * ERR_CONFIG when the file is missing, empty, too large, or readable by group or others.
  */
 int secret_read(struct secret *out, const char *path, struct why *out_why);
+/* A copy of text that came otherwise than from a file. ERR_TOO_LARGE. */
+int secret_set(struct secret *out, const char *text, size_t len);
 void secret_release(struct secret *s);
+#define auto_secret __attribute__((cleanup(secret_release))) struct secret
 
 /* The lines of text that are not empty, as secrets that point into it: text is cut up, and must
  * outlive them. *out is the caller's (free()); returns how many. */
