@@ -37,7 +37,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	correlator incident incident_emit ingress ingress_cloudevents ingress_wait inhibit json_text mute muting normaliser relay repeats \
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/mapped \
 	sources/table sources/words state
-REASONER := core cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
+REASONER := plain proposal proposal_steps proposal_edits core cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision runners/runners runners/command runners/http runners/tcp \
 	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
@@ -50,10 +50,10 @@ CTL := main args term api words commands help completion manual run story story_
 
 UNIT_COMMON := taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model json_text muting repeats mappings sources
-UNIT_REASONER := cases changes queue replay runbook runbooks
+UNIT_REASONER := proposal cases changes queue replay runbook runbooks
 UNIT_EXECUTOR := catalogue policy journal rate sandbox plan takeover
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers
+FUZZ := proposal wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier
