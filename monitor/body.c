@@ -76,6 +76,19 @@ static const struct source *find_source(const struct monitor_config *c, const ch
 	return NULL;
 }
 
+/* The parameter `event` of a Content-Type; NULL when there is none. */
+static const char *kind_of(struct arena *arena, const char *type)
+{
+	const char *found = strstr(type, "; " EVENT_PARAMETER "=");
+	char name[TOKEN_MAX + 1];
+
+	if (!found)
+		return NULL;
+	found += sizeof("; " EVENT_PARAMETER "=") - 1;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(found, "; "), found);
+	return token_valid(name) ? arena_strdup(arena, name) : NULL;
+}
+
 int body_read(struct body_reader *b, const struct monitor_config *c, const struct raw_body *body,
 	      struct reading *out, struct why *out_why)
 {
@@ -92,6 +105,7 @@ int body_read(struct body_reader *b, const struct monitor_config *c, const struc
 		.len = body->len,
 		.is_protobuf = str_starts(type, CONTENT_TYPE_PROTOBUF),
 		.trusted = source->trusted && !strstr(type, UNTRUSTED_PARAMETER),
+		.kind = kind_of(&b->arena, type),
 		.raw_id = body->id,
 		.time_ms = body->time_ms,
 		.arena = &b->arena,

@@ -7,7 +7,7 @@ static const struct option options[] = {
 	OPT_TREE(struct monitor_config, sources, "sources", sources_parse, sources_release,
 		 "Map of source name to {format, map or map_file, token_file, hmac_file, "
 		 "hmac_header, rate, burst, trusted, resolve_timeout}. Built in: alertmanager, "
-		 "cloudevents, event. Shipped mappings need no entry."),
+		 "cloudevents, event, github. Shipped mappings need no entry."),
 	OPT_PATH(struct monitor_config, sources_dir, "sources_dir", SOURCES_DIR_DEFAULT,
 		 "Directory of the shipped jq mappings, one YAML file a source."),
 	OPT_INT(struct monitor_config, rate, "rate", "10000", 1, 1000000,
@@ -74,6 +74,47 @@ static const struct option options[] = {
 		 mutes_release,
 		 "List of {name, matchers, time_intervals: [{times, weekdays, days_of_month, "
 		 "months, location}]}; location is UTC or a fixed offset such as \"+02:00\"."),
+	OPT_PATH(struct monitor_config, github_secret_file, "github.secret_file", NULL,
+		 "Secrets of GitHub's webhooks, one a line: a delivery is signed with any of them "
+		 "(X-Hub-Signature-256), so that one can be replaced. Without it every delivery "
+		 "gets 401."),
+	OPT_BOOL(struct monitor_config, github_insecure, "github.insecure", "false",
+		 "Without a secret, take deliveries that nobody signed. They are trusted from this "
+		 "machine only, and from elsewhere never lead to automatic action."),
+	OPT_TREE(struct monitor_config, rules.github.repositories, "github.repositories",
+		 names_parse, names_release,
+		 "Globs such as octo-org/*: deliveries of other repositories are ignored. None: "
+		 "every "
+		 "repository that signs with the secret; where anything may be changed, the "
+		 "executor's inventory says."),
+	OPT_TREE(
+		struct monitor_config, rules.github.allow_bots, "github.allow_bots", names_parse,
+		names_release,
+		"Logins such as dependabot[bot] whose failures open incidents. Those of other bots "
+		"are ignored, and no bot commands."),
+	OPT_TREE(struct monitor_config, rules.github.commanders, "github.commanders", names_parse,
+		 names_release,
+		 "Logins that may command (/heal) besides owners, members and collaborators."),
+	OPT_TREE(struct monitor_config, rules.github.failures, "github.failures", names_parse,
+		 names_release,
+		 "Conclusions that open an incident. Default: failure, timed_out, startup_failure; "
+		 "action_required may be added."),
+	OPT_STRING(struct monitor_config, rules.github.own_login, "github.own_login", NULL,
+		   "The login that healbus pushes with, such as healbus[bot]: its pushes are not a "
+		   "person's."),
+	OPT_STRING(struct monitor_config, rules.github.skip_marker, "github.skip_marker",
+		   "[skip-heal]", "A head commit whose message has this opens nothing."),
+	OPT_STRING(struct monitor_config, rules.github.fix_prefix, "github.fix_prefix", "fix/",
+		   "How the branches begin that healbus makes: what fails there belongs to the "
+		   "incident that the commit's Healbus-Incident line names."),
+	OPT_DURATION(struct monitor_config, github_once_ms, "github.replay_window", "30d", 3600000,
+		     31622400000,
+		     "A delivery that comes again within this time, under whatever id, has no "
+		     "effect: GitHub's signature holds no time."),
+	OPT_DURATION(
+		struct monitor_config, remediate_wait_ms, "remediate_wait", "5s", 0, 60000,
+		"How long POST /api/remediate/ci-failure waits for a diagnosis before it answers "
+		"without."),
 	OPT_TREE(struct monitor_config, checks, "checks", checks_parse, checks_release,
 		 "List of {name, type: http, tcp, command or tls, interval, timeout, failures, "
 		 "successes, repeat, severity, summary, service, instance, labels} and, by type, "
@@ -114,6 +155,21 @@ static void timeouts_fill(struct monitor_config *c)
 			continue;
 		r->timeouts[r->n_timeouts++] =
 			(struct source_timeout){s->name, MAX(s->resolve_timeout_ms, 0)};
+	}
+}
+
+static void groupings_fill(struct monitor_config *c)
+{
+	struct rules *r = &c->rules;
+
+	r->groupings = mem_calloc(c->sources.n + 1, sizeof(*r->groupings));
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct source *s = &c->sources.items[i];
+
+		if (s->format->group_by)
+			r->groupings[r->n_groupings++] =
+				(struct source_grouping){s->name, s->format->group_by,
+							 s->format->sealed ? c->github_once_ms : 0};
 	}
 }
 
@@ -183,11 +239,13 @@ int monitor_prepare(void *config, struct why *out_why)
 {
 	static const char *const partition_by[] = {"service", "repository", "instance"};
 	static const char *const group_by[] = {"alertname", "service"};
+	static const char *const failures[] = {"failure", "timed_out", "startup_failure"};
 	struct monitor_config *c = config;
 	int rc;
 
 	names_default(&c->rules.partition_by, partition_by, ARRAY_SIZE(partition_by));
 	names_default(&c->rules.group_by, group_by, ARRAY_SIZE(group_by));
+	names_default(&c->rules.github.failures, failures, ARRAY_SIZE(failures));
 	rc = partitions_parse(c->partitions, &c->partition_set, out_why);
 	if (!rc)
 		rc = inhibit_check(&c->rules.inhibit, &c->rules.partition_by, out_why);
@@ -196,6 +254,7 @@ int monitor_prepare(void *config, struct why *out_why)
 	if (rc)
 		return rc;
 	timeouts_fill(c);
+	groupings_fill(c);
 	repeats_fill(c);
 	return 0;
 }
@@ -207,6 +266,9 @@ void monitor_unprepare(void *config)
 	free(c->rules.timeouts);
 	c->rules.timeouts = NULL;
 	c->rules.n_timeouts = 0;
+	free(c->rules.groupings);
+	c->rules.groupings = NULL;
+	c->rules.n_groupings = 0;
 }
 
 const struct source *source_find(const struct monitor_config *c, const char *name)

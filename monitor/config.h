@@ -25,6 +25,9 @@ struct source {
 	char *hmac_header;
 	struct secret token;
 	struct secret hmac;
+	struct secret *hmac_lines; /* of it: any of them signs */
+	size_t n_hmac_lines;
+	bool insecure; /* taken without a signature although its format wants one */
 	int64_t rate;  /* bodies a second over HTTP */
 	int64_t burst; /* that many at once */
 	bool trusted;
@@ -56,6 +59,10 @@ struct monitor_config {
 	char *partitions;
 	uint32_t partition_set; /* the same, a bit each */
 	int64_t repeat_window_ms;
+	char *github_secret_file;
+	bool github_insecure;
+	int64_t github_once_ms;
+	int64_t remediate_wait_ms;
 	uint64_t generation; /* another number for each configuration loaded */
 };
 

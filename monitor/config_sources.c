@@ -32,6 +32,7 @@ static void source_release(struct source *s)
 	free(s->hmac_file);
 	free(s->hmac_header);
 	secret_release(&s->token);
+	free(s->hmac_lines);
 	secret_release(&s->hmac);
 	free((void *)s->next_ns);
 }
@@ -119,7 +120,8 @@ static int format_take(const struct yaml_node *node, struct source *s, struct wh
 	s->format = source_format_find(name);
 	if (!s->format)
 		return yaml_error(at, out_why,
-				  "format: \"%s\" is none of alertmanager, cloudevents, event, jq",
+				  "format: \"%s\" is none of alertmanager, cloudevents, event, "
+				  "github, jq",
 				  name);
 	if (str_eq(name, "jq") != (s->map != NULL))
 		return yaml_error(node, out_why, "%s: format jq and map go together", s->name);
@@ -296,6 +298,8 @@ static int source_complete(const struct monitor_config *c, struct source *s, str
 		rc = secret_read(&s->hmac, s->hmac_file, out_why);
 	if (rc)
 		return why_prefix(out_why, ERR_CONFIG, "sources.%s", s->name);
+	s->n_hmac_lines = secret_lines(&s->hmac, &s->hmac_lines);
+	s->insecure = s->insecure || (s->format->sealed && c->github_insecure);
 	if (!s->hmac_header)
 		s->hmac_header = mem_strdup("X-Hub-Signature-256");
 	s->rate = s->rate ? s->rate : c->rate;
@@ -308,6 +312,17 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct source *)a)->name, ((const struct source *)b)->name);
 }
 
+/* `github.secret_file` is for whatever reads GitHub's deliveries and names no file of its own. */
+static void github_secret_give(struct monitor_config *c)
+{
+	for (size_t i = 0; c->github_secret_file && i < c->sources.n; i++) {
+		struct source *s = &c->sources.items[i];
+
+		if (s->format == &format_github && !s->hmac_file)
+			s->hmac_file = mem_strdup(c->github_secret_file);
+	}
+}
+
 int sources_complete(struct monitor_config *c, struct why *out_why)
 {
 	static const struct {
@@ -318,6 +333,7 @@ int sources_complete(struct monitor_config *c, struct why *out_why)
 		{"alertmanager", &format_alertmanager, false},
 		{"cloudevents", &format_cloudevents, false},
 		{"event", &format_event, false},
+		{"github", &format_github, false},
 		{"check", &format_event, true},
 	};
 	int rc;
@@ -329,6 +345,7 @@ int sources_complete(struct monitor_config *c, struct why *out_why)
 
 		source_offer(&c->sources, built_in[i].name, &from);
 	}
+	github_secret_give(c);
 	rc = shipped_load_all(c, out_why);
 	for (size_t i = 0; i < c->sources.n && !rc; i++)
 		rc = source_complete(c, &c->sources.items[i], out_why);

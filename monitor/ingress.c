@@ -31,17 +31,25 @@ static bool token_given(const struct http_request *req, const struct secret *tok
 	return secret_equal(token, header + 7, strlen(header + 7));
 }
 
+static bool signature_given(const struct http_request *req, const struct source *s)
+{
+	bool valid = false;
+
+	for (size_t i = 0; i < s->n_hmac_lines; i++)
+		valid |= http_hmac_valid(req, s->hmac_header, &s->hmac_lines[i]);
+	return valid;
+}
+
 /* With a secret configured it must be shown; without one, only the machine itself is known. */
 static int posting_authenticate(struct posting *p, struct why *why)
 {
 	const struct source *s = p->source;
 
-	if (!s->token.len && !s->hmac.len) {
+	if (!s->token.len && !s->n_hmac_lines && (!s->format->sealed || s->insecure)) {
 		p->known = http_peer_is_loopback(p->req);
 		return 0;
 	}
-	p->known = (s->token.len && token_given(p->req, &s->token)) ||
-		   (s->hmac.len && http_hmac_valid(p->req, s->hmac_header, &s->hmac));
+	p->known = (s->token.len && token_given(p->req, &s->token)) || signature_given(p->req, s);
 	return p->known ? 0 : why_set(why, ERR_UNAUTHENTICATED, "no valid token or signature");
 }
 
@@ -175,6 +183,8 @@ static void posting_take(struct ingress *in, const struct monitor_config *c, str
 		ingress_answer_error(p, p->source->name, p->len > WIRE_RAW_MAX_BYTES ? 413 : 400,
 				     p->len > WIRE_RAW_MAX_BYTES ? ERR_TOO_LARGE : ERR_INVALID,
 				     &why);
+	else if (p->source->format == &format_github && ingress_github(c, p))
+		return;
 	else if (!p->identified || !posting_is_repeat(in, p))
 		ingress_store(in, p);
 }

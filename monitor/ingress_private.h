@@ -28,6 +28,7 @@ struct posting {
 	const struct source *source;
 	const char *body;
 	size_t len;
+	const char *event; /* what the sender's header calls it; NULL */
 	struct buf converted;
 	bool protobuf;
 	bool known;            /* authenticated, or the machine itself */
@@ -42,6 +43,10 @@ bool ingress_join(struct ingress *in, const struct posting *p, struct identity i
 void ingress_answer_repeat(struct posting *p);
 void ingress_answer_error(const struct posting *p, const char *source, unsigned status, int rc,
 			  const struct why *why);
+/* A JSON text of its own. */
+void ingress_answer_text(const struct posting *p, unsigned status, const char *text);
+/* Looks at one of GitHub's deliveries; true when it is answered, and is not to be stored. */
+bool ingress_github(const struct monitor_config *c, struct posting *p);
 /* 429 */
 void ingress_answer_rate(const struct posting *p);
 

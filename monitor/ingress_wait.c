@@ -117,6 +117,12 @@ void ingress_answer_error(const struct posting *p, const char *source, unsigned 
 	http_reply_error(p->req, rc, why);
 }
 
+void ingress_answer_text(const struct posting *p, unsigned status, const char *text)
+{
+	count(p->source->name, status);
+	http_reply(p->req, status, CONTENT_TYPE_JSON, text, strlen(text));
+}
+
 void ingress_answer_rate(const struct posting *p)
 {
 	count(p->source->name, 429);
@@ -250,12 +256,15 @@ static void outlet_close(struct ingress *in)
 
 /* ---- storing ---- */
 
-static const char *content_type(const struct posting *p)
+enum { CONTENT_TYPE_BYTES = 160 };
+
+static const char *content_type(const struct posting *p, char out[static CONTENT_TYPE_BYTES])
 {
-	if (p->protobuf)
-		return p->known ? CONTENT_TYPE_PROTOBUF
-				: CONTENT_TYPE_PROTOBUF "; " UNTRUSTED_PARAMETER;
-	return p->known ? CONTENT_TYPE_JSON : CONTENT_TYPE_JSON "; " UNTRUSTED_PARAMETER;
+	snprintf(out, CONTENT_TYPE_BYTES, "%s%s%s%s",
+		 p->protobuf ? CONTENT_TYPE_PROTOBUF : CONTENT_TYPE_JSON,
+		 p->event ? "; " EVENT_PARAMETER "=" : "", p->event ? p->event : "",
+		 p->known ? "" : "; " UNTRUSTED_PARAMETER);
+	return out;
 }
 
 /* The same body again is the same message: the stream drops it within its window. */
@@ -278,11 +287,11 @@ bool ingress_is_busy(const struct ingress *in)
 
 static int posting_send(struct ingress *in, const struct posting *p, uint64_t token, const char *id)
 {
-	char subject[SUBJECT_MAX + 1];
+	char subject[SUBJECT_MAX + 1], type[CONTENT_TYPE_BYTES];
 	struct bus_msg m = {
 		.subject = subject_raw(subject, p->source->name),
 		.id = id,
-		.content_type = content_type(p),
+		.content_type = content_type(p, type),
 		.time_ms = clock_real_ms(),
 		.data = p->body,
 		.len = p->len,

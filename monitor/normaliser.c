@@ -20,6 +20,22 @@ static struct metric bodies_total = METRIC_COUNTER(
 static struct metric events_total =
 	METRIC_COUNTER("healbus_monitor_events_total", "Events made of them.", "source", "status");
 
+static struct metric ignored_total =
+	METRIC_COUNTER("healbus_monitor_ignored_total",
+		       "Good bodies that gave no event, by reason.", "source", "reason");
+
+void normaliser_count_ignored(const char *source, const char *reason)
+{
+	metric_add(&ignored_total, 1, source, reason);
+}
+
+static const char *status_word(const Healbus__Event *e)
+{
+	if (e->status == HEALBUS__STATUS__STATUS_FIRING)
+		return "firing";
+	return e->status == HEALBUS__STATUS__STATUS_RESOLVED ? "resolved" : "told";
+}
+
 struct worker {
 	struct bus_outlet *outlet;
 	uint32_t batch; /* in the tokens: acks of an earlier batch are not taken for this one's */
@@ -134,8 +150,7 @@ static int event_send(struct worker *w, const struct effect_job *job, size_t i,
 		return rc;
 	w->under_way++;
 	w->missing[i]++;
-	metric_add(&events_total, 1, e->source,
-		   e->status == HEALBUS__STATUS__STATUS_FIRING ? "firing" : "resolved");
+	metric_add(&events_total, 1, e->source, status_word(e));
 	return 0;
 }
 
@@ -181,6 +196,8 @@ static void job_run(struct worker *w, const struct monitor_config *c, struct eff
 	} else if (r.refused) {
 		job_partly(&jobs[i], &r);
 	} else {
+		if (r.ignored)
+			normaliser_count_ignored(jobs[i].token, r.ignored);
 		job_settle(&jobs[i], DONE, NULL);
 	}
 	body_done(w->bodies, &r);

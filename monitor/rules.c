@@ -2,6 +2,15 @@
 
 enum { GRAIN_BELOW_MS = 480000 };
 
+const struct source_grouping *rules_grouping(const struct rules *r, const char *source)
+{
+	for (size_t i = 0; i < r->n_groupings; i++) {
+		if (str_eq(r->groupings[i].source, source))
+			return &r->groupings[i];
+	}
+	return NULL;
+}
+
 int64_t rules_timeout_ms(const struct rules *r, const char *source)
 {
 	for (size_t i = 0; i < r->n_timeouts; i++) {
@@ -28,12 +37,12 @@ int64_t rules_grain_ms(const struct rules *r, const char *source)
 static int name_add(struct names *names, const struct yaml_node *node, struct why *out_why)
 {
 	const char *text;
-	int rc = yaml_str(node, "label", &text, out_why);
+	int rc = yaml_str(node, "name", &text, out_why);
 
 	if (rc)
 		return rc;
 	if (!*text || strlen(text) >= WIRE_LABEL_NAME_MAX)
-		return yaml_error(node, out_why, "a label name has 1 to 127 characters");
+		return yaml_error(node, out_why, "a name has 1 to 127 characters");
 	names->items = mem_realloc(names->items, (names->n + 1) * sizeof(*names->items));
 	names->items[names->n++] = mem_strdup(text);
 	return 0;
@@ -48,7 +57,7 @@ int names_parse(void *field, const struct yaml_node *node, struct why *out_why)
 	if (node->type == YAML_SCALAR)
 		return name_add(names, node, out_why);
 	if (node->type != YAML_LIST)
-		return yaml_error(node, out_why, "must be a list of label names");
+		return yaml_error(node, out_why, "must be a list of names");
 	YAML_EACH(item, node)
 	{
 		int rc = name_add(names, item, out_why);

@@ -50,6 +50,25 @@ struct source_timeout {
 	int64_t ms;
 };
 
+/* How the alerts of a source that is not like the others are grouped, and how long one of its
+ * bodies counts only once. */
+struct source_grouping {
+	const char *source;
+	const char *const *by; /* label names, NULL-terminated, in place of group_by */
+	int64_t once_ms;       /* 0: no memory of bodies */
+};
+
+/* What of GitHub's deliveries is listened to: `github:` in monitor.yaml. */
+struct github_rules {
+	struct names repositories; /* globs over owner/name; none: every one that signs */
+	struct names allow_bots;   /* logins */
+	struct names commanders;   /* logins that may command without write access */
+	struct names failures;     /* conclusions that open an incident */
+	char *own_login;           /* NULL: unknown */
+	char *skip_marker;
+	char *fix_prefix; /* of branches that we make */
+};
+
 struct rules {
 	struct names group_by;
 	struct names partition_by;
@@ -67,11 +86,16 @@ struct rules {
 	struct mutes mutes;
 	struct source_timeout *timeouts;
 	size_t n_timeouts;
+	struct source_grouping *groupings;
+	size_t n_groupings;
+	struct github_rules github;
 };
 
 /* The rules inside the stage's configuration (what fold_config returns). */
 const struct rules *monitor_rules(const void *config);
 
+/* NULL for a source like the others. */
+const struct source_grouping *rules_grouping(const struct rules *r, const char *source);
 /* How long an alert of this source stays firing without a repeat. */
 int64_t rules_timeout_ms(const struct rules *r, const char *source);
 /* The same; sources that resolve by themselves may still lose one, so nothing fires for longer than

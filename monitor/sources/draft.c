@@ -194,7 +194,7 @@ static void fill_id(struct reading *r, const struct draft *d, Healbus__Event *e)
 	e->id = arena_alloc(r->arena, ID_BYTES);
 	if (e->id)
 		id_make(e->id, "event", r->source, e->fingerprint, what,
-			d->starts_at_ms ? "" : r->raw_id);
+			d->starts_at_ms && !d->per_body ? "" : r->raw_id);
 }
 
 static char *text_of(struct reading *r, const char *text, size_t max)
@@ -228,6 +228,9 @@ static void fill_numbers(struct reading *r, const struct draft *d, Healbus__Even
 		SET(e, ends_at_ms, d->ends_at_ms ? d->ends_at_ms : r->time_ms);
 	if (d->truncated)
 		SET(e, truncated, d->truncated);
+	if (d->covers)
+		SET(e, covers, true);
+	e->command = d->command;
 }
 
 static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, struct why *out_why)
@@ -244,7 +247,7 @@ static int draft_event(struct reading *r, struct draft *d, Healbus__Event *e, st
 		d->status = d->ends_at_ms && d->ends_at_ms <= r->time_ms
 				    ? HEALBUS__STATUS__STATUS_RESOLVED
 				    : HEALBUS__STATUS__STATUS_FIRING;
-	if (!d->status)
+	if (!d->status && !d->note && !d->command)
 		return why_set(out_why, ERR_INVALID, "status: missing");
 	fill_texts(r, d, e);
 	if (!e->name)

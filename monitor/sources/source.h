@@ -17,6 +17,8 @@ struct source_format {
 	const char *name;
 	bool resolves; /* says so when an alert is over: no resolve_timeout unless configured */
 	bool protobuf; /* also takes application/x-protobuf */
+	bool sealed;   /* nothing is taken without a signature, unless the configuration says so */
+	const char *const *group_by; /* labels, NULL-terminated, in place of the configured ones */
 	/* 0, or why the whole body is refused. Single alerts that cannot be used are counted by
 	 * draft_add and do not fail the rest. */
 	int (*read)(struct reading *r, struct why *out_why);
@@ -36,6 +38,7 @@ struct reading {
 	size_t len;
 	bool is_protobuf;
 	bool trusted;
+	const char *kind; /* what the sender says it is, where that is not in the body; NULL */
 	const char *raw_id;
 	int64_t time_ms; /* when it arrived */
 	struct arena *arena;
@@ -44,6 +47,7 @@ struct reading {
 	size_t n, cap;
 	size_t refused;         /* alerts that could not be used */
 	struct why refused_why; /* the first of them, with its path */
+	const char *ignored;    /* why a good body gave no event: a word, for the metric; NULL */
 	json_t *json;           /* borrowed strings live here until reading_release */
 };
 
@@ -66,6 +70,10 @@ struct draft {
 	int64_t starts_at_ms;       /* 0: not said */
 	int64_t ends_at_ms;
 	uint32_t truncated;
+	bool per_body; /* an event of its own in each body, whatever it says */
+	bool note;     /* neither firing nor resolved: only something to know */
+	bool covers;
+	Healbus__Command *command;
 	struct label_view labels[DRAFT_PAIRS_MAX];
 	size_t n_labels;
 	struct label_view annotations[DRAFT_PAIRS_MAX];
@@ -97,6 +105,7 @@ Healbus__Severity severity_from_text(const char *text);
 /* "firing", "resolved", "ok", "alerting", ... ERR_INVALID. */
 int status_from_text(const char *text, Healbus__Status *out);
 
-extern const struct source_format format_alertmanager, format_cloudevents, format_event, format_jq;
+extern const struct source_format format_alertmanager, format_cloudevents, format_event,
+	format_github, format_jq;
 
 #endif

@@ -1,10 +1,7 @@
 #include "monitor/sources/source.h"
 
 const struct source_format *const source_formats[] = {
-	&format_alertmanager,
-	&format_cloudevents,
-	&format_event,
-	&format_jq,
+	&format_alertmanager, &format_cloudevents, &format_event, &format_github, &format_jq,
 };
 const size_t source_formats_n = ARRAY_SIZE(source_formats);
 
