@@ -1,0 +1,208 @@
+/* Edits and files. Every path is opened below the directory, without following any link. */
+#include "executor/edits.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* One file's change, worked out and not yet written. */
+struct change {
+	const struct edit_file *file;
+	struct buf text;
+	bool remove; /* f->path goes */
+	mode_t mode;
+};
+
+static int open_beneath(int dir, const char *path, int flags)
+{
+	struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					  RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+static int cannot(const char *path, int errnum, struct why *out_why)
+{
+	if (errnum == ELOOP || errnum == EXDEV)
+		return why_set(out_why, ERR_DENIED, "%s: a symbolic link is in the way", path);
+	if (errnum == ENOENT || errnum == ENOTDIR)
+		return why_set(out_why, ERR_NOT_FOUND, "%s: there is no such file", path);
+	return why_set(out_why, err_from_errno(errnum), "%s: %s", path, strerror(errnum));
+}
+
+/* ---- reading ---- */
+
+static int read_all(int fd, const char *path, struct buf *out, struct why *out_why)
+{
+	char chunk[16384];
+	for (;;) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return cannot(path, errno, out_why);
+		buf_add(out, chunk, (size_t)n);
+		if (out->len > EDITS_FILE_MAX_BYTES)
+			return why_set(out_why, ERR_TOO_LARGE, "%s: more than %d bytes", path,
+				       EDITS_FILE_MAX_BYTES);
+	}
+}
+
+static int read_old(int dir, const char *path, struct buf *out, mode_t *out_mode,
+		    struct why *out_why)
+{
+	struct stat st;
+	auto_fd int fd = open_beneath(dir, path, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return cannot(path, errno, out_why);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return why_set(out_why, ERR_DENIED, "%s: not a regular file", path);
+	*out_mode = st.st_mode & 0111 ? 0755 : 0644;
+	return read_all(fd, path, out, out_why);
+}
+
+static bool exists(int dir, const char *path)
+{
+	auto_fd int fd = open_beneath(dir, path, O_PATH);
+	return fd >= 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+/* ---- working out ---- */
+
+/* A block with an empty SEARCH part on an empty file fills it. */
+static int load(int dir, const struct edit_file *f, struct buf *old, struct change *c,
+		struct why *out_why)
+{
+	const char *from = f->kind == EDIT_RENAME ? f->old_path : f->path;
+	bool there = exists(dir, f->path);
+	c->mode = 0644;
+	if (f->kind == EDIT_CREATE && !there)
+		return 0;
+	if (f->kind == EDIT_RENAME && there)
+		return why_set(out_why, ERR_EXISTS, "%s: is there already", f->path);
+	int rc = read_old(dir, from, old, &c->mode, out_why);
+	if (!rc && f->kind == EDIT_CREATE && old->len > 0)
+		return why_set(out_why, ERR_EXISTS,
+			       "%s: is there already: an empty SEARCH part makes a new file; to "
+			       "change it, show the lines to replace",
+			       f->path);
+	return rc;
+}
+
+static int work_out(int dir, const struct edit_file *f, struct change *c, struct buf *report,
+		    struct why *out_why)
+{
+	auto_buf old = {0};
+	c->file = f;
+	int rc = load(dir, f, &old, c, out_why);
+	if (rc) {
+		buf_printf(report, "%s\n", out_why->text);
+		return rc;
+	}
+	struct edit_result result = {.report = report};
+	rc = edit_file_apply(f, old.data, old.len, &result, out_why);
+	c->text = result.text;
+	c->remove = result.gone || f->kind == EDIT_DELETE;
+	c->mode = f->mode ? f->mode : c->mode;
+	if (!rc && f->kind == EDIT_DELETE && result.text.len > 0) {
+		buf_printf(report, "%s: to delete it, its whole text must be given\n", f->path);
+		rc = why_set(out_why, ERR_CONFLICT, "%s: is not deleted by halves", f->path);
+	}
+	return rc;
+}
+
+/* ---- writing ---- */
+
+/* Opens the directory that holds path, making what is missing on the way. */
+static int open_parent(int dir, const char *path, const char **out_name, struct why *out_why)
+{
+	int at = open_beneath(dir, ".", O_RDONLY | O_DIRECTORY);
+	const char *rest = path;
+	for (const char *slash; at >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
+		auto_free char *name = mem_dup(rest, (size_t)(slash - rest));
+		if (mkdirat(at, name, 0755) && errno != EEXIST) {
+			int rc = cannot(path, errno, out_why);
+			close(at);
+			return rc;
+		}
+		int next = open_beneath(at, name, O_RDONLY | O_DIRECTORY);
+		int errnum = errno;
+		close(at);
+		errno = errnum;
+		at = next;
+	}
+	*out_name = rest;
+	return at >= 0 ? at : cannot(path, errno, out_why);
+}
+
+static int write_all(int fd, const struct buf *text)
+{
+	for (size_t at = 0; at < text->len;) {
+		ssize_t n = write(fd, text->data + at, text->len - at);
+		if (n < 0 && errno != EINTR)
+			return -1;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* Beside it and then in its place: what is there is never written through. */
+static int write_new(int dir, const struct change *c, struct why *out_why)
+{
+	static const char temporary[] = ".healbus-edit";
+	const char *name = NULL;
+	auto_fd int parent = open_parent(dir, c->file->path, &name, out_why);
+	if (parent < 0)
+		return parent;
+	unlinkat(parent, temporary, 0);
+	auto_fd int fd = openat(parent, temporary,
+				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0 || write_all(fd, &c->text) || fchmod(fd, c->mode))
+		return cannot(c->file->path, errno, out_why);
+	if (renameat(parent, temporary, parent, name))
+		return cannot(c->file->path, errno, out_why);
+	return 0;
+}
+
+static int remove_old(int dir, const char *path, struct why *out_why)
+{
+	const char *name = NULL;
+	auto_fd int parent = open_parent(dir, path, &name, out_why);
+	if (parent < 0)
+		return parent;
+	return unlinkat(parent, name, 0) ? cannot(path, errno, out_why) : 0;
+}
+
+static int write_change(int dir, const struct change *c, struct why *out_why)
+{
+	int rc = c->remove ? remove_old(dir, c->file->path, out_why) : write_new(dir, c, out_why);
+	if (!rc && c->file->kind == EDIT_RENAME)
+		rc = remove_old(dir, c->file->old_path, out_why);
+	return rc;
+}
+
+int edits_apply(const struct edits *e, int dir_fd, struct buf *report, struct why *out_why)
+{
+	struct change *changes = mem_calloc(e->n, sizeof(*changes));
+	size_t start = report->len;
+	int rc = 0;
+	for (size_t i = 0; i < e->n; i++) {
+		struct why why = {0};
+		int one = work_out(dir_fd, &e->files[i], &changes[i], report, &why);
+		if (one && !rc)
+			rc = why_set(out_why, one, "%s", why.text);
+	}
+	for (size_t i = 0; !rc && i < e->n; i++)
+		rc = write_change(dir_fd, &changes[i], out_why);
+	for (size_t i = 0; i < e->n; i++)
+		buf_release(&changes[i].text);
+	free(changes);
+	if (report->len - start > EDITS_REPORT_MAX_BYTES) {
+		report->len = start + EDITS_REPORT_MAX_BYTES;
+		report->data[report->len] = 0;
+	}
+	return rc;
+}
