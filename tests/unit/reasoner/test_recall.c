@@ -1,0 +1,310 @@
+/*
+ * Is the past fix that would help the first that comes to mind? On failures of our own making, and,
+ * where there is a corpus of real logs, on those of one group. Prints the shares and how long
+ * recalling takes.
+ */
+#include "common/clock.h"
+#include "tests/unit/reasoner/families.h"
+#include "tests/unit/reasoner/memory_kit.h"
+
+#include <jansson.h>
+
+enum { RECURRENCES = 10, DROP_ONE_IN = 4, WRONG_TYPE_ONE_IN = 10 };
+#define SHARE 0.9
+
+static uint64_t seed = 0x5eed5eed12345678;
+
+static uint32_t rnd(uint32_t below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 32) % below;
+}
+
+/* ---- variations ---- */
+
+static void add_name(struct buf *out)
+{
+	static const char *const parts[] = {"ba",  "cor", "dex", "fi",  "gra", "hul", "jo",  "kem",
+					    "lin", "mo",  "nex", "pra", "qui", "rov", "sul", "tam"};
+	for (uint32_t n = 2 + rnd(2); n > 0; n--)
+		buf_add_str(out, parts[rnd(ARRAY_SIZE(parts))]);
+}
+
+static void add_digits(struct buf *out, const char *alphabet, size_t n)
+{
+	for (uint32_t of = (uint32_t)strlen(alphabet); n > 0; n--)
+		buf_add_char(out, alphabet[rnd(of)]);
+}
+
+static void put_number(struct buf *out)
+{
+	buf_printf(out, "%u", rnd(rnd(3) ? 100 : 100000));
+}
+
+static void put_hash(struct buf *out)
+{
+	add_digits(out, "0123456789abcdef", 40);
+}
+
+static void put_path(struct buf *out)
+{
+	buf_add_str(out, rnd(2) ? "./src/" : "/home/runner/work/");
+	for (uint32_t n = 1 + rnd(3); n > 0; n--) {
+		add_name(out);
+		buf_add_str(out, n > 1 ? "/" : "");
+	}
+}
+
+static void put_host(struct buf *out)
+{
+	static const char *const ends[] = {".example.com", ".internal", ".corp.example.org", ".io"};
+	add_name(out);
+	buf_add_str(out, ends[rnd(ARRAY_SIZE(ends))]);
+}
+
+static void put_ip(struct buf *out)
+{
+	buf_printf(out, "10.%u.%u.%u", rnd(255), rnd(255), rnd(255));
+}
+
+static void put_time(struct buf *out)
+{
+	buf_printf(out, "2026-%02u-%02uT%02u:%02u:%02uZ", 1 + rnd(12), 1 + rnd(28), rnd(24),
+		   rnd(60), rnd(60));
+}
+
+static void put_id(struct buf *out)
+{
+	add_digits(out, "0123456789abcdef", 9);
+	buf_add_char(out, '-');
+	add_digits(out, "bcdfghjklmnpqrstvwxz2456789", 5);
+}
+
+static const struct {
+	const char *name;
+	void (*put)(struct buf *out);
+} puts_[] = {
+	{"{n}", put_number}, {"{hash}", put_hash}, {"{path}", put_path}, {"{host}", put_host},
+	{"{ip}", put_ip},    {"{time}", put_time}, {"{id}", put_id},     {"{name}", add_name},
+};
+
+static size_t expand_one(const char *at, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(puts_); i++) {
+		if (!str_starts(at, puts_[i].name))
+			continue;
+		puts_[i].put(out);
+		return strlen(puts_[i].name);
+	}
+	buf_add_char(out, *at);
+	return 1;
+}
+
+/* One of [a|b|c]; brackets without a bar are what they are. */
+static const char *choose(const char *at, struct buf *picked)
+{
+	size_t n = strcspn(at + 1, "]");
+	if (*at != '[' || !memchr(at + 1, '|', n))
+		return NULL;
+	auto_free char *all = mem_dup(at + 1, n);
+	uint32_t choices = 1;
+	for (const char *s = all; *s; s++)
+		choices += *s == '|';
+	char *rest = all, *one = NULL;
+	for (uint32_t i = rnd(choices) + 1; i > 0; i--)
+		one = strsep(&rest, "|");
+	buf_add_str(picked, one);
+	return at + n + 2;
+}
+
+static void expand(const char *template, struct buf *out)
+{
+	for (const char *at = template; *at;) {
+		auto_buf picked = {0};
+		const char *behind = choose(at, &picked);
+		if (!behind) {
+			at += expand_one(at, out);
+			continue;
+		}
+		for (const char *s = buf_str(&picked); *s;)
+			s += expand_one(s, out);
+		at = behind;
+	}
+}
+
+static void add_line(struct kit_case *c, const char *template)
+{
+	auto_buf line = {0};
+	size_t n = c->diagnosis.n_evidence;
+	expand(template, &line);
+	snprintf(c->text[n], sizeof(c->text[n]), "%s", buf_str(&line));
+	kit_line(c, c->text[n]);
+}
+
+static void recurrence(struct kit_case *c, size_t family, unsigned number)
+{
+	static const char *const repositories[] = {"octo/api", "octo/web", "octo/infra",
+						   "acme/app"};
+	const struct family *f = &families[family];
+	char id[TOKEN_MAX];
+	snprintf(id, sizeof(id), "i%u-%s", number, f->fix);
+	bool wrong = rnd(WRONG_TYPE_ONE_IN) == 0;
+	kit_case(c, id, wrong ? families[rnd(ARRAY_SIZE(families))].type : f->type);
+	kit_label(c, "alertname", "CIFailure");
+	kit_label(c, "branch", rnd(2) ? "main" : "feature/x");
+	kit_label(c, "job", rnd(3) ? f->job : "ci");
+	kit_label(c, "repository", repositories[rnd(ARRAY_SIZE(repositories))]);
+	if (rnd(2))
+		add_line(c, noise[rnd(ARRAY_SIZE(noise))]);
+	for (size_t i = 0; i < ARRAY_SIZE(f->lines) && f->lines[i]; i++) {
+		bool drop = i > 0 && rnd(DROP_ONE_IN) == 0;
+		if (!drop)
+			add_line(c, f->lines[i]);
+	}
+	add_line(c, noise[rnd(ARRAY_SIZE(noise))]);
+	kit_step(c, f->fix, "It healed.");
+}
+
+struct score {
+	unsigned right, asked;
+};
+
+static void print_score(const char *what, const struct score *s)
+{
+	print_message("# %s: the right past fix is first in %u of %u (%.1f %%)\n", what, s->right,
+		      s->asked, 100.0 * s->right / MAX(s->asked, 1));
+}
+
+/* Recurrences in random order; each but a family's first asks before it is remembered. */
+static void test_recurring_failures(void **state)
+{
+	(void)state;
+	enum { N = ARRAY_SIZE(families) * RECURRENCES };
+	struct kit k;
+	struct memory_index index = {0};
+	struct score s = {0};
+	unsigned order[N], seen[ARRAY_SIZE(families)] = {0};
+	auto_free struct kit_case *c = mem_alloc(sizeof(*c));
+	kit_open(&k);
+	for (unsigned i = 0; i < N; i++) {
+		unsigned j = rnd(i + 1);
+		order[i] = order[j];
+		order[j] = i;
+	}
+	for (unsigned i = 0; i < N; i++) {
+		size_t family = order[i] / RECURRENCES;
+		recurrence(c, family, i);
+		const Healbus__Recalled *r = kit_first(&k, c, &index);
+		bool right = r && r->n_steps && str_eq(r->steps[0]->tool, families[family].fix);
+		if (seen[family]++) {
+			s.asked++;
+			s.right += right;
+			if (!right && getenv("VERBOSE"))
+				print_message("# %s: %s (%.2f)\n", c->id, r->steps[0]->tool,
+					      r->similarity);
+		}
+		kit_note(&k, c, true, 0);
+	}
+	print_message("# %zu families, %u recurrences\n", ARRAY_SIZE(families), N);
+	print_score("recurring failures", &s);
+	assert_true(ARRAY_SIZE(families) >= 40);
+	assert_true(s.right >= SHARE * s.asked);
+	memory_index_release(&index);
+	kit_close(&k);
+}
+
+/* ---- real logs ---- */
+
+static int is_in_groups(const json_t *items, const char *group)
+{
+	size_t i;
+	int n = 0;
+	json_t *item;
+	json_array_foreach((json_t *)(uintptr_t)items, i, item) n +=
+		str_eq(json_string_value(json_object_get(item, "group")), group);
+	return n;
+}
+
+static json_t *corpus(void)
+{
+	const char *dir = getenv("HEALBUS_CORPORA");
+	auto_free char *path = mem_printf("%s/ci-logs/items.jsonl", dir ? dir : "");
+	FILE *f = dir ? fopen(path, "r") : NULL;
+	if (!f)
+		return NULL;
+	json_t *items = json_array();
+	for (json_t *item; (item = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL));)
+		json_array_append_new(items, item);
+	fclose(f);
+	return items;
+}
+
+/* The lines that a person marked as the cause: what evidence is meant to be. */
+static void real_case(struct kit_case *c, const json_t *item, size_t number)
+{
+	char id[TOKEN_MAX];
+	const char *at = json_string_value(json_object_get(item, "truth"));
+	snprintf(id, sizeof(id), "i%zu", number);
+	kit_case(c, id, json_string_value(json_object_get(item, "label")));
+	kit_label(c, "alertname", "CIFailure");
+	for (size_t n; at && *at && c->diagnosis.n_evidence < KIT_LINES;
+	     at += n + (at[n] == '\n')) {
+		n = strcspn(at, "\n");
+		char *text = c->text[c->diagnosis.n_evidence];
+		snprintf(text, sizeof(c->text[0]), "%.*s", (int)n, at);
+		if (n)
+			kit_line(c, text);
+	}
+	kit_step(c, "code_fix", json_string_value(json_object_get(item, "group")));
+}
+
+static void test_real_logs(void **state)
+{
+	(void)state;
+	json_t *items = corpus(), *item;
+	struct kit k;
+	struct score s = {0};
+	struct memory_index index = {0};
+	auto_free struct kit_case *c = mem_alloc(sizeof(*c));
+	size_t i;
+	if (!items) {
+		print_message("skipped: no corpus\n");
+		skip();
+	}
+	kit_open(&k);
+	json_array_foreach(items, i, item)
+	{
+		real_case(c, item, i);
+		kit_note(&k, c, true, 0);
+	}
+	json_array_foreach(items, i, item)
+	{
+		const char *group = json_string_value(json_object_get(item, "group"));
+		if (is_in_groups(items, group) < 2)
+			continue;
+		real_case(c, item, i);
+		const Healbus__Recalled *r = kit_first(&k, c, &index);
+		bool right = r && r->what && strstr(r->what, group);
+		s.asked++;
+		s.right += right;
+		if (!right && getenv("VERBOSE"))
+			print_message("# %s\n#    %s (%.2f)\n", group, r ? r->what : "-",
+				      r ? r->similarity : 0);
+	}
+	print_score("real logs, groups of at least two", &s);
+	assert_true(s.right >= SHARE * s.asked);
+	memory_index_release(&index);
+	kit_close(&k);
+	json_decref(items);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_recurring_failures),
+		cmocka_unit_test(test_real_logs),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
