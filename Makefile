@@ -38,7 +38,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
-REASONER := plain proposal proposal_steps proposal_edits core cases case effect plan escalate queue undo runbook runbook_parse runbook_render config settings
+REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings
 REASONER += signature vector memory memory_recall statistics beta
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
@@ -55,7 +55,7 @@ CTL := main args term api words commands help completion manual run story story_
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources
-UNIT_REASONER := proposal cases changes queue replay runbook runbooks
+UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += memory recall statistics vector
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels

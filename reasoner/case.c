@@ -1,11 +1,15 @@
 #include "reasoner/case.h"
 
+#include "reasoner/ask.h"
 #include "reasoner/effect.h"
 #include "reasoner/escalate.h"
 #include "reasoner/plan.h"
 #include "reasoner/queue.h"
 
-enum { EXPIRED_MAX = 1 };
+enum {
+	EXPIRED_MAX = 1,
+	DETAILED_ATTEMPTS = 2, /* so many of the latest keep what they changed and what failed */
+};
 
 /* ---- rows ---- */
 
@@ -60,7 +64,7 @@ bool case_is_active(const struct case_file *c)
 	if (c->row.phase == CASE_HEALED)
 		return case_is_open(c);
 	return c->row.phase == CASE_COOLING || c->row.phase == CASE_QUEUED ||
-	       c->row.phase == CASE_PLANNED;
+	       c->row.phase == CASE_ASKING || c->row.phase == CASE_PLANNED;
 }
 
 void case_tried(struct desk *d, struct case_file *c, const Healbus__Attempt *attempt)
@@ -73,6 +77,10 @@ void case_tried(struct desk *d, struct case_file *c, const Healbus__Attempt *att
 		memcpy(tried, i->tried + drop, keep * sizeof(*tried));
 	tried[keep] = arena_alloc(&d->arena, sizeof(**tried));
 	*tried[keep] = *attempt;
+	for (size_t n = DETAILED_ATTEMPTS; n <= keep; n++) {
+		tried[keep - n]->detail = NULL;
+		tried[keep - n]->edits = NULL;
+	}
 	i->tried = tried;
 	i->n_tried = keep + 1;
 }
@@ -83,7 +91,9 @@ static int case_rest(struct desk *d, struct case_file *c)
 {
 	desk_timer_cancel(d, TIMER_COOL, c->incident->id);
 	desk_timer_cancel(d, TIMER_SETTLE, c->incident->id);
+	desk_timer_cancel(d, TIMER_ANSWER, c->incident->id);
 	queue_remove(d, c);
+	c->row.ask[0] = 0;
 	c->row.phase = CASE_IDLE;
 	return 0;
 }
@@ -106,6 +116,8 @@ static int case_plan(struct desk *d, struct case_file *c)
 {
 	struct why why = {0};
 	int rc = plan_make(d, c, &why);
+	if (rc == ERR_NOT_FOUND && ask_wanted(d, c))
+		return ask_workers(d, c);
 	if (rc == ERR_NOT_FOUND) {
 		case_escalate(d, c, "%s", why.text);
 		return 0;
@@ -119,7 +131,10 @@ static int case_plan(struct desk *d, struct case_file *c)
 static bool attempts_used_up(const struct desk *d, const struct case_file *c)
 {
 	const struct runbook *rb = case_runbook(d, c);
-	return rb && c->row.attempt >= rb->max_attempts;
+	int64_t made = (int64_t)c->row.attempt - c->row.forgiven;
+	if (!rb && !c->row.asked)
+		return false;
+	return made >= (rb ? rb->max_attempts : d->settings->max_attempts);
 }
 
 /* A last success that did not last has been counted already. */
@@ -163,10 +178,10 @@ static int case_consider(struct desk *d, struct case_file *c)
 static int case_fixed(struct desk *d, struct case_file *c)
 {
 	const struct runbook *rb = case_runbook(d, c);
+	int64_t within_ms = rb ? rb->resolve_within_ms : d->settings->resolve_within_ms;
 	c->row.phase = CASE_HEALED;
-	if (rb && case_is_open(c))
-		desk_timer(d, TIMER_SETTLE, c->incident->id,
-			   fold_now_ms(d->f) + rb->resolve_within_ms);
+	if (case_is_open(c) && (rb || c->row.asked))
+		desk_timer(d, TIMER_SETTLE, c->incident->id, fold_now_ms(d->f) + within_ms);
 	return effect_healed(d, c);
 }
 
@@ -223,6 +238,43 @@ static int case_closed_healed(struct desk *d, struct case_file *c)
 	return 0;
 }
 
+static int case_answered(struct desk *d, struct case_file *c)
+{
+	struct why why = {0};
+	desk_timer_cancel(d, TIMER_ANSWER, c->incident->id);
+	c->row.ask[0] = 0;
+	int rc = answer_plan(d, c, &why);
+	if (rc == ERR_NOT_FOUND) {
+		case_escalate(d, c, "%s", why.text);
+		return c->row.attempt ? effect_gave_up(d, c) : 0;
+	}
+	if (rc)
+		return rc;
+	c->row.phase = CASE_PLANNED;
+	return effect_plan_made(d, c);
+}
+
+static int case_unanswered(struct desk *d, struct case_file *c)
+{
+	c->row.ask[0] = 0;
+	case_escalate(d, c,
+		      "no runbook answers this incident, and no diagnosis came in time: is "
+		      "the reasoner's worker running?");
+	return 0;
+}
+
+/* A human's word counts more than what was given up. */
+static int case_retry(struct desk *d, struct case_file *c)
+{
+	if (!case_is_open(c))
+		return 0;
+	c->row.taken = c->row.escalated = 0;
+	c->row.forgiven = c->row.attempt;
+	c->row.phase = CASE_IDLE;
+	int rc = effect_reset(d, c->incident->key);
+	return rc ? rc : case_consider(d, c);
+}
+
 static int case_taken(struct desk *d, struct case_file *c)
 {
 	if (c->row.taken)
@@ -235,11 +287,16 @@ static int case_taken(struct desk *d, struct case_file *c)
 
 /* What is not in the table is no reason to do anything. */
 static int (*const transitions[CASE_PHASES][CASE_EVENTS])(struct desk *, struct case_file *) = {
-	[CASE_IDLE] = {[CASE_OPEN] = case_consider, [CASE_TAKEN] = case_taken},
+	[CASE_IDLE] =
+		{[CASE_OPEN] = case_consider, [CASE_RETRY] = case_retry, [CASE_TAKEN] = case_taken},
 	[CASE_COOLING] =
 		{[CASE_CLOSED] = case_rest, [CASE_DUE] = case_consider, [CASE_TAKEN] = case_taken},
 	[CASE_QUEUED] =
 		{[CASE_CLOSED] = case_rest, [CASE_DUE] = case_consider, [CASE_TAKEN] = case_taken},
+	[CASE_ASKING] = {[CASE_CLOSED] = case_rest,
+			 [CASE_ANSWERED] = case_answered,
+			 [CASE_UNANSWERED] = case_unanswered,
+			 [CASE_TAKEN] = case_taken},
 	[CASE_PLANNED] = {[CASE_FIXED] = case_fixed,
 			  [CASE_FAILED] = case_consider,
 			  [CASE_STOPPED] = case_stopped,
@@ -250,8 +307,9 @@ static int (*const transitions[CASE_PHASES][CASE_EVENTS])(struct desk *, struct 
 	[CASE_HEALED] = {[CASE_OPEN] = case_consider,
 			 [CASE_CLOSED] = case_closed_healed,
 			 [CASE_STILL_FIRING] = case_consider,
+			 [CASE_RETRY] = case_retry,
 			 [CASE_TAKEN] = case_taken},
-	[CASE_ENDED] = {[CASE_TAKEN] = case_taken},
+	[CASE_ENDED] = {[CASE_RETRY] = case_retry, [CASE_TAKEN] = case_taken},
 };
 
 int case_event(struct desk *d, struct case_file *c, enum case_event event)

@@ -15,6 +15,7 @@ enum case_phase {
 	CASE_IDLE,    /* nothing under way: new, or the incident is not open */
 	CASE_COOLING, /* waits for its key's cool-down or for another plan of the key */
 	CASE_QUEUED,  /* waits for the number of open plans to fall */
+	CASE_ASKING,  /* no runbook answers: the workers find out what it is */
 	CASE_PLANNED, /* a plan is under way */
 	CASE_HEALED,  /* the plan says healed; does the incident agree? */
 	CASE_ENDED,   /* escalated, taken by a human, or only observed: no more plans */
@@ -32,6 +33,9 @@ enum case_event {
 	CASE_OBSERVED,     /* outcome observed */
 	CASE_LATE,         /* no outcome came */
 	CASE_STILL_FIRING, /* healed, but not resolved in time */
+	CASE_ANSWERED,     /* the workers' diagnosis is there: desk.answer */
+	CASE_UNANSWERED,   /* none came in time */
+	CASE_RETRY,        /* a human wants another try */
 	CASE_TAKEN,        /* a human has it */
 	CASE_EVENTS,
 };
@@ -41,16 +45,21 @@ struct case_row {
 	uint8_t phase;
 	uint8_t escalated;
 	uint8_t taken;
-	uint8_t started;  /* a step of the plan under way has started */
-	uint32_t attempt; /* attempts made */
-	uint32_t serial;  /* plans made: part of their ids */
-	uint32_t skip;    /* alternatives that did not last for earlier incidents of the key */
-	uint32_t expired; /* plans that expired */
-	uint64_t ticket;  /* place in the queue; 0: none */
-	int64_t since_ms; /* when it opened, or opened again */
-	int64_t late_ms;  /* when the plan under way counts as lost */
+	uint8_t started;   /* a step of the plan under way has started */
+	uint32_t attempt;  /* attempts made */
+	uint32_t serial;   /* plans made: part of their ids */
+	uint32_t skip;     /* alternatives that did not last for earlier incidents of the key */
+	uint32_t expired;  /* plans that expired */
+	uint64_t ticket;   /* place in the queue; 0: none */
+	int64_t since_ms;  /* when it opened, or opened again */
+	int64_t late_ms;   /* when the plan under way counts as lost */
+	uint32_t asked;    /* how often: part of the ids of questions */
+	uint32_t forgiven; /* attempts before a human wanted another try */
 	char runbook[TOKEN_MAX + 8];
-	char plan[TOKEN_MAX + 8]; /* under way; "" when none */
+	char plan[TOKEN_MAX + 8];    /* under way; "" when none */
+	char ask[TOKEN_MAX + 8];     /* question under way; "" when none */
+	char command[TOKEN_MAX + 8]; /* the last that was followed */
+	char sha[TOKEN_MAX + 8];     /* commit that the last question was about */
 };
 
 struct case_file {
@@ -62,6 +71,7 @@ struct case_file {
 struct desk {
 	struct fold *f;
 	const struct settings *settings;
+	const Healbus__ModelExchange *answer; /* with CASE_ANSWERED */
 	struct arena arena;
 	struct why *why;
 };
@@ -73,6 +83,9 @@ extern const struct store_table table_plans;     /* plan id -> packed Plan: thos
 extern const struct store_table table_queue;     /* ticket -> incident id */
 extern const struct store_table table_changes;   /* change id -> packed Outcome with this change */
 extern const struct store_table table_storm;     /* "storm" -> packed Incident, while it lasts */
+extern const struct store_table table_details;   /* plan id -> what its failing step printed */
+extern const struct store_table table_catalogue; /* catalogue_row -> packed Control, the latest */
+#define catalogue_row "catalogue"
 
 /* 0, ERR_NOT_FOUND, or what the store says. */
 int case_load(struct desk *d, const char *incident, struct case_file *out);
@@ -97,6 +110,7 @@ void desk_timer(struct desk *d, const char *prefix, const char *id, int64_t due_
 void desk_timer_cancel(struct desk *d, const char *prefix, const char *id);
 
 #define TIMER_LATE "late:"     /* plan: no outcome came */
+#define TIMER_ANSWER "answer:" /* incident: nobody found out what it is */
 #define TIMER_COOL "cool:"     /* incident: the cool-down of its key is over */
 #define TIMER_SETTLE "settle:" /* incident: healed, still firing? */
 #define TIMER_FORGET "forget:" /* incident: delete the case */

@@ -1,22 +1,25 @@
 #include "reasoner/cases.h"
 
+#include "reasoner/ask.h"
 #include "reasoner/case.h"
 #include "reasoner/effect.h"
 #include "reasoner/plan.h"
 #include "reasoner/queue.h"
 #include "reasoner/undo.h"
 
-const struct store_table table_cases = {"cases", 1};
+const struct store_table table_cases = {"cases", 2};
 const struct store_table table_incidents = {"incidents", 1};
 const struct store_table table_effects = {"effects", 1};
 const struct store_table table_plans = {"plans", 1};
 const struct store_table table_queue = {"queue", 1};
 const struct store_table table_changes = {"changes", 1};
 const struct store_table table_storm = {"storm", 1};
+const struct store_table table_details = {"details", 1};
+const struct store_table table_catalogue = {"catalogue", 1};
 
 static const struct store_table *const tables[] = {
-	&table_cases, &table_incidents, &table_effects, &table_plans,
-	&table_queue, &table_changes,   &table_storm,
+	&table_cases,   &table_incidents, &table_effects, &table_plans,     &table_queue,
+	&table_changes, &table_storm,     &table_details, &table_catalogue,
 };
 
 /* ---- timers by name ---- */
@@ -62,6 +65,45 @@ static int incident_case(struct desk *d, const Healbus__Incident *said, struct c
 	return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+/* What a person said where the failure is discussed; a push of theirs means: I have it. */
+static const struct {
+	const char *verb;
+	enum case_event event;
+} commands[] = {
+	{"fix", CASE_RETRY},
+	{"retry", CASE_RETRY},
+	{"stop", CASE_TAKEN},
+	{"push", CASE_TAKEN},
+};
+
+/* Is there one that was not followed yet? */
+static bool command_take(struct case_file *c, enum case_event *out)
+{
+	const Healbus__Command *command = c->incident->command;
+	if (!command || str_eq(command->id, c->row.command))
+		return false;
+	snprintf(c->row.command, sizeof(c->row.command), "%s", command->id);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!str_eq(commands[i].verb, command->verb))
+			continue;
+		*out = commands[i].event;
+		return true;
+	}
+	return false;
+}
+
+/* It was open before, and something about it is new. */
+static int case_updated(struct desk *d, struct case_file *c)
+{
+	enum case_event command;
+	if (command_take(c, &command))
+		return case_event(d, c, command);
+	if (ask_is_outdated(c))
+		return case_event(d, c, CASE_STILL_FIRING);
+	case_save(d, c);
+	return 0;
+}
+
 static int apply_incident(struct desk *d, const struct fold_input *in)
 {
 	const Healbus__Incident *said = (const Healbus__Incident *)in->msg;
@@ -79,12 +121,12 @@ static int apply_incident(struct desk *d, const struct fold_input *in)
 		desk_timer_cancel(d, TIMER_FORGET, said->id);
 	if (!case_is_open(&c))
 		return case_event(d, &c, CASE_CLOSED);
-	if (was_open) {
-		case_save(d, &c);
-		return 0;
-	}
+	if (was_open)
+		return case_updated(d, &c);
+	enum case_event event = CASE_OPEN;
+	command_take(&c, &event);
 	c.row.since_ms = fold_now_ms(d->f);
-	return case_event(d, &c, CASE_OPEN);
+	return case_event(d, &c, event);
 }
 
 /* ---- outcomes ---- */
@@ -118,6 +160,12 @@ static void note_attempt(struct desk *d, struct case_file *c, const Healbus__Pla
 	a->runbook = plan->runbook;
 	a->reason = wire_text(&d->arena, how->reason, strlen(how->reason), WIRE_REASON_MAX);
 	a->what = plan_summary(d, plan);
+	a->specialist = plan->specialist;
+	a->failure_type = plan->failure_type;
+	if (plan->has_provenance)
+		SET(a, provenance, plan->provenance);
+	a->detail = detail_get(d, plan->id);
+	a->edits = plan_edits(d, plan);
 	case_tried(d, c, a);
 }
 
@@ -158,6 +206,7 @@ static int plan_ended(struct desk *d, const Healbus__Plan *plan, const struct en
 		rc = undo_ended(d, plan, how->event == CASE_FIXED, how->reason);
 	else
 		rc = case_plan_ended(d, plan, how);
+	detail_drop(d, plan->id);
 	return rc ? rc : queue_release(d);
 }
 
@@ -202,6 +251,8 @@ static int apply_step(struct desk *d, const struct fold_input *in)
 	c.row.late_ms = MAX(late, c.row.late_ms);
 	c.row.started |= s->state == HEALBUS__STEP_STATE__STEP_STARTED;
 	desk_timer(d, TIMER_LATE, plan->id, c.row.late_ms);
+	if (s->state == HEALBUS__STEP_STATE__STEP_FAILED)
+		detail_keep(d, plan->id, s);
 	case_save(d, &c);
 	return 0;
 }
@@ -214,6 +265,10 @@ static int apply_control(struct desk *d, const struct fold_input *in)
 	struct case_file c;
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_UNDO)
 		return undo_request(d, control);
+	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE) {
+		store_put_str(fold_txn(d->f), &table_catalogue, catalogue_row, in->data, in->len);
+		return 0;
+	}
 	if (control->kind != HEALBUS__CONTROL_KIND__CONTROL_ACK || !control->incident)
 		return 0;
 	int rc = case_load(d, control->incident, &c);
@@ -222,11 +277,24 @@ static int apply_control(struct desk *d, const struct fold_input *in)
 	return case_event(d, &c, CASE_TAKEN);
 }
 
+/* ---- diagnoses ---- */
+
+static int apply_model(struct desk *d, const struct fold_input *in)
+{
+	const Healbus__ModelExchange *m = (const Healbus__ModelExchange *)in->msg;
+	struct case_file c;
+	if (m->state != HEALBUS__MODEL_STATE__MODEL_ANSWERED || !m->ask)
+		return 0;
+	int rc = case_load(d, m->incident, &c);
+	if (rc || !str_eq(c.row.ask, m->ask))
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	d->answer = m;
+	return case_event(d, &c, CASE_ANSWERED);
+}
+
 static int (*const appliers[KINDS])(struct desk *, const struct fold_input *) = {
-	[KIND_INCIDENT] = apply_incident,
-	[KIND_OUTCOME] = apply_outcome,
-	[KIND_STEP] = apply_step,
-	[KIND_CONTROL] = apply_control,
+	[KIND_INCIDENT] = apply_incident, [KIND_OUTCOME] = apply_outcome, [KIND_STEP] = apply_step,
+	[KIND_MODEL] = apply_model,       [KIND_CONTROL] = apply_control,
 };
 
 static struct desk desk_open(struct fold *f, struct why *out_why)
@@ -279,6 +347,11 @@ static int timer_settle(struct desk *d, const char *id)
 	return timer_case(d, id, CASE_STILL_FIRING);
 }
 
+static int timer_answer(struct desk *d, const char *id)
+{
+	return timer_case(d, id, CASE_UNANSWERED);
+}
+
 static int timer_forget(struct desk *d, const char *id)
 {
 	case_delete(d, id);
@@ -291,6 +364,7 @@ static const struct {
 } timers[] = {
 	{TIMER_LATE, timer_late},     {TIMER_COOL, timer_cool},    {TIMER_SETTLE, timer_settle},
 	{TIMER_FORGET, timer_forget}, {TIMER_QUIET, effect_quiet}, {TIMER_CHANGE, change_forget},
+	{TIMER_ANSWER, timer_answer},
 };
 
 static int cases_timer(struct fold *f, const char *key, struct why *out_why)

@@ -4,6 +4,8 @@
 
 #define DAY_MS (24.0 * 3600000)
 
+static const char *const diagnose_names[] = {"off", "repositories", "all", NULL};
+
 static const struct option rows[] = {
 	STAGE_OPTIONS(struct reasoner_config, "reasoner", "127.0.0.1:9096"),
 	OPT_PATH(struct reasoner_config, runbooks_dir, "runbooks_dir",
@@ -28,6 +30,29 @@ static const struct option rows[] = {
 		     365 * DAY_MS, "How long a resolved incident's case is kept."),
 	OPT_DURATION(struct reasoner_config, cases.change_retain_ms, "change_retain", "30d", 60000,
 		     365 * DAY_MS, "How long a change can be undone."),
+	OPT_ENUM(
+		struct reasoner_config, cases.diagnose, "diagnosis.of", "repositories",
+		diagnose_names,
+		"Which incidents that no runbook answers are looked into: off, repositories (those "
+		"with a label `repository`: failed builds, security findings), all."),
+	OPT_DURATION(struct reasoner_config, cases.answer_timeout_ms, "diagnosis.timeout", "15m",
+		     1000, DAY_MS,
+		     "How long a diagnosis, with all its models, may take before a human is told "
+		     "that none came."),
+	OPT_INT(struct reasoner_config, cases.max_attempts, "diagnosis.max_attempts", "3", 1, 10,
+		"So many plans for an incident without a runbook; each must be another approach."),
+	OPT_DURATION(struct reasoner_config, cases.resolve_within_ms, "diagnosis.resolve_within",
+		     "1h", 1000, DAY_MS,
+		     "Not resolved so long after a plan of a diagnosis healed: it did not help."),
+	OPT_DURATION(struct reasoner_config, cases.effective_window_ms,
+		     "diagnosis.effective_window", "30m", 1000, 30 * DAY_MS,
+		     "The same problem again within this after a plan of a diagnosis: it did not "
+		     "last."),
+	OPT_DOUBLE(struct reasoner_config, cases.recall_min, "diagnosis.recall_min", "0.9", 0, 1,
+		   "An earlier incident at least so much alike lends its fix when no model "
+		   "proposes one."),
+	OPT_STRING(struct reasoner_config, cases.fix_branch_prefix, "diagnosis.branch_prefix",
+		   "fix/", "Fixes of a default branch go to <prefix><failure type>-<commit>."),
 };
 
 const struct option_table reasoner_options = {

@@ -61,8 +61,10 @@ int effect_plan_ended(struct desk *d, const Healbus__Plan *plan,
 		return rc;
 	if (str_eq(e.plan, plan->id))
 		e.plan[0] = 0;
+	bool asked = plan->diagnosis || plan->memory;
 	e.ready_ms = fold_now_ms(d->f) + (rb ? rb->cooldown_ms : 0);
-	e.window_ms = rb ? rb->effective_window_ms : e.window_ms;
+	if (rb || asked)
+		e.window_ms = rb ? rb->effective_window_ms : d->settings->effective_window_ms;
 	bool other = e.incident[0] && !str_eq(e.incident, plan->incident);
 	snprintf(out_waiting, TOKEN_MAX + 8, "%s", other ? e.incident : "");
 	effect_save(d, plan->incident_key, &e);

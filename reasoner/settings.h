@@ -9,6 +9,9 @@
 
 struct runbooks;
 
+/* Which incidents without a runbook are looked into. */
+enum diagnose { DIAGNOSE_OFF, DIAGNOSE_REPOSITORIES, DIAGNOSE_ALL };
+
 struct settings {
 	int64_t plan_ttl_ms;
 	int64_t outcome_grace_ms;
@@ -16,6 +19,13 @@ struct settings {
 	int64_t max_open_plans;
 	int64_t case_retain_ms;
 	int64_t change_retain_ms;
+	int64_t diagnose; /* enum diagnose */
+	int64_t answer_timeout_ms;
+	int64_t max_attempts;
+	int64_t resolve_within_ms;
+	int64_t effective_window_ms;
+	double recall_min;
+	char *fix_branch_prefix;
 	struct runbooks *runbooks;
 };
 

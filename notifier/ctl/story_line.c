@@ -1,5 +1,7 @@
 #include "notifier/ctl/story.h"
 
+enum { SHOWN_MAX = 3 }; /* of a list that a line has no room for */
+
 /* ---- one message as one line ---- */
 
 static void set(struct story_line *l, const char *icon, const char *word, enum ctl_style style)
@@ -57,9 +59,9 @@ static void line_plan(const json_t *m, struct story_line *l)
 		buf_printf(&l->text, "%s%s", i ? ", then " : "", text);
 		free(text);
 	}
+	const char *who = *js(m, "runbook") ? js(m, "runbook") : js(m, "specialist");
 	buf_printf(&l->text, " [%s%s%s, attempt %" PRId64 " of %" PRId64 "]", js(m, "provenance"),
-		   *js(m, "runbook") ? " " : "", js(m, "runbook"), ji(m, "attempt"),
-		   ji(m, "max_attempts"));
+		   *who ? " " : "", who, ji(m, "attempt"), ji(m, "max_attempts"));
 	add(l, js(m, "why"));
 }
 
@@ -171,14 +173,58 @@ static void line_outcome(const json_t *m, struct story_line *l)
 	add(l, js(m, "reason"));
 }
 
-static void line_model(const json_t *m, struct story_line *l)
+static void line_exchange(const json_t *m, struct story_line *l)
 {
 	set(l, "*", "model", STYLE_CALM);
 	buf_printf(&l->text, "%s asked to %s", js(m, "model"), js(m, "purpose"));
 	if (*js(m, "error"))
 		add(l, js(m, "error"));
 	else
-		buf_printf(&l->text, ", answered after %.1f s", (double)ji(m, "took_ms") / 1000);
+		buf_printf(&l->text, ", %s after %.1f s",
+			   json_is_true(json_object_get(m, "cached")) ? "remembered" : "answered",
+			   (double)ji(m, "took_ms") / 1000);
+	if (ji(m, "cost_micro_usd"))
+		buf_printf(&l->text, ", $%.4f", (double)ji(m, "cost_micro_usd") / 1e6);
+}
+
+static void add_list(struct story_line *l, const json_t *list, const char *key, const char *before)
+{
+	size_t i;
+	const json_t *item;
+	json_array_foreach(list, i, item)
+	{
+		const char *text = key ? js(item, key) : json_string_value(item);
+		if (i < SHOWN_MAX && text)
+			buf_printf(&l->text, "\n%s%s", before, text);
+	}
+}
+
+static void line_diagnosis(const json_t *m, struct story_line *l)
+{
+	const json_t *g = json_object_get(m, "diagnosis");
+	set(l, "*", "finds", STYLE_CALM);
+	if (*js(g, "failure_type"))
+		buf_printf(&l->text, "%s, %.0f %% sure; for %s", js(g, "failure_type"),
+			   json_number_value(json_object_get(g, "confidence")) * 100,
+			   js(g, "specialist"));
+	else
+		buf_add_str(&l->text, "nothing it knows");
+	add(l, js(g, "reason"));
+	add_list(l, json_object_get(g, "evidence"), "text", "  ");
+	add_list(l, json_object_get(g, "missing"), NULL, "not to be had: ");
+}
+
+static void line_model(const json_t *m, struct story_line *l)
+{
+	if (str_eq(js(m, "state"), "asked")) {
+		set(l, "?", "looks", STYLE_CALM);
+		buf_printf(&l->text, "no runbook answers; looking into it for attempt %" PRId64,
+			   ji(m, "attempt"));
+	} else if (str_eq(js(m, "state"), "answered")) {
+		line_diagnosis(m, l);
+	} else {
+		line_exchange(m, l);
+	}
 }
 
 static void line_notice(const json_t *m, struct story_line *l)

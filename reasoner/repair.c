@@ -1,0 +1,246 @@
+#include "reasoner/repair.h"
+
+#include "reasoner/ask.h"
+#include "reasoner/plan.h"
+
+enum { PLAN_WHY_MAX = 4096, SHA_SHORT = 8, STEPS_OF_A_FIX = 3, PARAMS_OF_A_STEP = 8 };
+
+char *repository_target(struct arena *arena, const char *repository)
+{
+	char *out = arena_strdup(arena, repository);
+	for (char *c = out; *c; c++) {
+		bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9') || *c == '_' || *c == '-';
+		if (!plain)
+			*c = '_';
+	}
+	return out;
+}
+
+/* ---- where a fix goes ---- */
+
+struct place {
+	const char *repository;
+	const char *target;
+	const char *sha;
+	const char *branch; /* that failed */
+	const char *push;   /* that gets the fix */
+	const char *base;   /* of the pull request */
+	bool own;           /* push is a branch of ours */
+};
+
+/* A pull request is fixed where it is; anything else by a branch and a pull request of its own. */
+static int place_find(const struct repair *r, struct place *out, struct why *out_why)
+{
+	struct arena *arena = &r->desk->arena;
+	const Healbus__Incident *i = r->file->incident;
+	const char *pr = incident_says(i, "pr");
+	const char *base = incident_says(i, "base");
+	const char *type = r->diagnosis->failure_type;
+	*out = (struct place){
+		.repository = label_get(i->labels, i->n_labels, "repository"),
+		.branch = label_get(i->labels, i->n_labels, "branch"),
+		.sha = incident_says(i, "sha"),
+	};
+	if (!out->repository || !out->branch || !out->sha)
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "edits are proposed, but the incident does not say which "
+			       "repository, branch and commit they are for");
+	out->target = repository_target(arena, out->repository);
+	out->own = !pr;
+	out->push = pr ? out->branch
+		       : arena_printf(arena, "%s%s-%.*s", r->desk->settings->fix_branch_prefix,
+				      type ? type : "failure", SHA_SHORT, out->sha);
+	out->base = pr && base ? base : out->branch;
+	return 0;
+}
+
+/* ---- steps ---- */
+
+static Healbus__Step *step_new(const struct repair *r, const char *tool, const char *target)
+{
+	struct arena *arena = &r->desk->arena;
+	Healbus__Step *s = arena_alloc(arena, sizeof(*s));
+	healbus__step__init(s);
+	s->tool = arena_strdup(arena, tool);
+	s->target = arena_strdup(arena, target);
+	s->params = arena_alloc(arena, PARAMS_OF_A_STEP * sizeof(*s->params));
+	return s;
+}
+
+static void step_say(const struct repair *r, Healbus__Step *s, const char *name, const char *value)
+{
+	assert(s->n_params < PARAMS_OF_A_STEP);
+	s->params[s->n_params++] = param_new_string(&r->desk->arena, name, value);
+}
+
+static void step_say_text(const struct repair *r, Healbus__Step *s, const char *name,
+			  const char *value)
+{
+	Healbus__Param *p = arena_alloc(&r->desk->arena, sizeof(*p));
+	assert(s->n_params < PARAMS_OF_A_STEP);
+	healbus__param__init(p);
+	p->name = arena_strdup(&r->desk->arena, name);
+	p->text_value = arena_strdup(&r->desk->arena, value);
+	s->params[s->n_params++] = p;
+}
+
+/* What the pull request says: what failed, what was tried, why this should help. */
+static char *pull_request_body(const struct repair *r, const struct proposal *p)
+{
+	const Healbus__Incident *i = r->file->incident;
+	const Healbus__Diagnosis *g = r->diagnosis;
+	auto_buf b = {0};
+	buf_printf(&b, "%s\n\n", p->analysis ? p->analysis : "");
+	buf_printf(&b, "- Incident: `%s`, attempt %u\n- Failure: `%s`, specialist `%s`\n", i->id,
+		   r->file->row.attempt + 1, g->failure_type ? g->failure_type : "unknown",
+		   g->specialist ? g->specialist : "none");
+	for (size_t n = 0; n < MIN(g->n_evidence, (size_t)3); n++)
+		buf_printf(&b, "- Evidence: `%s`\n", g->evidence[n]->text);
+	for (size_t n = 0; n < i->n_tried; n++)
+		buf_printf(&b, "- Attempt %u did not help: %s\n", i->tried[n]->number,
+			   i->tried[n]->reason ? i->tried[n]->reason : "no reason given");
+	buf_add_str(&b, "\nThe repository's own checks passed in a sandbox before this was "
+			"pushed. Comment `/heal stop` to stop further attempts.\n");
+	return wire_text(&r->desk->arena, buf_str(&b), b.len, WIRE_TEXT_MAX);
+}
+
+static char *title_of(const struct repair *r, const struct proposal *p)
+{
+	const char *type = r->diagnosis->failure_type ? r->diagnosis->failure_type : "failure";
+	if (p->title && *p->title)
+		return wire_text(&r->desk->arena, p->title, strlen(p->title), WIRE_TITLE_MAX / 2);
+	return arena_printf(&r->desk->arena, "Fix %s", type);
+}
+
+static void plan_steps_of_edits(const struct repair *r, const struct proposal *p,
+				const struct place *at, Healbus__Plan *plan)
+{
+	char *title = title_of(r, p);
+	Healbus__Step *fix = step_new(r, "code_fix", at->target);
+	Healbus__Step *push = step_new(r, "code_push", at->target);
+	Healbus__Step *request = step_new(r, "pull_request_open", at->target);
+	step_say(r, fix, "sha", at->sha);
+	step_say(r, fix, "branch", at->branch);
+	step_say(r, fix, "message", title);
+	step_say(r, fix, "incident", r->file->incident->id);
+	step_say_text(r, fix, "edits", p->edits);
+	step_say(r, push, "branch", at->push);
+	step_say(r, push, "expect", at->own ? "" : at->sha);
+	step_say(r, request, "head", at->push);
+	step_say(r, request, "base", at->base);
+	step_say(r, request, "title", title);
+	step_say_text(r, request, "body", pull_request_body(r, p));
+	plan->steps = arena_alloc(&r->desk->arena, STEPS_OF_A_FIX * sizeof(*plan->steps));
+	plan->steps[plan->n_steps++] = fix;
+	plan->steps[plan->n_steps++] = push;
+	plan->steps[plan->n_steps++] = request;
+}
+
+/* ---- the plan around them ---- */
+
+static void plan_frame(const struct repair *r, Healbus__Plan *plan, Healbus__Provenance provenance)
+{
+	struct desk *d = r->desk;
+	Healbus__Incident *i = r->file->incident;
+	char id[ID_BYTES];
+	char serial[16];
+	snprintf(serial, sizeof(serial), "%u", r->file->row.serial + 1);
+	id_make(id, "plan", i->id, serial,
+		wire_enum_name(&healbus__provenance__descriptor, (int)provenance));
+	plan->id = arena_strdup(&d->arena, id);
+	plan->incident = i->id;
+	plan->incident_key = i->key;
+	SET(plan, attempt, r->file->row.attempt + 1);
+	SET(plan, max_attempts, (uint32_t)d->settings->max_attempts);
+	SET(plan, provenance, provenance);
+	SET(plan, created_at_ms, fold_now_ms(d->f));
+	SET(plan, not_after_ms, fold_now_ms(d->f) + d->settings->plan_ttl_ms);
+	SET(plan, severity, i->severity);
+	SET(plan, trusted, i->trusted);
+	plan->labels = i->labels;
+	plan->n_labels = i->n_labels;
+	plan->tried = i->tried;
+	plan->n_tried = i->n_tried;
+	plan->specialist = r->diagnosis->specialist;
+	plan->failure_type = r->diagnosis->failure_type;
+	plan->diagnosis = d->answer->id;
+}
+
+/* Why, for people: what was seen, then what the model says, marked as its words. */
+static char *why_of(const struct repair *r, const char *words, const char *whose)
+{
+	const Healbus__Diagnosis *g = r->diagnosis;
+	const Healbus__Incident *i = r->file->incident;
+	auto_buf b = {0};
+	if (g->failure_type)
+		buf_printf(&b, "%s, %.0f %% sure; %s (%s).", g->failure_type, g->confidence * 100,
+			   g->specialist ? g->specialist : "no specialist",
+			   g->route ? g->route : "no route");
+	for (size_t n = 0; n < MIN(g->n_evidence, (size_t)2); n++)
+		buf_printf(&b, "\nEvidence: %s", g->evidence[n]->text);
+	for (size_t n = 0; n < g->n_missing; n++)
+		buf_printf(&b, "\nNot to be had: %s", g->missing[n]);
+	buf_printf(&b, "\n%s: %s", whose, words ? words : "nothing");
+	for (size_t n = 0; n < i->n_tried; n++)
+		buf_printf(&b, "\nTried before: %s: %s",
+			   i->tried[n]->what ? i->tried[n]->what : "?",
+			   i->tried[n]->reason ? i->tried[n]->reason : "no reason given");
+	return wire_text(&r->desk->arena, buf_str(&b), b.len, PLAN_WHY_MAX);
+}
+
+static bool same_edits(const struct repair *r, const char *edits)
+{
+	const Healbus__Incident *i = r->file->incident;
+	size_t len = MIN(strlen(edits), (size_t)WIRE_EDITS_SHORT_MAX);
+	for (size_t n = 0; n < i->n_tried; n++) {
+		const char *before = i->tried[n]->edits;
+		if (before && strlen(before) == len && memcmp(before, edits, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+int repair_proposed(const struct repair *r, Healbus__Plan *plan, struct why *out_why)
+{
+	struct proposal p = {0};
+	struct place at;
+	int rc = proposal_read(r->diagnosis->proposal, r->rules, &r->desk->arena, &p, out_why);
+	if (rc)
+		return why_prefix(out_why, rc, "the model's proposal is refused");
+	bool edits = p.edits && *p.edits;
+	if (!edits && p.n_steps == 0)
+		return why_set(out_why, ERR_NOT_FOUND, "the model gives up: %s",
+			       p.give_up ? p.give_up : "it proposes nothing");
+	if (edits && same_edits(r, p.edits))
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "the model proposes again what did not help before");
+	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
+	SET(plan, confidence, p.confidence);
+	plan->why = why_of(r, p.analysis, "The model says");
+	if (!edits) {
+		plan->steps = p.steps;
+		plan->n_steps = p.n_steps;
+		return 0;
+	}
+	rc = place_find(r, &at, out_why);
+	if (!rc)
+		plan_steps_of_edits(r, &p, &at, plan);
+	return rc;
+}
+
+int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Healbus__Plan *plan,
+		    struct why *out_why)
+{
+	int rc = steps_check(memory->steps, memory->n_steps, r->rules, out_why);
+	if (rc)
+		return why_prefix(out_why, rc, "what helped %s cannot be done again",
+				  memory->incident);
+	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MEMORY);
+	SET(plan, confidence, memory->similarity);
+	plan->memory = memory->incident;
+	plan->why = why_of(r, memory->what, "This helped an incident much like it");
+	plan->steps = memory->steps;
+	plan->n_steps = memory->n_steps;
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* From a diagnosis to a plan: what a model proposes, or what helped an earlier incident. Pure. */
+#ifndef REASONER_REPAIR_H
+#define REASONER_REPAIR_H
+
+#include "reasoner/case.h"
+#include "reasoner/proposal.h"
+
+struct repair {
+	struct desk *desk;
+	struct case_file *file;
+	const Healbus__Diagnosis *diagnosis;
+	const struct proposal_rules *rules;
+};
+
+/* Both fill an initialised plan, in the desk's arena; negative with the reason for people when
+ * there is nothing to be done. */
+int repair_proposed(const struct repair *r, Healbus__Plan *plan, struct why *out_why);
+int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Healbus__Plan *plan,
+		    struct why *out_why);
+
+/* The inventory's id of a repository: every character outside [A-Za-z0-9_-] becomes "_". */
+char *repository_target(struct arena *arena, const char *repository);
+
+#endif

@@ -1,0 +1,374 @@
+#include "tests/unit/reasoner/world.h"
+
+#define MINUTE 60000
+
+static struct world w;
+
+static int setup(void **state)
+{
+	(void)state;
+	world_open(&w, NULL);
+	w.config.cases.diagnose = DIAGNOSE_REPOSITORIES;
+	w.config.cases.answer_timeout_ms = 15 * MINUTE;
+	w.config.cases.max_attempts = 3;
+	w.config.cases.resolve_within_ms = 60 * MINUTE;
+	w.config.cases.effective_window_ms = 30 * MINUTE;
+	w.config.cases.recall_min = 0.9;
+	w.config.cases.fix_branch_prefix = (char *)"fix/";
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_close(&w);
+	return 0;
+}
+
+/* A failed build as the monitor tells it; annotations is `"sha":"...", ...`, more as in world.h. */
+static void build_failed(const char *state, int revision, const char *annotations, const char *more)
+{
+	auto_free char *id = mem_printf("ci-%d", revision);
+	auto_free char *json = mem_printf(
+		"{\"id\":\"i1\",\"key\":\"k1\",\"state\":\"%s\",\"revision\":%d,\"trusted\":true,"
+		"\"severity\":\"error\",\"set_by\":\"monitor\",\"title\":\"build failed\","
+		"\"labels\":{\"alertname\":\"CIFailure\",\"branch\":\"topic\","
+		"\"repository\":\"octo-org/octo.repo\"},\"events\":[{\"id\":\"e%d\","
+		"\"source\":\"github\",\"fingerprint\":\"0123456789abcdef\",\"status\":\"firing\","
+		"\"annotations\":{%s}}]%s}",
+		state, revision, revision, annotations, more);
+	world_send(&w, "incident", id, json);
+}
+
+static void first_failure(void)
+{
+	build_failed("open", 1, "\"sha\":\"aaaaaaaaaaaa\",\"pr\":\"7\",\"base\":\"main\"", "");
+}
+
+/* The worker answers the last question. */
+static void answer(const char *diagnosis)
+{
+	json_t *ask = world_output(&w, KIND_MODEL, -1);
+	assert_non_null(ask);
+	auto_free char *id = mem_printf("answer-%s", text_of(ask, "id"));
+	auto_free char *json = mem_printf(
+		"{\"id\":\"%s\",\"incident\":\"i1\",\"state\":\"answered\",\"ask\":\"%s\","
+		"\"diagnosis\":{\"failure_type\":\"c_compile\",\"specialist\":\"atlas\","
+		"\"confidence\":0.9,\"evidence\":[{\"source\":\"log\",\"line\":3,"
+		"\"text\":\"a.c:1: error\"}]%s}}",
+		id, text_of(ask, "id"), diagnosis);
+	json_decref(ask);
+	world_send(&w, "model", id, json);
+}
+
+/* The model wants x to be `value`. */
+static void propose(int value)
+{
+	auto_free char *more = mem_printf(
+		",\"proposal\":\"{\\\"analysis\\\":\\\"x is wrong\\\",\\\"confidence\\\":0.5,"
+		"\\\"edits\\\":\\\"<<<<<<< SEARCH a.c\\\\nint x = 1;\\\\n=======\\\\nint x = "
+		"%d;\\\\n>>>>>>> REPLACE\\\\n\\\",\\\"title\\\":\\\"Set x\\\",\\\"steps\\\":[],"
+		"\\\"give_up\\\":\\\"\\\"}\"",
+		value);
+	answer(more);
+}
+
+static const char *last_reason(void)
+{
+	static char reason[1100];
+	json_t *told = world_output(&w, KIND_INCIDENT, -1);
+	snprintf(reason, sizeof(reason), "%s", told ? text_of(told, "reason") : "");
+	json_decref(told);
+	return reason;
+}
+
+static void assert_reason_has(const char *text)
+{
+	if (!strstr(last_reason(), text))
+		fail_msg("\"%s\" is not in \"%s\"", text, last_reason());
+}
+
+static const char *param(const json_t *plan, size_t step, const char *name)
+{
+	json_t *s = json_array_get(json_object_get(plan, "steps"), step);
+	return text_of(json_object_get(s, "params"), name);
+}
+
+/* ---- tests ---- */
+
+static void asks_when_no_runbook_answers(void **state)
+{
+	(void)state;
+	first_failure();
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 0);
+	json_t *ask = world_output(&w, KIND_MODEL, 0);
+	assert_string_equal(text_of(ask, "state"), "asked");
+	assert_int_equal(number_of(ask, "attempt"), 1);
+	assert_string_equal(text_of(json_object_get(ask, "subject"), "title"), "build failed");
+	json_decref(ask);
+}
+
+static void others_are_escalated_at_once(void **state)
+{
+	(void)state;
+	world_incident(&w, "i2", "k2", "open", 1, "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 0);
+	assert_reason_has("no runbook answers");
+}
+
+static void edits_become_three_steps(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	assert_non_null(plan);
+	json_t *steps = json_object_get(plan, "steps");
+	assert_int_equal(json_array_size(steps), 3);
+	assert_string_equal(text_of(plan, "provenance"), "model");
+	assert_string_equal(text_of(plan, "specialist"), "atlas");
+	assert_string_equal(text_of(json_array_get(steps, 0), "tool"), "code_fix");
+	assert_string_equal(text_of(json_array_get(steps, 0), "target"), "octo-org_octo_repo");
+	assert_string_equal(param(plan, 0, "sha"), "aaaaaaaaaaaa");
+	assert_true(str_starts(param(plan, 0, "edits"), "<<<<<<< SEARCH a.c\n"));
+	assert_string_equal(param(plan, 1, "branch"), "topic");
+	assert_string_equal(param(plan, 1, "expect"), "aaaaaaaaaaaa");
+	assert_string_equal(param(plan, 2, "head"), "topic");
+	assert_string_equal(param(plan, 2, "base"), "main");
+	assert_string_equal(param(plan, 2, "title"), "Set x");
+	json_decref(plan);
+}
+
+static void a_branch_of_its_own_without_pull_request(void **state)
+{
+	(void)state;
+	build_failed("open", 1, "\"sha\":\"aaaaaaaaaaaa\"", "");
+	propose(2);
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	assert_string_equal(param(plan, 1, "branch"), "fix/c_compile-aaaaaaaa");
+	assert_string_equal(param(plan, 1, "expect"), "");
+	assert_string_equal(param(plan, 2, "base"), "topic");
+	json_decref(plan);
+}
+
+static void the_next_question_knows_what_failed(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	auto_free char *step =
+		mem_printf("{\"incident\":\"i1\",\"plan_id\":\"%s\",\"step_id\":\"s1\",\"index\":0,"
+			   "\"phase\":\"act\",\"state\":\"failed\",\"output\":\"FAIL: test_x\"}",
+			   text_of(plan, "id"));
+	json_decref(plan);
+	world_send(&w, "step", "s1:failed", step);
+	world_outcome(&w, "failed", "step 1: checks failed", "");
+	json_t *ask = world_output(&w, KIND_MODEL, -1);
+	json_t *tried =
+		json_array_get(json_object_get(json_object_get(ask, "subject"), "tried"), 0);
+	assert_int_equal(number_of(ask, "attempt"), 2);
+	assert_string_equal(text_of(tried, "detail"), "FAIL: test_x");
+	assert_string_equal(text_of(tried, "specialist"), "atlas");
+	assert_true(str_starts(text_of(tried, "edits"), "<<<<<<< SEARCH"));
+	json_decref(ask);
+	propose(3);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 2);
+}
+
+static void the_same_again_is_refused(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "failed", "no", "");
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+	assert_reason_has("again what did not help");
+	assert_reason_has("a.c:1: error");
+}
+
+static void attempts_end(void **state)
+{
+	(void)state;
+	first_failure();
+	for (int i = 0; i < 3; i++) {
+		propose(2 + i);
+		assert_int_equal(world_outputs(&w, KIND_PLAN), i + 1);
+		world_outcome(&w, "failed", "no", "");
+	}
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 3);
+	assert_reason_has("3 attempts did not help");
+}
+
+static void a_newer_failure_after_the_fix_asks_again(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "healed", "", "");
+	build_failed("open", 2, "\"sha\":\"aaaaaaaaaaaa\",\"pr\":\"7\"", "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+	build_failed("open", 3, "\"sha\":\"bbbbbbbbbbbb\",\"pr\":\"7\"", "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 2);
+	json_t *ask = world_output(&w, KIND_MODEL, -1);
+	assert_int_equal(number_of(ask, "attempt"), 2);
+	json_decref(ask);
+}
+
+static void green_is_the_end(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "healed", "", "");
+	build_failed("resolved", 2, "\"sha\":\"bbbbbbbbbbbb\"", "");
+	world_tick(&w, 2 * 60 * MINUTE);
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 0);
+}
+
+static void no_proposal_is_told_with_what_was_found(void **state)
+{
+	(void)state;
+	first_failure();
+	answer(",\"reason\":\"no model is configured\",\"missing\":[\"loki: timed out\"]");
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+	assert_reason_has("no model is configured");
+	assert_reason_has("c_compile (atlas, 90 % sure)");
+	assert_reason_has("loki: timed out");
+}
+
+static void the_executor_has_tools(void)
+{
+	world_send(&w, "control", "c0",
+		   "{\"id\":\"c0\",\"kind\":\"catalogue\",\"executor\":\"x\",\"tools\":["
+		   "{\"name\":\"service_restart\",\"level\":\"soft\",\"runner\":\"command\"}]}");
+}
+
+#define RECALLED(similarity)                                                                       \
+	",\"recalled\":[{\"incident\":\"i0\",\"similarity\":" similarity ",\"healed\":true,"       \
+	"\"what\":\"restarted "                                                                    \
+	"it\",\"steps\":[{\"tool\":\"service_restart\",\"target\":\"octo-org_octo_repo\"}]}]"
+
+static void memory_helps_without_a_model(void **state)
+{
+	(void)state;
+	the_executor_has_tools();
+	first_failure();
+	answer(RECALLED("0.95"));
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	assert_string_equal(text_of(plan, "provenance"), "memory");
+	assert_string_equal(text_of(plan, "memory"), "i0");
+	json_decref(plan);
+	world_outcome(&w, "failed", "no", "");
+	answer(RECALLED("0.95"));
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+}
+
+static void a_vague_memory_does_not(void **state)
+{
+	(void)state;
+	the_executor_has_tools();
+	first_failure();
+	answer(RECALLED("0.89"));
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+}
+
+static void silence_is_told(void **state)
+{
+	(void)state;
+	first_failure();
+	world_tick(&w, 16 * MINUTE);
+	assert_reason_has("no diagnosis came in time");
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+}
+
+static void resolved_meanwhile(void **state)
+{
+	(void)state;
+	first_failure();
+	build_failed("resolved", 2, "\"sha\":\"bbbbbbbbbbbb\"", "");
+	propose(2);
+	world_tick(&w, 16 * MINUTE);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 0);
+}
+
+#define COMMAND(id, verb) ",\"command\":{\"id\":\"" id "\",\"verb\":\"" verb "\",\"by\":\"kim\"}"
+
+static void people_stop_and_start_it(void **state)
+{
+	(void)state;
+	const char *sha = "\"sha\":\"aaaaaaaaaaaa\",\"pr\":\"7\"";
+	first_failure();
+	build_failed("open", 2, sha, COMMAND("c1", "stop"));
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 0);
+	build_failed("open", 3, sha, COMMAND("c1", "stop"));
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+	build_failed("open", 4, sha, COMMAND("c2", "retry"));
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 2);
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+}
+
+static void a_retry_forgives_attempts(void **state)
+{
+	(void)state;
+	attempts_end(state);
+	build_failed("open", 2, "\"sha\":\"aaaaaaaaaaaa\"", COMMAND("c1", "retry"));
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 4);
+	propose(9);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 4);
+}
+
+static void a_push_of_theirs_ends_ours(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	build_failed("open", 2, "\"sha\":\"cccccccccccc\"", COMMAND("p1", "push"));
+	world_outcome(&w, "failed", "a person pushed to topic", "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+}
+
+static void a_restart_changes_nothing(void **state)
+{
+	(void)state;
+	first_failure();
+	world_restart(&w);
+	propose(2);
+	world_restart(&w);
+	world_outcome(&w, "failed", "no", "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 2);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(asks_when_no_runbook_answers),
+		T(others_are_escalated_at_once),
+		T(edits_become_three_steps),
+		T(a_branch_of_its_own_without_pull_request),
+		T(the_next_question_knows_what_failed),
+		T(the_same_again_is_refused),
+		T(attempts_end),
+		T(a_newer_failure_after_the_fix_asks_again),
+		T(green_is_the_end),
+		T(no_proposal_is_told_with_what_was_found),
+		T(memory_helps_without_a_model),
+		T(a_vague_memory_does_not),
+		T(silence_is_told),
+		T(resolved_meanwhile),
+		T(people_stop_and_start_it),
+		T(a_retry_forgives_attempts),
+		T(a_push_of_theirs_ends_ours),
+		T(a_restart_changes_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
