@@ -39,6 +39,8 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
 REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings
+REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table \
+	models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall statistics beta
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
@@ -56,6 +58,7 @@ CTL := main args term api words commands help completion manual run story story_
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
+UNIT_REASONER += models
 UNIT_REASONER += memory recall statistics vector
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels
@@ -89,7 +92,8 @@ $(B)/proto/healbus.pb-c.o: $(B)/proto/healbus.pb-c.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# Archives, so that each program and each test links only what it calls.
+# Archives, so that each program and each test links only what it calls. Members are added, not replaced: two folders
+# of a stage may have files of one name.
 $(B)/common.a: $(COMMON_O)
 $(B)/monitor.a: $(MONITOR_O)
 $(B)/reasoner.a: $(REASONER_O)
@@ -97,7 +101,7 @@ $(B)/executor.a: $(EXECUTOR_O)
 $(B)/notifier.a: $(NOTIFIER_O)
 $(B)/%.a:
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar qcs $@ $^
 
 $(STAGES:%=$(B)/healbus-%): $(B)/healbus-%: $(B)/%/main.o $(B)/%.a $(B)/common.a
 	$(call say,LINK,$@)
@@ -126,7 +130,8 @@ INTEGRATION_C := $(basename $(notdir $(wildcard tests/integration/*.c)))
 INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
 $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %/common.a,$(filter %.a,$^)) $(B)/common.a $(LDLIBS) -lcmocka
+$(B)/tests/integration/modelask: $(B)/reasoner.a
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o
 $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o

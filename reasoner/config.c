@@ -53,6 +53,13 @@ static const struct option rows[] = {
 		   "proposes one."),
 	OPT_STRING(struct reasoner_config, cases.fix_branch_prefix, "diagnosis.branch_prefix",
 		   "fix/", "Fixes of a default branch go to <prefix><failure type>-<commit>."),
+	OPT_TREE(struct reasoner_config, models, "models", models_parse, models_release,
+		 "Map of {providers, budget, jitter, cache}. providers: list in fallback order of "
+		 "{name, kind, url, model, key_file, key_header, ca_file, timeout, max_tokens, "
+		 "temperature, price_in, price_out, severity, complexity, budget, bytes_per_token, "
+		 "request, response}; kind is openai_chat, openai_responses, anthropic or http. "
+		 "budget: {incident, day}, each {tokens, usd}. cache: {ttl, entries}. Without "
+		 "providers no model is asked."),
 };
 
 const struct option_table reasoner_options = {

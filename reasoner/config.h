@@ -3,12 +3,14 @@
 #define REASONER_CONFIG_H
 
 #include "common/stage.h"
+#include "reasoner/models/models.h"
 #include "reasoner/settings.h"
 
 struct reasoner_config {
 	struct stage_config stage;
 	char *runbooks_dir;
 	char *runbooks_local_dir;
+	struct models_config models;
 	struct settings cases; /* its runbooks are loaded by reasoner_prepare */
 };
 

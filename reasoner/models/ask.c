@@ -1,0 +1,415 @@
+#include "reasoner/models/models.h"
+
+#include <pthread.h>
+
+#include "common/breaker.h"
+#include "common/clock.h"
+#include "common/store.h"
+#include "common/wire.h"
+#include "reasoner/models/answer.h"
+#include "reasoner/models/cache.h"
+#include "reasoner/models/exchange.h"
+#include "reasoner/models/schema.h"
+
+enum {
+	CALL_MIN_MS = 500, /* with less than this left, nobody is asked */
+	DAY_MS = 24 * 3600 * 1000,
+	REASONS_MAX_BYTES = WHY_TEXT_BYTES - 1,
+	REASON_MAX_BYTES = 160,
+	ASKED_AGAIN_BYTES = 4096, /* of a bad answer, in the question that asks to mend it */
+};
+
+/* How long a model thinks depends on the question: only a steep rise says something. */
+static const struct breaker_options breaker_options = {.latency_factor_max = 30};
+
+/* What we know of a provider, by name: it outlasts reloads. */
+struct peer {
+	char *name;
+	struct breaker breaker;
+	int64_t not_before_ms; /* by clock_mono_ms() */
+};
+
+/* Workers share the books and what is known of the providers; nothing waits for a network while it
+ * holds the lock. */
+struct models {
+	pthread_mutex_t lock;
+	struct store *store;
+	struct peer *peers;
+	size_t n_peers;
+};
+
+/* One models_ask() under way. */
+struct asking {
+	struct models *m;
+	struct http_client *http;
+	const struct model_question *q;
+	struct arena *arena;
+	struct model_answer *out;
+	struct buf reasons;
+	bool started; /* the jitter is behind us */
+	bool mended;  /* one answer was asked to be mended; no more */
+	bool limited[MODELS_PROVIDERS_MAX];
+	size_t n_made, n_failed, n_denied, n_waiting;
+	int64_t wait_ms; /* until the first that is rate limited may be asked */
+};
+
+bool models_configured(const struct models_config *config)
+{
+	return config && config->n_providers > 0;
+}
+
+int models_open(const char *state_dir, struct models **out, struct why *out_why)
+{
+	static const struct store_table *const tables[] = {&purse_spent, &purse_meters,
+							   &cache_answers, &cache_ages};
+	auto_free char *dir = mem_printf("%s/models", state_dir);
+	struct store_options options = {
+		.dir = dir, .tables = tables, .n_tables = ARRAY_SIZE(tables)};
+	struct store *store = NULL;
+	int rc = store_open(&options, &store, out_why);
+
+	if (rc)
+		return rc;
+	struct models *m = mem_alloc(sizeof(*m));
+	m->store = store;
+	pthread_mutex_init(&m->lock, NULL);
+	*out = m;
+	return 0;
+}
+
+void models_close(struct models *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_peers; i++)
+		free(m->peers[i].name);
+	free(m->peers);
+	store_close(m->store);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* Locked. */
+static struct peer *peer_of(struct models *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_peers; i++) {
+		if (str_eq(m->peers[i].name, name))
+			return &m->peers[i];
+	}
+	m->peers = mem_realloc(m->peers, (m->n_peers + 1) * sizeof(*m->peers));
+	struct peer *p = &m->peers[m->n_peers++];
+	*p = (struct peer){.name = mem_strdup(name)};
+	breaker_init(&p->breaker, &breaker_options);
+	return p;
+}
+
+/* ---- may it be asked? ---- */
+
+/* Reaching one of the thresholds that are set is enough. */
+static bool deserves(const struct model_provider *p, const struct model_question *q)
+{
+	if (!p->severity && p->complexity < 0)
+		return true;
+	return (p->severity && (int)q->severity >= p->severity) ||
+	       (p->complexity >= 0 && q->complexity >= p->complexity);
+}
+
+static int64_t time_left_ms(const struct model_question *q)
+{
+	return q->deadline_ms ? q->deadline_ms - clock_mono_ms() : INT64_MAX;
+}
+
+/* Locked. Books the estimate; then the provider's breaker has the last word. */
+static int admit_locked(struct asking *a, struct charge *charge, struct exchange *e)
+{
+	struct models *m = a->m;
+	int64_t now_ms = clock_mono_ms(), wait_ms = 0;
+	struct peer *peer = peer_of(m, charge->provider->name);
+
+	if (now_ms < peer->not_before_ms) {
+		e->limited = true;
+		e->wait_ms = peer->not_before_ms - now_ms;
+		return why_set(&e->error, ERR_BUSY, "rate limited for another %" PRId64 " s",
+			       (e->wait_ms + 999) / 1000);
+	}
+	int rc = purse_reserve(m->store, a->q->config, charge, &e->error);
+	if (rc)
+		return rc;
+	if (breaker_allow(&peer->breaker, now_ms, &wait_ms))
+		return 0;
+	(void)purse_settle(m->store, charge, &(struct cost){0});
+	return why_set(&e->error, ERR_BUSY, "failed too often; left alone for %" PRId64 " s",
+		       (wait_ms + 999) / 1000);
+}
+
+static int admit(struct asking *a, struct charge *charge, struct exchange *e)
+{
+	if (time_left_ms(a->q) < CALL_MIN_MS)
+		return why_set(&e->error, ERR_TIMEOUT, "no time left");
+	pthread_mutex_lock(&a->m->lock);
+	int rc = admit_locked(a, charge, e);
+	pthread_mutex_unlock(&a->m->lock);
+	return rc;
+}
+
+/* What it came to: as the provider counts, or all that was booked when it may have cost. */
+static void settle(struct asking *a, struct exchange *e, const struct charge *charge)
+{
+	struct models *m = a->m;
+
+	e->charged = charge->reserved;
+	if (e->unbilled)
+		e->charged = (struct cost){0};
+	if (e->counted.tokens_in && e->counted.tokens_out)
+		e->charged = e->counted;
+	pthread_mutex_lock(&m->lock);
+	struct peer *peer = peer_of(m, e->provider->name);
+	int64_t now_ms = clock_mono_ms();
+	breaker_record(&peer->breaker, now_ms, e->up, e->took_ms);
+	if (e->limited)
+		peer->not_before_ms = now_ms + e->wait_ms;
+	(void)purse_settle(m->store, charge, &e->charged);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- the cache ---- */
+
+static bool cached(struct asking *a, const struct model_call *call, struct exchange *e,
+		   json_t **out)
+{
+	const struct models_config *c = a->q->config;
+	uint8_t key[DIGEST_BYTES];
+
+	if (!c->cache_ttl_ms)
+		return false;
+	cache_key(call, key);
+	pthread_mutex_lock(&a->m->lock);
+	int rc = cache_get(a->m->store, key, clock_real_ms() - c->cache_ttl_ms, &e->answer);
+	pthread_mutex_unlock(&a->m->lock);
+	if (rc || answer_json(&e->answer, call->schema, out, NULL)) {
+		buf_reset(&e->answer);
+		return false;
+	}
+	e->cached = true;
+	e->prompt = call->prompt;
+	return true;
+}
+
+static void remember(struct asking *a, const struct model_call *call, const struct exchange *e)
+{
+	const struct models_config *c = a->q->config;
+	struct model_call first = *call;
+	uint8_t key[DIGEST_BYTES];
+
+	if (!c->cache_ttl_ms)
+		return;
+	first.prompt = a->q->prompt;
+	cache_key(&first, key);
+	pthread_mutex_lock(&a->m->lock);
+	cache_put(a->m->store, key, clock_real_ms(), c->cache_entries, &e->answer);
+	pthread_mutex_unlock(&a->m->lock);
+}
+
+/* ---- one provider ---- */
+
+/* Many workers that saw the same storm do not ask at the same moment. */
+static int start_jittered(struct asking *a)
+{
+	const struct model_question *q = a->q;
+	int64_t most = MIN(q->config->jitter_ms, MAX(time_left_ms(q) - CALL_MIN_MS, 0));
+
+	if (a->started || !q->pause || most <= 0)
+		return 0;
+	a->started = true;
+	return q->pause(q->ctx, (int64_t)arc4random_uniform((uint32_t)most + 1)) ? ERR_CLOSED : 0;
+}
+
+static int ask_network(struct asking *a, const struct model_call *call, struct exchange *e,
+		       json_t **out)
+{
+	const struct model_provider *p = call->provider;
+	auto_json request = NULL;
+	int rc = p->kind->request(call, &request, &e->error);
+
+	if (rc)
+		return rc == ERR_SCHEMA ? ERR_INVALID : rc;
+	auto_free char *body = json_dumps(request, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (!body)
+		return why_set(&e->error, ERR_INVALID, "the request cannot be written as JSON");
+	rc = start_jittered(a);
+	if (rc)
+		return why_set(&e->error, rc, "stopping");
+	struct charge charge = {.provider = p,
+				.incident = a->q->incident,
+				.day = clock_real_ms() / DAY_MS,
+				.plain = cost_estimate(p, strlen(body))};
+	rc = admit(a, &charge, e);
+	if (rc)
+		return rc;
+	rc = exchange_make(e, a->http, call, body, MIN(p->timeout_ms, time_left_ms(a->q)), out);
+	settle(a, e, &charge);
+	return rc;
+}
+
+static void accept(struct asking *a, const struct exchange *e, json_t *json)
+{
+	*a->out = (struct model_answer){
+		.json = json,
+		.exchange = arena_strdup(a->arena, e->id),
+		.provider = arena_strdup(a->arena, e->provider->name),
+		.model = arena_strdup(a->arena, e->provider->model),
+		.cached = e->cached,
+	};
+}
+
+static void ask_to_mend(const struct model_question *q, const struct exchange *e, struct buf *out)
+{
+	auto_free char *error = wire_text(NULL, e->error.text, strlen(e->error.text), SIZE_MAX);
+	auto_free char *answer =
+		wire_text(NULL, buf_str(&e->answer), e->answer.len, ASKED_AGAIN_BYTES);
+
+	buf_printf(out,
+		   "%s\n\nYour last answer was not accepted: %s.\nIt was:\n%s\n\n"
+		   "Answer again, with nothing but JSON that meets the schema.",
+		   q->prompt, error, answer);
+}
+
+/* One exchange: from the cache, or asked. *out_mend: the question that asks to mend the answer. */
+static int ask_once(struct asking *a, const struct model_call *call, struct exchange *e,
+		    struct buf *out_mend)
+{
+	json_t *json = NULL;
+
+	if (cached(a, call, e, &json)) {
+		exchange_say(e, a->q);
+		accept(a, e, json);
+		return 0;
+	}
+	int rc = ask_network(a, call, e, &json);
+	exchange_say(e, a->q);
+	if (!rc) {
+		remember(a, call, e); /* under the question as it was asked first */
+		accept(a, e, json);
+	} else if (rc == ERR_SCHEMA) {
+		ask_to_mend(a->q, e, out_mend);
+	}
+	return rc;
+}
+
+static void note_failure(struct asking *a, const struct exchange *e, int rc)
+{
+	a->n_denied += rc == ERR_DENIED && !e->prompt;
+	a->n_waiting += rc == ERR_BUSY && !e->prompt;
+	a->n_failed += e->prompt != NULL;
+	buf_printf(&a->reasons, "%s%s: %.*s", a->reasons.len ? "; " : "", e->provider->name,
+		   REASON_MAX_BYTES, e->error.text);
+}
+
+static int ask_provider(struct asking *a, size_t i)
+{
+	const struct model_question *q = a->q;
+	const struct model_provider *p = &q->config->providers[i];
+	struct model_call call = {p, q->system, q->prompt, q->schema};
+	auto_buf mend = {0};
+	int rc = ERR_SCHEMA;
+
+	for (int round = 0; round < 2 && rc == ERR_SCHEMA; round++) {
+		struct exchange e;
+
+		if (round && a->mended)
+			break;
+		a->mended = a->mended || round;
+		call.prompt = round ? buf_str(&mend) : q->prompt;
+		exchange_init(&e, q, p, a->n_made++);
+		rc = ask_once(a, &call, &e, &mend);
+		if (rc)
+			note_failure(a, &e, rc);
+		a->limited[i] = rc && e.limited;
+		if (a->limited[i])
+			a->wait_ms = a->wait_ms ? MIN(a->wait_ms, e.wait_ms) : e.wait_ms;
+		exchange_release(&e);
+	}
+	return rc;
+}
+
+/* ---- all of them ---- */
+
+static int ask_all(struct asking *a, bool only_limited)
+{
+	const struct models_config *c = a->q->config;
+	int rc = ERR_NOT_FOUND;
+
+	for (size_t i = 0; i < c->n_providers; i++) {
+		if (!deserves(&c->providers[i], a->q) || (only_limited && !a->limited[i]))
+			continue;
+		rc = ask_provider(a, i);
+		if (rc == 0 || rc == ERR_CLOSED || rc == ERR_FULL || rc == ERR_CORRUPT)
+			return rc;
+	}
+	return rc;
+}
+
+/* Nobody answered, but a rate limit ends in time: once, that is waited for. */
+static int ask_patiently(struct asking *a)
+{
+	const struct model_question *q = a->q;
+	int rc = ask_all(a, false);
+
+	if (rc == 0 || rc == ERR_CLOSED || !a->wait_ms || !q->pause || !q->deadline_ms ||
+	    a->wait_ms + CALL_MIN_MS > time_left_ms(q))
+		return rc;
+	if (q->pause(q->ctx, a->wait_ms))
+		return ERR_CLOSED;
+	a->n_waiting = 0;
+	return ask_all(a, true);
+}
+
+static int verdict(struct asking *a, int rc, struct why *out_why)
+{
+	if (rc == 0)
+		return 0;
+	if (rc == ERR_NOT_FOUND && !a->reasons.len)
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "no model is configured for a question of this severity and "
+			       "complexity");
+	if (rc == ERR_CLOSED || rc == ERR_FULL || rc == ERR_CORRUPT)
+		;
+	else if (time_left_ms(a->q) < CALL_MIN_MS)
+		rc = ERR_TIMEOUT;
+	else if (a->n_failed)
+		rc = ERR_UNAVAILABLE;
+	else if (a->n_denied)
+		rc = ERR_DENIED;
+	else
+		rc = a->n_waiting ? ERR_BUSY : ERR_UNAVAILABLE;
+	return why_set(out_why, rc, "%.*s", REASONS_MAX_BYTES, buf_str(&a->reasons));
+}
+
+static int check_question(const struct model_question *q, struct why *out_why)
+{
+	size_t len = strlen(q->prompt) + (q->system ? strlen(q->system) : 0);
+
+	if (!token_valid(q->incident))
+		return why_set(out_why, ERR_INVALID, "question: the incident is no id");
+	if (len > MODELS_PROMPT_MAX_BYTES)
+		return why_set(out_why, ERR_INVALID, "question: over %d bytes",
+			       MODELS_PROMPT_MAX_BYTES);
+	if (!utf8_valid(q->prompt, strlen(q->prompt)))
+		return why_set(out_why, ERR_INVALID, "question: not UTF-8");
+	return schema_check(q->schema, out_why);
+}
+
+int models_ask(struct models *m, struct http_client *http, const struct model_question *q,
+	       struct arena *arena, struct model_answer *out, struct why *out_why)
+{
+	struct asking a = {.m = m, .http = http, .q = q, .arena = arena, .out = out};
+
+	if (!models_configured(q->config))
+		return why_set(out_why, ERR_NOT_FOUND, "no model is configured");
+	int rc = check_question(q, out_why);
+	if (rc)
+		return rc;
+	rc = verdict(&a, ask_patiently(&a), out_why);
+	buf_release(&a.reasons);
+	return rc;
+}
