@@ -26,7 +26,7 @@ HARDEN += -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-cla
 endif
 CFLAGS += -std=gnu17 -O2 -g $(WARN) $(HARDEN) $(SAN) -I. -I$(B) -DHEALBUS_VERSION='"$(VERSION)"'
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
-LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lseccomp \
+LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lz -lseccomp \
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
@@ -42,6 +42,7 @@ REASONER := plain proposal proposal_steps proposal_edits core cases case ask rep
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table \
 	models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall statistics beta
+REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
 	edits edits_diff edits_match edits_apply \
@@ -52,13 +53,14 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
+	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
+UNIT_REASONER += classify
 UNIT_REASONER += memory recall statistics vector
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels

@@ -8,6 +8,7 @@
 
 #include "common/config.h"
 #include "common/fold.h"
+#include "common/wire.h"
 
 struct stage_core {
 	const char *name;
@@ -43,5 +44,36 @@ struct core_message {
 int core_read(struct core_reader *r, const void *config, const struct core_message *raw,
 	      void (*take)(void *ctx, const struct core_message *event), void *ctx,
 	      struct why *out_why);
+
+/* ---- the reasoner's classifier ---- */
+
+/* Why a job failed, and who should fix it. */
+struct core_classifier;
+/* Where its data is; NULL: where reasoner.yaml in config_dir says, or as installed, or beside the
+ * program in a build directory. */
+struct core_classifier_paths {
+	const char *config_dir;
+	const char *failures;
+	const char *specialists;
+};
+/* ERR_CONFIG with file:line. Close with core_classifier_close. */
+int core_classifier_open(const struct core_classifier_paths *paths, struct core_classifier **out,
+			 struct why *out_why);
+void core_classifier_close(struct core_classifier *c);
+
+/* What is known of a failed job. Each may be NULL or zero. Borrowed for the call. */
+struct core_job {
+	const char *log;
+	size_t log_len;
+	const char *workflow, *job, *step;
+	const char *const *files; /* changed ones */
+	size_t n_files;
+};
+/* Fills *out, which is initialised, from the arena. 0, or ERR_TOO_LARGE: the arena is full. */
+int core_classify(const struct core_classifier *c, const struct core_job *job, struct arena *arena,
+		  Healbus__Diagnosis *out);
+/* Of a failure type: what people call it, and the kind of cause it is; NULL: nobody knows it. */
+const char *core_failure_title(const struct core_classifier *c, const char *failure_type);
+const char *core_failure_label(const struct core_classifier *c, const char *failure_type);
 
 #endif

@@ -14,6 +14,13 @@ static const struct option rows[] = {
 	OPT_PATH(struct reasoner_config, runbooks_local_dir, "runbooks_local_dir", NULL,
 		 "A second directory, for your own. A runbook there replaces a shipped one of the "
 		 "same name."),
+	OPT_PATH(struct reasoner_config, failures_dir, "failures_dir",
+		 "/usr/local/share/healbus/failures",
+		 "Directory of failure types, one *.yaml file for each family of tools: how the "
+		 "cause of a failed job is told from its log."),
+	OPT_PATH(struct reasoner_config, specialists_file, "specialists_file",
+		 "/usr/local/share/healbus/specialists.yaml",
+		 "Who fixes what: specialists, and the table of routes to them."),
 	OPT_DURATION(struct reasoner_config, cases.plan_ttl_ms, "plan_ttl", "1h", 1000, DAY_MS,
 		     "A plan that has not started by then never starts."),
 	OPT_DURATION(struct reasoner_config, cases.outcome_grace_ms, "outcome_grace", "15m", 1000,

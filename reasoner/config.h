@@ -11,6 +11,8 @@ struct reasoner_config {
 	char *runbooks_dir;
 	char *runbooks_local_dir;
 	struct models_config models;
+	char *failures_dir;
+	char *specialists_file;
 	struct settings cases; /* its runbooks are loaded by reasoner_prepare */
 };
 

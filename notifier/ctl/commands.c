@@ -299,6 +299,32 @@ const struct ctl_command ctl_commands[] = {
 			   "Also write what monitor and reasoner said into FILE, a recording."}},
 	},
 	{
+		.name = "classify",
+		.args = "LOG|-",
+		.summary = "why a job failed, from its log, and who should fix it",
+		.help = "Reads the log of a failed job (GitHub Actions, GitLab, Travis and others; "
+			"also "
+			"gzipped) and says what type of failure it is, how sure that is, which "
+			"lines "
+			"say so, what else was considered, and which specialist would be asked. "
+			"The "
+			"same code and data as the reasoner's; needs no bus and no notifier. Of a "
+			"log "
+			"over 10 MiB the end is read.",
+		.run = cmd_classify,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_FILE,
+		.flags = {{"workflow", 0, "NAME", "Name of the workflow, when it is known."},
+			  {"job", 0, "NAME", "Name of the job."},
+			  {"step", 0, "NAME", "Name of the step that failed."},
+			  {"files", 0, "FILE,...", "Files that the change touches."},
+			  {"failures", 0, "PATH",
+			   "Failure types, a file or directory, in place of those that "
+			   "reasoner.yaml names."},
+			  {"specialists", 0, "FILE", "Likewise the table of routes."}},
+	},
+	{
 		.name = "doctor",
 		.args = "",
 		.summary = "check configuration, bus, permissions, sandbox and clock",

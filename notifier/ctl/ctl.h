@@ -209,6 +209,7 @@ int cmd_dead_ls(struct ctl *c);
 int cmd_dead_show(struct ctl *c);
 int cmd_dead_requeue(struct ctl *c);
 int cmd_backtest(struct ctl *c);
+int cmd_classify(struct ctl *c);
 int cmd_shadow(struct ctl *c);
 int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);

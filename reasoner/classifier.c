@@ -1,0 +1,99 @@
+/* The classifier and the routes together, for programs that are no stage: common/cores.h. */
+#include "common/cores.h"
+
+#include "reasoner/classify.h"
+#include "reasoner/config.h"
+#include "reasoner/route.h"
+
+struct core_classifier {
+	struct failures *failures;
+	struct specialists *specialists;
+};
+
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
+/* path, when that exists; else the same data beside the program: installed elsewhere, or built. */
+static char *locate(const char *path, const char *name)
+{
+	static const char *const beside[] = {"../share/healbus", "../reasoner", "../../reasoner"};
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (access(path, R_OK) == 0 || n <= 0)
+		return mem_strdup(path);
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		char *other = mem_printf("%s/%s/%s", self, beside[i], name);
+		if (access(other, R_OK) == 0)
+			return other;
+		free(other);
+	}
+	return mem_strdup(path);
+}
+
+static int load(struct core_classifier *c, const struct core_classifier_paths *paths,
+		const struct reasoner_config *config, struct why *out_why)
+{
+	auto_free char *failures = paths->failures ? mem_strdup(paths->failures)
+						   : locate(config->failures_dir, "failures");
+	auto_free char *specialists =
+		paths->specialists ? mem_strdup(paths->specialists)
+				   : locate(config->specialists_file, "specialists.yaml");
+	int rc = failures_load(failures, &c->failures, out_why);
+	return rc ? rc : specialists_load(specialists, &c->specialists, out_why);
+}
+
+int core_classifier_open(const struct core_classifier_paths *paths, struct core_classifier **out,
+			 struct why *out_why)
+{
+	struct reasoner_config config = {0};
+	struct core_classifier *c = mem_alloc(sizeof(*c));
+	int rc = config_load(&reasoner_options, paths->config_dir, environment, &config, out_why);
+	if (!rc)
+		rc = load(c, paths, &config, out_why);
+	config_release(&reasoner_options, &config);
+	if (rc)
+		core_classifier_close(c);
+	else
+		*out = c;
+	return rc;
+}
+
+void core_classifier_close(struct core_classifier *c)
+{
+	if (!c)
+		return;
+	failures_free(c->failures);
+	specialists_free(c->specialists);
+	free(c);
+}
+
+int core_classify(const struct core_classifier *c, const struct core_job *job, struct arena *arena,
+		  Healbus__Diagnosis *out)
+{
+	struct classify_input in = {.log = job->log,
+				    .log_len = job->log_len,
+				    .workflow = job->workflow,
+				    .job = job->job,
+				    .step = job->step,
+				    .files = job->files,
+				    .n_files = job->n_files};
+	struct route_input at = {.failures = c->failures, .seen = &in};
+	int rc = classify(c->failures, &in, arena, out);
+	if (!rc)
+		route(c->specialists, &at, arena, out);
+	return rc;
+}
+
+const char *core_failure_title(const struct core_classifier *c, const char *failure_type)
+{
+	return failures_title(c->failures, failure_type);
+}
+
+const char *core_failure_label(const struct core_classifier *c, const char *failure_type)
+{
+	return failures_label(c->failures, failure_type);
+}

@@ -1,0 +1,374 @@
+#include "reasoner/classify_private.h"
+
+#include <math.h>
+
+/*
+ * How much a line counts by where it stands. Factors and the table below were fitted on one half of
+ * the recorded logs, by group, and checked on the other: tests/unit/reasoner/test_ci_logs.c.
+ */
+static const double factor_failed = 1.0;       /* the output of the command that failed first */
+static const double factor_failed_later = 0.8; /* of one that failed after it */
+static const double factor_passed = 0.1;
+static const double factor_post = 0.05;
+static const double factor_before = 0.25;  /* another command, and we know which one failed */
+static const double factor_unmarked = 0.9; /* we do not know which one failed: the last */
+static const double factor_unmarked_before = 0.6;
+static const double factor_marked = 1.15; /* the runner shows the line as the error */
+/* Of this, the far end of a long output counts. */
+static const double far_share = 0.75;
+static const double far_lines = 150; /* half of the way there */
+/* What a failure type's score is divided by before it becomes a probability. */
+static const double temperature = 1.0;
+
+/* The share of right answers where the softmax says at least so much. Between them, linear. */
+static const struct {
+	double said, true_share;
+} calibration[] = {
+	{0, 0},
+	{1, 1},
+};
+
+/* ---- scores ---- */
+
+/* A rule's best line. */
+struct vote {
+	double value;
+	size_t hit; /* index in the scan; SIZE_MAX: not from the log */
+	const char *text;
+};
+
+struct judgement {
+	const struct failures *f;
+	const struct classify_input *in;
+	struct arena *arena;
+	struct scan scan;
+	struct vote *votes;  /* by rule */
+	double *scores;      /* by type */
+	double *shares;      /* by type: its probability, after calibration of its label's */
+	size_t first_failed; /* section; SIZE_MAX: none */
+	size_t last_section; /* that is not afterwards */
+};
+
+static void find_sections(struct judgement *j)
+{
+	j->first_failed = SIZE_MAX;
+	for (size_t i = 0; i < j->scan.n_sections; i++) {
+		const struct section *s = &j->scan.sections[i];
+		if (s->outcome == OUTCOME_FAILED && j->first_failed == SIZE_MAX)
+			j->first_failed = i;
+		if (s->outcome != OUTCOME_POST)
+			j->last_section = i;
+	}
+}
+
+static double section_factor(const struct judgement *j, size_t section)
+{
+	switch (j->scan.sections[section].outcome) {
+	case OUTCOME_FAILED:
+		return section == j->first_failed ? factor_failed : factor_failed_later;
+	case OUTCOME_PASSED:
+		return factor_passed;
+	case OUTCOME_POST:
+		return factor_post;
+	case OUTCOME_UNKNOWN:
+		break;
+	}
+	if (j->first_failed != SIZE_MAX)
+		return factor_before;
+	return section == j->last_section ? factor_unmarked : factor_unmarked_before;
+}
+
+static double hit_factor(const struct judgement *j, const struct hit *h)
+{
+	const struct section *s = &j->scan.sections[h->section];
+	if (j->f->rules[h->rule].anywhere && s->outcome != OUTCOME_POST)
+		return factor_failed;
+	double factor = section_factor(j, h->section) * (h->marked ? factor_marked : 1);
+	double away = s->last_line > h->last_line ? s->last_line - h->last_line : 0;
+	return factor * (far_share + (1 - far_share) * exp2(-away / far_lines));
+}
+
+static void vote_log(struct judgement *j)
+{
+	for (size_t i = 0; i < j->scan.n_hits; i++) {
+		const struct hit *h = &j->scan.hits[i];
+		struct vote *v = &j->votes[h->rule];
+		double value = j->f->rules[h->rule].weight * hit_factor(j, h);
+		if (fabs(value) > fabs(v->value))
+			*v = (struct vote){.value = value, .hit = i};
+	}
+}
+
+static void vote_text(struct judgement *j, size_t rule, const char *text)
+{
+	struct vote *v = &j->votes[rule];
+	if (!text || v->value != 0 || !scan_text(&j->scan, (uint16_t)rule, text))
+		return;
+	*v = (struct vote){.value = j->f->rules[rule].weight, .hit = SIZE_MAX, .text = text};
+}
+
+static void vote_commands(struct judgement *j, size_t rule)
+{
+	for (size_t i = 0; i < j->scan.n_sections; i++) {
+		const struct section *s = &j->scan.sections[i];
+		bool counts = s->outcome == OUTCOME_FAILED ||
+			      (j->first_failed == SIZE_MAX && i == j->last_section);
+		if (counts)
+			vote_text(j, rule, s->command);
+	}
+}
+
+static void vote_files(struct judgement *j, size_t rule)
+{
+	for (size_t i = 0; i < MIN(j->in->n_files, (size_t)CLASSIFY_FILES_MAX); i++)
+		vote_text(j, rule, j->in->files[i]);
+}
+
+static void vote_rest(struct judgement *j)
+{
+	const char *const texts[PLACES] = {[PLACE_WORKFLOW] = j->in->workflow,
+					   [PLACE_JOB] = j->in->job,
+					   [PLACE_STEP] = j->in->step,
+					   [PLACE_ALERT] = j->in->alertname};
+	for (size_t i = 0; i < j->f->n_rules; i++) {
+		enum place place = j->f->rules[i].place;
+		if (place == PLACE_COMMAND)
+			vote_commands(j, i);
+		else if (place == PLACE_FILES)
+			vote_files(j, i);
+		else if (place != PLACE_LOG)
+			vote_text(j, i, texts[place]);
+	}
+}
+
+/* Does the rule speak for the type? */
+static bool speaks_for(const struct failures *f, const struct rule *r, size_t type)
+{
+	return r->of_family ? r->owner == f->types[type].family : r->owner == type;
+}
+
+static void count_votes(struct judgement *j)
+{
+	for (size_t t = 0; t < j->f->n_types; t++) {
+		j->scores[t] = j->f->types[t].base;
+		for (size_t r = 0; r < j->f->n_rules; r++) {
+			if (speaks_for(j->f, &j->f->rules[r], t))
+				j->scores[t] += j->votes[r].value;
+		}
+	}
+}
+
+/* ---- probabilities ---- */
+
+static const char *type_label(const struct failures *f, size_t type)
+{
+	return f->families[f->types[type].family].label;
+}
+
+static double calibrated(double said)
+{
+	for (size_t i = 1; i < ARRAY_SIZE(calibration); i++) {
+		double from = calibration[i - 1].said, to = calibration[i].said;
+		if (said > to)
+			continue;
+		double low = calibration[i - 1].true_share, high = calibration[i].true_share;
+		return low + (high - low) * (said - from) / (to - from);
+	}
+	return calibration[ARRAY_SIZE(calibration) - 1].true_share;
+}
+
+/* The best score of any type that has the label. */
+static double label_score(const struct judgement *j, const char *label)
+{
+	double best = -INFINITY;
+	for (size_t t = 0; t < j->f->n_types; t++) {
+		if (str_eq(type_label(j->f, t), label))
+			best = fmax(best, j->scores[t]);
+	}
+	return best;
+}
+
+/*
+ * Labels compete by their best types: several types of one label are not several reasons. A label's
+ * probability goes to its best type; the others of it get what their scores leave beside that.
+ */
+static void share_out(struct judgement *j)
+{
+	double sum = 0, top = -INFINITY;
+	for (size_t t = 0; t < j->f->n_types; t++)
+		top = fmax(top, j->scores[t]);
+	for (size_t t = 0; t < j->f->n_types; t++) {
+		bool first = true;
+		for (size_t u = 0; u < t && first; u++)
+			first = !str_eq(type_label(j->f, u), type_label(j->f, t));
+		if (first)
+			sum += exp((label_score(j, type_label(j->f, t)) - top) / temperature);
+	}
+	for (size_t t = 0; t < j->f->n_types; t++)
+		j->shares[t] = calibrated(exp((j->scores[t] - top) / temperature) / sum);
+}
+
+/* ---- what is said of it ---- */
+
+static size_t best_but(const struct judgement *j, const bool *taken)
+{
+	size_t best = SIZE_MAX;
+	for (size_t t = 0; t < j->f->n_types; t++) {
+		if (!taken[t] && (best == SIZE_MAX || j->scores[t] > j->scores[best]))
+			best = t;
+	}
+	return best;
+}
+
+/* What was found for it at all? Of the others, only what something speaks for is considered. */
+static bool has_votes(const struct judgement *j, size_t type)
+{
+	for (size_t r = 0; r < j->f->n_rules; r++) {
+		const struct rule *rule = &j->f->rules[r];
+		if (!rule->of_family && rule->owner == type && j->votes[r].value > 0)
+			return true;
+	}
+	return false;
+}
+
+static int say_considered(struct judgement *j, size_t best, Healbus__Diagnosis *out)
+{
+	auto_free bool *taken = mem_calloc(j->f->n_types, sizeof(*taken));
+	taken[best] = true;
+	out->considered = arena_alloc(j->arena, WIRE_CANDIDATES_MAX * sizeof(*out->considered));
+	if (!out->considered)
+		return ERR_TOO_LARGE;
+	for (size_t t;
+	     out->n_considered < WIRE_CANDIDATES_MAX && (t = best_but(j, taken)) != SIZE_MAX;) {
+		taken[t] = true;
+		if (!has_votes(j, t))
+			continue;
+		Healbus__Candidate *c = arena_alloc(j->arena, sizeof(*c));
+		if (!c)
+			return ERR_TOO_LARGE;
+		healbus__candidate__init(c);
+		c->failure_type = (char *)(uintptr_t)j->f->types[t].name;
+		SET(c, confidence, j->shares[t]);
+		out->considered[out->n_considered++] = c;
+	}
+	return 0;
+}
+
+/* A line as people may read it. */
+static char *evidence_text(struct arena *arena, const char *raw, size_t len)
+{
+	struct line l;
+	auto_buf text = {0};
+	line_read(raw, len, &l);
+	buf_add_printable(&text, l.text, MIN(l.len, (size_t)EVIDENCE_MAX_BYTES));
+	size_t n = MIN(text.len, (size_t)EVIDENCE_MAX_BYTES);
+	while (n > 0 && n < text.len && ((unsigned char)text.data[n] & 0xc0) == 0x80)
+		n--;
+	return arena_printf(arena, "%.*s", (int)n, buf_str(&text));
+}
+
+static Healbus__Evidence *evidence_new(struct judgement *j, size_t rule)
+{
+	const struct vote *v = &j->votes[rule];
+	Healbus__Evidence *e = arena_alloc(j->arena, sizeof(*e));
+	const struct hit *h = v->hit == SIZE_MAX ? NULL : &j->scan.hits[v->hit];
+	if (!e)
+		return NULL;
+	healbus__evidence__init(e);
+	e->source = (char *)(uintptr_t)place_names[j->f->rules[rule].place];
+	e->rule = (char *)(uintptr_t)j->f->rules[rule].name;
+	SET(e, line, h ? h->first_line : 0);
+	SET(e, weight, v->value);
+	e->text = h ? evidence_text(j->arena, h->first, h->first_len)
+		    : evidence_text(j->arena, v->text, strlen(v->text));
+	return e->text ? e : NULL;
+}
+
+static int say_evidence(struct judgement *j, size_t type, Healbus__Diagnosis *out)
+{
+	auto_free bool *taken = mem_calloc(j->f->n_rules + 1, sizeof(*taken));
+	out->evidence = arena_alloc(j->arena, WIRE_EVIDENCE_MAX * sizeof(*out->evidence));
+	if (!out->evidence)
+		return ERR_TOO_LARGE;
+	while (out->n_evidence < WIRE_EVIDENCE_MAX) {
+		size_t best = SIZE_MAX;
+		for (size_t r = 0; r < j->f->n_rules; r++) {
+			bool may = !taken[r] && j->votes[r].value > 0 &&
+				   speaks_for(j->f, &j->f->rules[r], type);
+			if (may && (best == SIZE_MAX || j->votes[r].value > j->votes[best].value))
+				best = r;
+		}
+		if (best == SIZE_MAX)
+			return 0;
+		taken[best] = true;
+		out->evidence[out->n_evidence] = evidence_new(j, best);
+		if (!out->evidence[out->n_evidence++])
+			return ERR_TOO_LARGE;
+	}
+	return 0;
+}
+
+static int judge(struct judgement *j, Healbus__Diagnosis *out)
+{
+	auto_free bool *none = mem_calloc(j->f->n_types, sizeof(*none));
+	find_sections(j);
+	vote_log(j);
+	vote_rest(j);
+	count_votes(j);
+	share_out(j);
+	size_t best = best_but(j, none);
+	out->failure_type = (char *)(uintptr_t)j->f->types[best].name;
+	SET(out, confidence, j->shares[best]);
+	int rc = say_evidence(j, best, out);
+	return rc ? rc : say_considered(j, best, out);
+}
+
+int classify(const struct failures *f, const struct classify_input *in, struct arena *arena,
+	     Healbus__Diagnosis *out)
+{
+	auto_free struct vote *votes = mem_calloc(f->n_rules + 1, sizeof(*votes));
+	auto_free double *scores = mem_calloc(2 * f->n_types, sizeof(*scores));
+	struct judgement j = {.f = f,
+			      .in = in,
+			      .arena = arena,
+			      .votes = votes,
+			      .scores = scores,
+			      .shares = scores + f->n_types};
+	scan_log(&j.scan, f, in->log ? in->log : "", in->log ? in->log_len : 0);
+	int rc = judge(&j, out);
+	scan_release(&j.scan);
+	return rc;
+}
+
+/* ---- names ---- */
+
+static size_t type_find(const struct failures *f, const char *name)
+{
+	for (size_t t = 0; name && t < f->n_types; t++) {
+		if (str_eq(f->types[t].name, name))
+			return t;
+	}
+	return SIZE_MAX;
+}
+
+const char *failures_title(const struct failures *f, const char *failure_type)
+{
+	size_t t = type_find(f, failure_type);
+	return t == SIZE_MAX ? NULL : f->types[t].title;
+}
+
+const char *failures_label(const struct failures *f, const char *failure_type)
+{
+	size_t t = type_find(f, failure_type);
+	return t == SIZE_MAX ? NULL : type_label(f, t);
+}
+
+size_t failures_count(const struct failures *f)
+{
+	return f->n_types;
+}
+
+const char *failures_name(const struct failures *f, size_t i)
+{
+	return f->types[i].name;
+}
