@@ -38,9 +38,8 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
-REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings
-REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table \
-	models/openai_chat models/openai_responses models/anthropic models/http
+REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings lesson
+REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall statistics beta
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \

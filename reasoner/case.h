@@ -76,15 +76,17 @@ struct desk {
 	struct why *why;
 };
 
-extern const struct store_table table_cases;     /* incident id -> struct case_row */
-extern const struct store_table table_incidents; /* incident id -> packed Incident */
-extern const struct store_table table_effects;   /* incident key -> struct effect_row */
-extern const struct store_table table_plans;     /* plan id -> packed Plan: those under way */
-extern const struct store_table table_queue;     /* ticket -> incident id */
-extern const struct store_table table_changes;   /* change id -> packed Outcome with this change */
-extern const struct store_table table_storm;     /* "storm" -> packed Incident, while it lasts */
-extern const struct store_table table_details;   /* plan id -> what its failing step printed */
-extern const struct store_table table_catalogue; /* catalogue_row -> packed Control, the latest */
+extern const struct store_table table_cases;      /* incident id -> struct case_row */
+extern const struct store_table table_incidents;  /* incident id -> packed Incident */
+extern const struct store_table table_effects;    /* incident key -> struct effect_row */
+extern const struct store_table table_plans;      /* plan id -> packed Plan: those under way */
+extern const struct store_table table_queue;      /* ticket -> incident id */
+extern const struct store_table table_changes;    /* change id -> packed Outcome with this change */
+extern const struct store_table table_storm;      /* "storm" -> packed Incident, while it lasts */
+extern const struct store_table table_details;    /* plan id -> what its failing step printed */
+extern const struct store_table table_catalogue;  /* catalogue_row -> packed Control, the latest */
+extern const struct store_table table_diagnoses;  /* incident -> packed ModelExchange, the latest */
+extern const struct store_table table_last_plans; /* incident -> packed Plan that ended last */
 #define catalogue_row "catalogue"
 
 /* 0, ERR_NOT_FOUND, or what the store says. */

@@ -3,8 +3,11 @@
 #include "reasoner/ask.h"
 #include "reasoner/case.h"
 #include "reasoner/effect.h"
+#include "reasoner/lesson.h"
+#include "reasoner/memory.h"
 #include "reasoner/plan.h"
 #include "reasoner/queue.h"
+#include "reasoner/statistics.h"
 #include "reasoner/undo.h"
 
 const struct store_table table_cases = {"cases", 2};
@@ -16,10 +19,13 @@ const struct store_table table_changes = {"changes", 1};
 const struct store_table table_storm = {"storm", 1};
 const struct store_table table_details = {"details", 1};
 const struct store_table table_catalogue = {"catalogue", 1};
+const struct store_table table_diagnoses = {"diagnoses", 1};
+const struct store_table table_last_plans = {"last_plans", 1};
 
 static const struct store_table *const tables[] = {
-	&table_cases,   &table_incidents, &table_effects, &table_plans,     &table_queue,
-	&table_changes, &table_storm,     &table_details, &table_catalogue,
+	&table_cases,      &table_incidents, &table_effects,    &table_plans,     &table_queue,
+	&table_changes,    &table_storm,     &table_details,    &table_catalogue, &table_diagnoses,
+	&table_last_plans, MEMORY_TABLES,    STATISTICS_TABLES,
 };
 
 /* ---- timers by name ---- */
@@ -92,6 +98,13 @@ static bool command_take(struct case_file *c, enum case_event *out)
 	return false;
 }
 
+static int case_resolved(struct desk *d, struct case_file *c)
+{
+	desk_timer(d, TIMER_FORGET, c->incident->id,
+		   fold_now_ms(d->f) + d->settings->case_retain_ms);
+	return lesson_learn(d, c);
+}
+
 /* It was open before, and something about it is new. */
 static int case_updated(struct desk *d, struct case_file *c)
 {
@@ -115,10 +128,11 @@ static int apply_incident(struct desk *d, const struct fold_input *in)
 	if (rc)
 		return rc == ERR_EXISTS ? 0 : rc;
 	if (said->state == HEALBUS__INCIDENT_STATE__INCIDENT_RESOLVED)
-		desk_timer(d, TIMER_FORGET, said->id,
-			   fold_now_ms(d->f) + d->settings->case_retain_ms);
+		rc = case_resolved(d, &c);
 	else
 		desk_timer_cancel(d, TIMER_FORGET, said->id);
+	if (rc)
+		return rc;
 	if (!case_is_open(&c))
 		return case_event(d, &c, CASE_CLOSED);
 	if (was_open)
@@ -224,6 +238,8 @@ static int apply_outcome(struct desk *d, const struct fold_input *in)
 		return why_set(d->why, ERR_INVALID, "outcome.incident: plan %s belongs to %s",
 			       plan->id, plan->incident);
 	rc = changes_record(d, o);
+	if (!rc && plan)
+		rc = lesson_outcome(d, plan, o);
 	if (rc || !plan)
 		return rc;
 	const struct ended how = {
@@ -289,6 +305,7 @@ static int apply_model(struct desk *d, const struct fold_input *in)
 	if (rc || !str_eq(c.row.ask, m->ask))
 		return rc == ERR_NOT_FOUND ? 0 : rc;
 	d->answer = m;
+	lesson_diagnosis(d, m);
 	return case_event(d, &c, CASE_ANSWERED);
 }
 
@@ -355,6 +372,7 @@ static int timer_answer(struct desk *d, const char *id)
 static int timer_forget(struct desk *d, const char *id)
 {
 	case_delete(d, id);
+	lesson_drop(d, id);
 	return 0;
 }
 

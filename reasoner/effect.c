@@ -1,5 +1,7 @@
 #include "reasoner/effect.h"
 
+#include "reasoner/lesson.h"
+
 enum { WINDOW_DEFAULT_MS = 30 * 60000 };
 
 /* "4m" or "40s": for sentences, so that a fold needs no clock. */
@@ -125,11 +127,14 @@ static void note_return(struct desk *d, struct case_file *c, const struct effect
 	bool same = str_eq(e->healed, c->incident->id) && c->incident->n_tried > 0;
 	char *reason = return_reason(d, c, e);
 	if (same) {
-		c->incident->tried[c->incident->n_tried - 1]->reason = reason;
+		Healbus__Attempt *last = c->incident->tried[c->incident->n_tried - 1];
+		last->reason = reason;
+		lesson_did_not_last(d, last);
 		return;
 	}
 	Healbus__Attempt *a = healed_attempt(d, e);
 	a->reason = reason;
+	lesson_did_not_last(d, a);
 	case_tried(d, c, a);
 	c->row.skip = e->next;
 	snprintf(c->row.runbook, sizeof(c->row.runbook), "%s", e->runbook);

@@ -25,6 +25,7 @@ struct settings {
 	int64_t resolve_within_ms;
 	int64_t effective_window_ms;
 	double recall_min;
+	int64_t memory_max;
 	char *fix_branch_prefix;
 	struct runbooks *runbooks;
 };

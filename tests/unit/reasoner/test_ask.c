@@ -1,3 +1,5 @@
+#include "reasoner/memory.h"
+#include "reasoner/statistics.h"
 #include "tests/unit/reasoner/world.h"
 
 #define MINUTE 60000
@@ -335,6 +337,28 @@ static void a_push_of_theirs_ends_ours(void **state)
 	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
 }
 
+static void a_closed_incident_is_remembered(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "failed", "no", "");
+	propose(3);
+	world_outcome(&w, "healed", "", "");
+	build_failed("resolved", 2, "\"sha\":\"bbbbbbbbbbbb\"", "");
+	auto_txn txn = store_begin_read(fold_store(w.f));
+	struct arena a = {0};
+	struct statistic_record *records = NULL;
+	size_t n = 0;
+	assert_int_equal(memory_count(txn), 1);
+	assert_int_equal(statistics_for_type(txn, "c_compile", NULL, &a, &records, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(records[0].specialist, "atlas");
+	assert_int_equal(records[0].s.successes, 1);
+	assert_int_equal(records[0].s.failures, 1);
+	arena_release(&a);
+}
+
 static void a_restart_changes_nothing(void **state)
 {
 	(void)state;
@@ -368,6 +392,7 @@ int main(void)
 		T(people_stop_and_start_it),
 		T(a_retry_forgives_attempts),
 		T(a_push_of_theirs_ends_ours),
+		T(a_closed_incident_is_remembered),
 		T(a_restart_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

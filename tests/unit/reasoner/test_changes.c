@@ -156,6 +156,12 @@ static void undo_of_a_forgotten_case(void **state)
 	json_decref(plan);
 }
 
+/* What is remembered on purpose: how it went, for the next one like it. */
+static bool is_experience(const struct store_table *table)
+{
+	return str_starts(table->name, "memor") || str_starts(table->name, "statistics");
+}
+
 static void changes_are_forgotten(void **state)
 {
 	(void)state;
@@ -165,7 +171,8 @@ static void changes_are_forgotten(void **state)
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
 	struct store_txn *txn = store_begin_read(fold_store(w.f));
 	for (size_t i = 0; i < cases_fold.n_tables; i++)
-		assert_int_equal(store_count(txn, cases_fold.tables[i]), 0);
+		if (!is_experience(cases_fold.tables[i]))
+			assert_int_equal(store_count(txn, cases_fold.tables[i]), 0);
 	store_end(txn);
 }
 
