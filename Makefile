@@ -34,7 +34,7 @@ COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text 
 	redact redact_random redact_token redact_word topic topic_rights wire wire_check wire_fast wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_hash stage_health
 MONITOR := core body command record replay alert_text checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
-	correlator incident incident_emit ingress ingress_cloudevents ingress_github ingress_wait inhibit json_text mute muting normaliser relay repeats \
+	build correlator grouping incident incident_emit ingress ingress_cloudevents ingress_github ingress_wait inhibit json_text links mute muting normaliser relay repeats \
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
@@ -56,7 +56,7 @@ CTL := main args term api words commands help completion manual run story story_
 	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
-UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources
+UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
 UNIT_REASONER += classify

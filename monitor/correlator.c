@@ -10,7 +10,7 @@ static const struct rules *rules_of(struct fold *f)
 	return monitor_rules(fold_config(f));
 }
 
-static void alert_timer_set(struct fold *f, const char *fp, int64_t due_ms)
+void alert_timer_set(struct fold *f, const char *fp, int64_t due_ms)
 {
 	char name[FINGERPRINT_LEN + 3];
 
@@ -29,14 +29,6 @@ enum meaning {
 	MEANINGS,
 };
 
-struct sight {
-	const struct fold_input *in;
-	const Healbus__Event *e;
-	struct alert alert;
-	bool known;
-	struct labels labels;
-};
-
 static enum meaning meaning_of_firing(const struct sight *s)
 {
 	if (!s->known)
@@ -46,7 +38,14 @@ static enum meaning meaning_of_firing(const struct sight *s)
 	return s->e->starts_at_ms > s->alert.starts_at_ms ? MEANS_FIRES : MEANS_NOTHING;
 }
 
-static enum meaning meaning_of_resolved(const struct sight *s)
+/* Of a build that began earlier, of another commit: late. */
+static bool is_stale(struct fold *f, const struct sight *s)
+{
+	return s->e->starts_at_ms && s->e->starts_at_ms < s->alert.starts_at_ms &&
+	       slot_compare(f, s->e->fingerprint, &s->alert, s->e) == SLOT_OTHER_COMMIT;
+}
+
+static enum meaning meaning_of_resolved(struct fold *f, const struct sight *s)
 {
 	int64_t starts = s->e->starts_at_ms;
 
@@ -54,7 +53,7 @@ static enum meaning meaning_of_resolved(const struct sight *s)
 		return starts ? MEANS_BURIED : MEANS_NOTHING;
 	if (!s->alert.firing)
 		return starts > s->alert.starts_at_ms ? MEANS_BURIED : MEANS_NOTHING;
-	if (s->alert.trusted && !s->e->trusted)
+	if ((s->alert.trusted && !s->e->trusted) || is_stale(f, s))
 		return MEANS_NOTHING;
 	/* A source may move the beginning of an episode back; then its end says which it is. */
 	if (!starts || starts >= s->alert.starts_at_ms || s->e->ends_at_ms > s->alert.starts_at_ms)
@@ -62,12 +61,12 @@ static enum meaning meaning_of_resolved(const struct sight *s)
 	return MEANS_NOTHING;
 }
 
-static enum meaning meaning_of(const struct sight *s)
+static enum meaning meaning_of(struct fold *f, const struct sight *s)
 {
 	if (s->e->status == HEALBUS__STATUS__STATUS_FIRING)
 		return meaning_of_firing(s);
 	if (s->e->status == HEALBUS__STATUS__STATUS_RESOLVED)
-		return meaning_of_resolved(s);
+		return meaning_of_resolved(f, s);
 	return MEANS_NOTHING;
 }
 
@@ -98,7 +97,7 @@ static int on_buried(struct fold *f, struct sight *s)
 	return 0;
 }
 
-static int on_fires(struct fold *f, struct sight *s)
+int alert_fire(struct fold *f, struct sight *s)
 {
 	struct alert *a = &s->alert;
 	const char *fp = s->e->fingerprint;
@@ -131,13 +130,43 @@ static bool repeat_counts(struct fold *f, const struct alert *a)
 	return fold_now_ms(f) - a->seen_ms >= MIN(grain_ms, (int64_t)SEEN_GRAIN_MAX_MS);
 }
 
+/* The next sight of something built: of another commit or run, or more about the same one. */
+static int on_built_again(struct fold *f, struct sight *s)
+{
+	struct alert *a = &s->alert;
+	bool other = slot_compare(f, s->e->fingerprint, a, s->e) != SLOT_SAME;
+	bool moved = other && s->e->starts_at_ms >= a->starts_at_ms;
+	auto_buf labels = {0};
+	auto_buf before = {0};
+	struct alert old;
+	int rc;
+
+	if (other && !moved)
+		return 0; /* late */
+	rc = moved ? group_advance(f, s->e, a) : group_learn(f, s->e, a);
+
+	if (!rc)
+		rc = alert_get_labels(f, s->e->fingerprint, &old, &before);
+	if (rc)
+		return rc;
+	/* A check run does not say its workflow; the job of the same name has said it. */
+	labels_unite(s->labels, (struct labels){before.data, before.len}, &labels);
+	a->seen_ms = fold_now_ms(f);
+	a->starts_at_ms = moved ? MAX(a->starts_at_ms, s->e->starts_at_ms) : a->starts_at_ms;
+	alert_put(f, s->e->fingerprint, a, (struct labels){labels.data, labels.len});
+	return group_settle(f, a->key, NULL);
+}
+
 static int on_repeat(struct fold *f, struct sight *s)
 {
 	struct alert *a = &s->alert;
 	bool later = s->e->starts_at_ms > a->starts_at_ms;
-	bool changed = s->e->severity != a->severity && (s->e->trusted || !a->trusted);
+	bool believed = s->e->trusted || !a->trusted;
+	bool changed = s->e->severity != a->severity && believed;
 	int rc = 0;
 
+	if (label_get(s->e->annotations, s->e->n_annotations, "sha"))
+		return believed ? on_built_again(f, s) : 0;
 	if (!later && !changed && !repeat_counts(f, a))
 		return 0;
 	if (changed)
@@ -151,9 +180,8 @@ static int on_repeat(struct fold *f, struct sight *s)
 	return changed ? group_settle(f, a->key, NULL) : 0;
 }
 
-/* e is NULL when its time ran out. */
-static int alert_resolve(struct fold *f, const char *fp, struct alert *a, struct labels labels,
-			 const Healbus__Event *e)
+int alert_end(struct fold *f, const char *fp, struct alert *a, struct labels labels,
+	      const Healbus__Event *e)
 {
 	int rc = group_resolve_alert(f, a, e);
 
@@ -166,7 +194,15 @@ static int alert_resolve(struct fold *f, const char *fp, struct alert *a, struct
 	alert_put(f, fp, a, labels);
 	alert_set_firing(f, fp, false);
 	alert_timer_set(f, fp, fold_now_ms(f) + rules_of(f)->retention_ms);
-	rc = inhibit_update(f, fp, labels, false);
+	return inhibit_update(f, fp, labels, false);
+}
+
+/* e is NULL when its time ran out. */
+static int alert_resolve(struct fold *f, const char *fp, struct alert *a, struct labels labels,
+			 const Healbus__Event *e)
+{
+	int rc = alert_end(f, fp, a, labels, e);
+
 	return rc ? rc : group_settle(f, a->key, e ? NULL : "no repeat within resolve_timeout");
 }
 
@@ -177,25 +213,43 @@ static int on_resolved(struct fold *f, struct sight *s)
 
 typedef int meaning_function(struct fold *f, struct sight *s);
 static meaning_function *const meanings[MEANINGS] = {
-	[MEANS_NOTHING] = on_nothing, [MEANS_BURIED] = on_buried,     [MEANS_FIRES] = on_fires,
+	[MEANS_NOTHING] = on_nothing, [MEANS_BURIED] = on_buried,     [MEANS_FIRES] = alert_fire,
 	[MEANS_REPEAT] = on_repeat,   [MEANS_RESOLVED] = on_resolved,
 };
+
+static int sight_refresh(struct fold *f, struct sight *s)
+{
+	int rc = alert_get(f, s->e->fingerprint, &s->alert);
+
+	s->known = rc == 0;
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
 
 static int event_apply(struct fold *f, const struct fold_input *in, struct why *out_why)
 {
 	struct sight s = {.in = in, .e = (const Healbus__Event *)in->msg};
 	auto_buf labels = {0};
+	bool done = false;
 	int rc;
 
 	if (!s.e->fingerprint || !s.e->source)
 		return why_set(out_why, ERR_INVALID, "event: no fingerprint or source");
-	rc = alert_get(f, s.e->fingerprint, &s.alert);
-	if (rc && rc != ERR_NOT_FOUND)
-		return rc;
-	s.known = rc == 0;
+	if (body_again(f, s.e))
+		return 0;
 	labels_pack(&labels, s.e->labels, s.e->n_labels);
 	s.labels = (struct labels){labels.data, labels.len};
-	return meanings[meaning_of(&s)](f, &s);
+	rc = sight_refresh(f, &s);
+	if (!rc)
+		rc = build_before(f, &s, &done);
+	if (rc || done)
+		return rc;
+	/* Its own alert is covered too: all end before anything is told. */
+	if (s.e->covers && s.e->status == HEALBUS__STATUS__STATUS_RESOLVED) {
+		rc = build_covers(f, &s);
+		if (!rc)
+			rc = sight_refresh(f, &s);
+	}
+	return rc ? rc : meanings[meaning_of(f, &s)](f, &s);
 }
 
 /* ---- the fold ---- */
@@ -246,10 +300,8 @@ static int correlator_timer(struct fold *f, const char *key, struct why *out_why
 		const char *prefix;
 		int (*due)(struct fold *f, const char *rest);
 	} timers[] = {
-		{"a:", alert_timer},
-		{"m:", mute_timer_named},
-		{"s:", silence_timer},
-		{"t:", group_timer},
+		{"a:", alert_timer},      {"b:", body_timer},    {"l:", link_timer},
+		{"m:", mute_timer_named}, {"s:", silence_timer}, {"t:", group_timer},
 	};
 	int rc = muting_refresh(f);
 
@@ -267,7 +319,7 @@ const struct fold_def correlator = {
 	.stream = STREAM_EVENTS,
 	.partitioned = true,
 	.tables = monitor_tables,
-	.n_tables = 9,
+	.n_tables = MONITOR_TABLES,
 	.apply = correlator_apply,
 	.timer = correlator_timer,
 };

@@ -19,61 +19,6 @@ static void group_timer_set(struct fold *f, const char *key, int64_t due_ms)
 	fold_timer_set(f, name, due_ms);
 }
 
-/* ---- keys ---- */
-
-static bool group_live(struct fold *f, const char *key)
-{
-	struct store_val val;
-
-	return store_get_str(fold_txn(f), &table_live, key, &val) == 0;
-}
-
-static int64_t storm_window(struct fold *f)
-{
-	return fold_now_ms(f) - fold_now_ms(f) % rules_of(f)->storm_window_ms;
-}
-
-static bool storm_rages(struct fold *f)
-{
-	const struct rules *r = rules_of(f);
-	struct meta m = meta_get(f);
-
-	return r->storm_threshold && m.storm_window_ms == storm_window(f) &&
-	       m.storm_opens >= (uint64_t)r->storm_threshold;
-}
-
-static void storm_count(struct fold *f)
-{
-	struct meta m;
-
-	if (!rules_of(f)->storm_threshold)
-		return;
-	m = meta_get(f);
-	if (m.storm_window_ms != storm_window(f)) {
-		m.storm_window_ms = storm_window(f);
-		m.storm_opens = 0;
-	}
-	m.storm_opens++;
-	meta_put(f, &m);
-}
-
-void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
-	       char out[static ID_BYTES])
-{
-	const struct names *by = &rules_of(f)->group_by;
-	char part[8];
-	auto_free const char **values = mem_calloc(by->n + 1, sizeof(*values));
-
-	values[0] = e->partition_key;
-	for (size_t i = 0; i < by->n; i++)
-		values[i + 1] = labels_lookup(&labels, by->items[i]);
-	id_derive(out, "key", values, by->n + 1);
-	if (group_live(f, out) || !storm_rages(f))
-		return;
-	snprintf(part, sizeof(part), "%u", fold_partition(f));
-	id_make(out, "key", "storm", part, e->name);
-}
-
 /* ---- counting ---- */
 
 static void group_begin(struct fold *f, const char *key, struct group *g, const struct sighting *s)
@@ -96,6 +41,7 @@ static void group_begin(struct fold *f, const char *key, struct group *g, const 
 	*g = fresh;
 	store_put_str(fold_txn(f), &table_live, key, "", 0);
 	storm_count(f);
+	build_began(f, s, key, fresh.incident);
 	if (fresh.told_ms > fold_now_ms(f))
 		group_timer_set(f, key, fresh.told_ms);
 }
@@ -128,9 +74,15 @@ static void group_agree(struct fold *f, const char *key, bool first, struct labe
 
 static void group_touch(struct fold *f, struct group *g)
 {
-	g->dirty |= 1;
+	g->dirty |= DIRTY_CHANGED;
 	g->updated_ms = fold_now_ms(f);
 	g->changed_ms = g->updated_ms;
+}
+
+static void group_hurry(struct fold *f, struct group *g)
+{
+	g->dirty |= DIRTY_CHANGED | DIRTY_URGENT;
+	g->updated_ms = fold_now_ms(f);
 }
 
 int group_fire(struct fold *f, const struct sighting *s, const char *key, struct alert *a)
@@ -214,10 +166,80 @@ int group_change_severity(struct fold *f, struct alert *a, Healbus__Severity sev
 	g.by_severity[severity]++;
 	a->severity = (uint8_t)severity;
 	group_severity(&g);
-	g.dirty |= 1;
+	g.dirty |= DIRTY_CHANGED;
 	g.updated_ms = fold_now_ms(f);
 	group_put(f, a->key, &g);
 	return 0;
+}
+
+int group_advance(struct fold *f, const Healbus__Event *e, struct alert *a)
+{
+	struct group g;
+	int rc = group_of(f, a, &g);
+
+	if (rc)
+		return rc;
+	slot_take(f, a->key, &g, e, &a->slot);
+	g.observations++;
+	group_hurry(f, &g);
+	group_put(f, a->key, &g);
+	return 0;
+}
+
+int group_learn(struct fold *f, const Healbus__Event *e, struct alert *a)
+{
+	struct group g;
+	int rc;
+
+	if (!slot_learn(f, a->key, a->slot, e))
+		return 0;
+	rc = group_of(f, a, &g);
+	if (rc)
+		return rc;
+	group_hurry(f, &g);
+	group_put(f, a->key, &g);
+	return 0;
+}
+
+int group_note(struct fold *f, const char *key, const Healbus__Event *e, struct alert *a)
+{
+	struct group g;
+	int rc = group_get(f, key, &g);
+
+	if (rc)
+		return rc;
+	if (!str_eq(a->incident, g.incident))
+		a->slot = SLOT_NONE;
+	memcpy(a->incident, g.incident, sizeof(a->incident));
+	snprintf(a->key, sizeof(a->key), "%s", key);
+	slot_take(f, key, &g, e, &a->slot);
+	if (a->slot != SLOT_NONE)
+		g.slots_firing &= (uint16_t) ~(1u << a->slot);
+	group_hurry(f, &g);
+	group_put(f, key, &g);
+	return group_settle(f, key, NULL);
+}
+
+int group_command(struct fold *f, const char *key, const Healbus__Command *c)
+{
+	auto_buf packed = {0};
+	struct group g;
+	int rc = group_get(f, key, &g);
+
+	wire_pack(&c->base, &packed);
+	store_put_str(fold_txn(f), &table_commands, key, buf_str(&packed), packed.len);
+	if (rc == ERR_NOT_FOUND || (!rc && g.state == GROUP_REST))
+		return 0;
+	if (rc)
+		return rc;
+	group_hurry(f, &g);
+	group_put(f, key, &g);
+	return group_settle(f, key, NULL);
+}
+
+bool group_goes_on(struct fold *f, const char *key, struct group *out_g)
+{
+	return group_get(f, key, out_g) == 0 && out_g->state != GROUP_REST;
 }
 
 int group_set_muted(struct fold *f, struct alert *a, bool muted)
@@ -247,6 +269,7 @@ static int group_rest(struct fold *f, const char *key, struct group *g)
 	slots_clear(f, key);
 	store_del_str(fold_txn(f), &table_agreed, key);
 	store_del_str(fold_txn(f), &table_live, key);
+	store_del_str(fold_txn(f), &table_commands, key);
 	group_timer_set(f, key, fold_now_ms(f) + rules_of(f)->retention_ms);
 	return 0;
 }
@@ -331,7 +354,10 @@ static int settle_pending(struct fold *f, const char *key, struct group *g, cons
 
 static int settle_open(struct fold *f, const char *key, struct group *g, const char *why)
 {
-	int64_t due = g->told_ms + rules_of(f)->group_interval_ms;
+	const struct rules *r = rules_of(f);
+	bool urgent = g->dirty & DIRTY_URGENT;
+	int64_t due = g->told_ms +
+		      (urgent ? MIN(r->group_wait_ms, r->group_interval_ms) : r->group_interval_ms);
 
 	if (!g->firing)
 		return group_resolve(f, key, g, why);
@@ -339,13 +365,13 @@ static int settle_open(struct fold *f, const char *key, struct group *g, const c
 		return group_suppress(f, key, g);
 	if (g->severity > g->severity_told || g->trusted != g->trust_told)
 		return group_tell_open(f, key, g, "");
-	if (!(g->dirty & 1))
+	if (!(g->dirty & DIRTY_CHANGED))
 		return 0;
 	if (due <= fold_now_ms(f))
 		return group_tell_open(f, key, g, "");
-	if (!(g->dirty & 2))
+	if (urgent || !(g->dirty & DIRTY_TIMER))
 		group_timer_set(f, key, due);
-	g->dirty |= 2;
+	g->dirty |= DIRTY_TIMER;
 	return 0;
 }
 
@@ -414,7 +440,7 @@ int group_timer(struct fold *f, const char *key)
 		store_del_str(fold_txn(f), &table_groups, key);
 		return 0;
 	}
-	g.dirty &= 1;
+	g.dirty &= (uint8_t)~DIRTY_TIMER;
 	rc = g.flapping ? flap_timer(f, key, &g) : settle[g.state](f, key, &g, NULL);
 	if (!rc)
 		group_put(f, key, &g);

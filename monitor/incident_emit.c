@@ -144,6 +144,78 @@ void slot_resolve(struct fold *f, const char *key, struct group *g, uint8_t slot
 	arena_release(&arena);
 }
 
+static int label_order(const void *a, const void *b)
+{
+	return strcmp((*(Healbus__Label *const *)a)->name, (*(Healbus__Label *const *)b)->name);
+}
+
+/* *inout_to becomes all of it and those of `from` that it lacks; true when there are any. */
+static bool pairs_unite(struct arena *arena, Healbus__Label ***inout_to, size_t *inout_n,
+			struct label_set from)
+{
+	size_t n = *inout_n;
+	Healbus__Label **all = arena_alloc(arena, (n + from.n + 1) * sizeof(*all));
+
+	for (size_t i = 0; all && i < n; i++)
+		all[i] = (*inout_to)[i];
+	for (size_t i = 0; all && i < from.n && n < WIRE_LABELS_MAX; i++) {
+		if (!label_get(*inout_to, *inout_n, from.items[i]->name))
+			all[n++] = from.items[i];
+	}
+	if (!all || n == *inout_n)
+		return false;
+	qsort(all, n, sizeof(Healbus__Label *), label_order);
+	*inout_to = all;
+	*inout_n = n;
+	return true;
+}
+
+bool slot_learn(struct fold *f, const char *key, uint8_t slot, const Healbus__Event *e)
+{
+	struct arena arena = {0};
+	Healbus__Event *in = slot == SLOT_NONE ? NULL : slot_get(f, &arena, key, slot);
+	bool learnt = false;
+
+	if (in && str_eq(in->fingerprint, e->fingerprint)) {
+		learnt = pairs_unite(&arena, &in->labels, &in->n_labels,
+				     (struct label_set){e->labels, e->n_labels});
+		learnt |= pairs_unite(&arena, &in->annotations, &in->n_annotations,
+				      (struct label_set){e->annotations, e->n_annotations});
+	}
+	if (learnt)
+		slot_put(f, key, slot, in);
+	arena_release(&arena);
+	return learnt;
+}
+
+static bool told_otherwise(const Healbus__Event *x, const Healbus__Event *y, const char *name)
+{
+	const char *a = label_get(x->annotations, x->n_annotations, name);
+	const char *b = label_get(y->annotations, y->n_annotations, name);
+
+	return a && b && !str_eq(a, b);
+}
+
+enum slot_change slot_compare(struct fold *f, const char *fp, const struct alert *a,
+			      const Healbus__Event *e)
+{
+	struct arena arena = {0};
+	enum slot_change change = SLOT_SAME;
+	const Healbus__Event *in;
+
+	if (a->slot == SLOT_NONE || !label_get(e->annotations, e->n_annotations, "sha"))
+		return SLOT_SAME;
+	in = slot_get(f, &arena, a->key, a->slot);
+	if (in && str_eq(in->fingerprint, fp)) {
+		if (told_otherwise(in, e, "run_id") || told_otherwise(in, e, "run_attempt"))
+			change = SLOT_OTHER_RUN;
+		if (told_otherwise(in, e, "sha"))
+			change = SLOT_OTHER_COMMIT;
+	}
+	arena_release(&arena);
+	return change;
+}
+
 void slots_clear(struct fold *f, const char *key)
 {
 	char name[ID_BYTES + 2];
@@ -202,7 +274,8 @@ static char *title_make(struct arena *arena, const struct group *g, const Healbu
 {
 	const char *service = label_get(msg->labels, msg->n_labels, "service");
 	const char *instance = label_get(msg->labels, msg->n_labels, "instance");
-	const char *where = service ? service : instance;
+	const char *repository = label_get(msg->labels, msg->n_labels, "repository");
+	const char *where = service ? service : (instance ? instance : repository);
 	const char *summary = msg->n_events ? msg->events[0]->summary : NULL;
 	char *text;
 
@@ -215,6 +288,29 @@ static char *title_make(struct arena *arena, const struct group *g, const Healbu
 		text = arena_printf(arena, "%s%s%s", g->name, where ? " on " : "",
 				    where ? where : "");
 	return text_cut(arena, text ? text : g->name, WIRE_TITLE_MAX);
+}
+
+static void fill_command(struct fold *f, struct arena *arena, const char *key,
+			 Healbus__Incident *msg)
+{
+	struct store_val val;
+	Healbus__Command *c;
+
+	if (store_get_str(fold_txn(f), &table_commands, key, &val))
+		return;
+	c = healbus__command__unpack(NULL, val.len, val.data);
+	if (!c)
+		return;
+	msg->command = arena_alloc(arena, sizeof(*c));
+	if (msg->command) {
+		healbus__command__init(msg->command);
+		msg->command->id = arena_strdup(arena, c->id);
+		msg->command->verb = arena_strdup(arena, c->verb);
+		msg->command->text = arena_strdup(arena, c->text ? c->text : "");
+		msg->command->by = arena_strdup(arena, c->by ? c->by : "");
+		SET(msg->command, at_ms, c->at_ms);
+	}
+	healbus__command__free_unpacked(c, NULL);
 }
 
 static void fill_numbers(struct fold *f, const struct group *g, Healbus__Incident *msg)
@@ -255,6 +351,7 @@ int group_emit(struct fold *f, const char *key, struct group *g, Healbus__Incide
 		msg.suppressed_by = g->suppressed_by;
 	fill_events(f, &arena, key, g, &msg);
 	fill_labels(f, &arena, key, &msg);
+	fill_command(f, &arena, key, &msg);
 	fill_numbers(f, g, &msg);
 	msg.title = title_make(&arena, g, &msg);
 	emit(f, KIND_INCIDENT, id, &msg.base);

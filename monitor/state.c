@@ -9,11 +9,16 @@ const struct store_table table_slots = {"slots", 1};
 const struct store_table table_silences = {"silences", 1};
 const struct store_table table_inhibit = {"inhibit", 1};
 const struct store_table table_meta = {"meta", 1};
+const struct store_table table_bodies = {"bodies", 1};
+const struct store_table table_links = {"links", 1};
+const struct store_table table_commands = {"commands", 1};
 
 const struct store_table *const monitor_tables[] = {
-	&table_alerts, &table_firing,   &table_groups,  &table_live, &table_agreed,
-	&table_slots,  &table_silences, &table_inhibit, &table_meta,
+	&table_alerts, &table_firing, &table_groups,   &table_live,
+	&table_agreed, &table_slots,  &table_silences, &table_inhibit,
+	&table_meta,   &table_bodies, &table_links,    &table_commands,
 };
+static_assert(ARRAY_SIZE(monitor_tables) == MONITOR_TABLES, "the fold's definition counts them");
 const size_t monitor_tables_n = ARRAY_SIZE(monitor_tables);
 
 /* ---- labels ---- */
@@ -70,6 +75,21 @@ bool labels_intersect(struct labels a, struct labels b, struct buf *out)
 			labels_add(out, name, value);
 	}
 	return out->len < a.len;
+}
+
+void labels_unite(struct labels a, struct labels b, struct buf *out)
+{
+	struct labels x = a, y = b;
+	const char *xn = "", *xv = "", *yn = "", *yv = "";
+	bool has_x = labels_next(&x, &xn, &xv), has_y = labels_next(&y, &yn, &yv);
+
+	while (has_x || has_y) {
+		int order = !has_x ? 1 : (!has_y ? -1 : strcmp(xn, yn));
+
+		labels_add(out, order <= 0 ? xn : yn, order <= 0 ? xv : yv);
+		has_y = order >= 0 ? labels_next(&y, &yn, &yv) : has_y;
+		has_x = order <= 0 ? labels_next(&x, &xn, &xv) : has_x;
+	}
 }
 
 void labels_fit(struct buf *labels, size_t limit)

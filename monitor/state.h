@@ -12,6 +12,9 @@
  *     silences  id                     -> the packed Control
  *     inhibit   role, rule, values, fp -> nothing
  *     meta      "meta"                 -> struct meta
+ *     bodies    source, body           -> nothing: what came, where it counts only once
+ *     links     kind, repository, name -> text: what later events of a repository do not say
+ *     commands  key                    -> the latest Command of the episode
  */
 #ifndef MONITOR_STATE_H
 #define MONITOR_STATE_H
@@ -29,7 +32,9 @@ enum {
 extern const struct store_table *const monitor_tables[];
 extern const size_t monitor_tables_n;
 extern const struct store_table table_alerts, table_firing, table_groups, table_live, table_agreed,
-	table_slots, table_silences, table_inhibit, table_meta;
+	table_slots, table_silences, table_inhibit, table_meta, table_bodies, table_links,
+	table_commands;
+enum { MONITOR_TABLES = 12 };
 
 /* Label pairs as "name\0value\0...", sorted by name. */
 struct labels {
@@ -41,6 +46,8 @@ const char *labels_lookup(const void *labels, const char *name);
 void labels_pack(struct buf *out, Healbus__Label *const *labels, size_t n);
 /* The pairs that are in both, in out; true when that is fewer than in a. */
 bool labels_intersect(struct labels a, struct labels b, struct buf *out);
+/* All pairs of a, and those of b whose names are not in a. */
+void labels_unite(struct labels a, struct labels b, struct buf *out);
 /* Drops the longest pairs until they fit. */
 void labels_fit(struct buf *labels, size_t limit);
 
@@ -50,7 +57,8 @@ struct alert {
 	uint8_t trusted;
 	uint8_t muted;
 	uint8_t slot;
-	uint8_t unused[7];       /* rows are hashed: no padding */
+	uint8_t noted;           /* status that was told without counting it */
+	uint8_t unused[6];       /* rows are hashed: no padding */
 	char key[ID_BYTES];      /* of its group */
 	char incident[ID_BYTES]; /* episode in which it was counted */
 	char muted_by[TOKEN_MAX + 1];
@@ -79,10 +87,16 @@ enum group_state {
 	GROUP_STATES,
 };
 
+enum group_dirty {
+	DIRTY_CHANGED = 1, /* something to tell */
+	DIRTY_TIMER = 2,   /* and the timer for it is set */
+	DIRTY_URGENT = 4,  /* after group_wait, not group_interval */
+};
+
 struct group {
 	uint8_t state;
 	uint8_t flapping;
-	uint8_t dirty; /* bit 0: something to tell; bit 1: the timer for it is set */
+	uint8_t dirty; /* enum group_dirty */
 	uint8_t trusted;
 	uint8_t trust_told;
 	uint8_t severity;      /* highest of the firing; the last one when none fires */
@@ -133,15 +147,22 @@ struct sighting {
 	const Healbus__Event *event;
 	const char *event_id;
 	struct labels labels;
-	bool fresh; /* first time this fingerprint is in the episode */
 };
 
-/* The key of the group an event belongs to; a storm folds by alert name. */
-void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
-	       char out[static ID_BYTES]);
 /* The alert a now fires: counts it, starts an episode when there is none. Updates a. */
 int group_fire(struct fold *f, const struct sighting *s, const char *key, struct alert *a);
 void group_repeat(struct fold *f, const struct alert *a);
+/* The alert fires on, of another commit or run: its representative is replaced, and told soon. */
+int group_advance(struct fold *f, const Healbus__Event *e, struct alert *a);
+/* The same failure again, told by another kind of event: its representative learns what it did not
+ * say. Told soon when that is anything. */
+int group_learn(struct fold *f, const Healbus__Event *e, struct alert *a);
+/* Something to know that neither fires nor resolves: a representative that is not counted. */
+int group_note(struct fold *f, const char *key, const Healbus__Event *e, struct alert *a);
+/* A person's command: the latest one is in every message of the episode. Told soon. */
+int group_command(struct fold *f, const char *key, const Healbus__Command *c);
+/* An episode goes on, and *out_g is its group. */
+bool group_goes_on(struct fold *f, const char *key, struct group *out_g);
 /* e may be NULL (expired). */
 int group_resolve_alert(struct fold *f, struct alert *a, const Healbus__Event *e);
 int group_change_severity(struct fold *f, struct alert *a, Healbus__Severity severity);
@@ -150,6 +171,14 @@ int group_set_muted(struct fold *f, struct alert *a, bool muted);
 int group_settle(struct fold *f, const char *key, const char *why);
 /* The group's only timer is due. */
 int group_timer(struct fold *f, const char *key);
+
+/* ---- grouping.c ---- */
+
+/* The key of the group an event belongs to; a storm folds by alert name. */
+void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
+	       char out[static ID_BYTES]);
+/* An episode began. */
+void storm_count(struct fold *f);
 
 /* ---- incident_emit.c ---- */
 
@@ -160,6 +189,53 @@ void slot_take(struct fold *f, const char *key, struct group *g, const Healbus__
 	       uint8_t *inout_slot);
 void slot_resolve(struct fold *f, const char *key, struct group *g, uint8_t slot, int64_t ends_ms);
 void slots_clear(struct fold *f, const char *key);
+/* Adds labels and annotations that the representative lacks; true when there are any. */
+bool slot_learn(struct fold *f, const char *key, uint8_t slot, const Healbus__Event *e);
+/* How an event differs from the representative of the alert fp, by their annotations. */
+enum slot_change {
+	SLOT_SAME,
+	SLOT_OTHER_RUN,
+	SLOT_OTHER_COMMIT,
+};
+/* Only what both say is compared; SLOT_SAME when there is no representative. */
+enum slot_change slot_compare(struct fold *f, const char *fp, const struct alert *a,
+			      const Healbus__Event *e);
+
+/* ---- correlator.c ---- */
+
+/* An event on its way. */
+struct sight {
+	const struct fold_input *in;
+	const Healbus__Event *e;
+	struct alert alert;
+	bool known; /* alert is one that was here before */
+	struct labels labels;
+};
+int alert_fire(struct fold *f, struct sight *s);
+/* Ends it in state and group, which is not settled. e may be NULL (expired). */
+int alert_end(struct fold *f, const char *fp, struct alert *a, struct labels labels,
+	      const Healbus__Event *e);
+void alert_timer_set(struct fold *f, const char *fp, int64_t due_ms);
+
+/* ---- links.c ---- */
+
+/* Has this very body been here? Remembers it. */
+bool body_again(struct fold *f, const Healbus__Event *e);
+int body_timer(struct fold *f, const char *id);
+void link_put(struct fold *f, const char *kind, const char *repository, const char *name,
+	      const char *value);
+bool link_get(struct fold *f, const char *kind, const char *repository, const char *name,
+	      struct buf *out);
+int link_timer(struct fold *f, const char *id);
+
+/* ---- build.c: events of repositories ---- */
+
+/* An episode began with it: later events may name it. */
+void build_began(struct fold *f, const struct sighting *s, const char *key, const char *incident);
+/* What goes before their meaning: true when nothing is left of it. */
+int build_before(struct fold *f, struct sight *s, bool *out_done);
+/* A success that covers more than its own alert ends them all. */
+int build_covers(struct fold *f, const struct sight *s);
 
 /* ---- muting.c: silences, inhibition, mute times ---- */
 

@@ -307,8 +307,8 @@ static const char *branch_of_status(const struct delivery *g, const char *sha)
 
 int read_status(struct delivery *g, struct why *out_why)
 {
-	struct build b = {.kind = "status", .app = "status"};
-	const char *state, *author = at_text(g, "commit.author.login");
+	struct build b = {.kind = "status"};
+	const char *state, *run, *author = at_text(g, "commit.author.login");
 	int rc = need_text(g, "context", &b.unit, out_why);
 
 	if (!rc)
@@ -327,8 +327,11 @@ int read_status(struct delivery *g, struct why *out_why)
 	b.branch = branch_of_status(g, b.sha);
 	b.message = at_text(g, "commit.commit.message");
 	b.by_bot = author && strstr(author, "[bot]") && !login_in(&g->rules->allow_bots, author);
+	run = run_of_url(g, at_text(g, "target_url"));
+	/* Of a run of Actions, or of a system that only its own success speaks for. */
+	b.app = run ? ACTIONS : "status";
 	add_annotation(g, "run_url", at_text(g, "target_url"));
-	add_annotation(g, "run_id", run_of_url(g, at_text(g, "target_url")));
+	add_annotation(g, "run_id", run);
 	g->d.generator_url = at_text(g, "target_url");
 	return draft_build(g, &b);
 }

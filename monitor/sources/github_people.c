@@ -7,8 +7,9 @@
 /* ---- the end of a branch, and what links a pull request to one ---- */
 
 /* Nothing of this branch matters any more. */
-static int branch_ends(struct delivery *g, const char *branch, int64_t ends_ms)
+static int branch_ends(struct delivery *g, const char *branch, const char *how, int64_t ends_ms)
 {
+	g->d.summary = how;
 	draft_branch(g, branch, NULL);
 	name_alert(g, branch, "branch", "");
 	g->d.status = HEALBUS__STATUS__STATUS_RESOLVED;
@@ -63,8 +64,11 @@ int read_pull_closed(struct delivery *g, struct why *out_why)
 		rc = read_time(g, "pull_request.closed_at", &ends_ms, out_why);
 	if (rc)
 		return rc;
-	add_annotation(g, "conclusion", json_is_true(merged) ? "merged" : "closed");
-	return branch_ends(g, branch, ends_ms);
+	return branch_ends(g, branch,
+			   arena_printf(g->r->arena, "pull request %s %s",
+					at_number(g, "pull_request.number"),
+					json_is_true(merged) ? "merged" : "closed"),
+			   ends_ms);
 }
 
 int read_delete(struct delivery *g, struct why *out_why)
@@ -76,7 +80,8 @@ int read_delete(struct delivery *g, struct why *out_why)
 		rc = need_text(g, "ref", &branch, out_why);
 	if (rc)
 		return rc;
-	return str_eq(type, "branch") ? branch_ends(g, branch, 0) : ignore(g, "tag");
+	return str_eq(type, "branch") ? branch_ends(g, branch, "branch deleted", 0)
+				      : ignore(g, "tag");
 }
 
 /* Its temporary branch is gone, whatever came of it. */
@@ -89,7 +94,7 @@ int read_merge_group(struct delivery *g, struct why *out_why)
 		return rc;
 	if (str_starts(ref, BRANCH_REF))
 		ref += sizeof(BRANCH_REF) - 1;
-	return branch_ends(g, ref, 0);
+	return branch_ends(g, ref, "merge group over", 0);
 }
 
 /* ---- commands ---- */
@@ -300,7 +305,7 @@ int read_push(struct delivery *g, struct why *out_why)
 		return ignore(g, "tag");
 	branch = ref + sizeof(BRANCH_REF) - 1;
 	if (json_is_true(at(g, "deleted")))
-		return branch_ends(g, branch, 0);
+		return branch_ends(g, branch, "branch deleted", 0);
 	draft_branch(g, branch, sha);
 	skip = read_message(g, branch, at_text(g, "head_commit.message"));
 	if (own && strcasecmp(own, g->sender) == 0)

@@ -5,7 +5,7 @@
 #ifndef TESTS_UNIT_MONITOR_GITHUB_BODIES_H
 #define TESTS_UNIT_MONITOR_GITHUB_BODIES_H
 
-#include "common/base.h"
+#include "common/mem.h"
 
 #define SHA1 "1111111111111111111111111111111111111111"
 #define SHA2 "2222222222222222222222222222222222222222"
@@ -101,7 +101,9 @@ static inline char *told_suite(struct told t)
 static inline char *told_status(struct told t)
 {
 	auto_free char *inner = mem_printf(
-		"\"id\":77,\"sha\":\"%s\",\"context\":\"%s\",\"state\":\"%s\",\"updated_at\":"
+		"\"target_url\":\"https://github.com/octo-org/octo.repo/actions/runs/"
+		"7000\",\"id\":77,\"sha\":\"%s\",\"context\":\"%s\",\"state\":\"%s\",\"updated_"
+		"at\":"
 		"\"2026-11-21T12:%02d:57Z\",\"commit\":{\"commit\":{\"message\":\"%s\"}},"
 		"\"branches\":[{\"name\":\"%s\"}]",
 		OR(t.sha, SHA1), OR(t.name, "ci/build"), OR(t.conclusion, "failure"), t.minute,
