@@ -42,6 +42,7 @@ REASONER := plain proposal proposal_steps proposal_edits core cases case ask rep
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall statistics beta
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
+REASONER += placeholder placeholder_words placeholder_log placeholder_code
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
 	edits edits_diff edits_match edits_apply \
@@ -61,9 +62,10 @@ UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
 UNIT_REASONER += classify
 UNIT_REASONER += memory recall statistics vector
+UNIT_REASONER += placeholder
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
+FUZZ := placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier
