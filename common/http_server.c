@@ -10,6 +10,8 @@ enum {
 	PRESSED_TIMEOUT_MS = 1000,
 	/* For the 503s of requests that the handlers did not answer in time. */
 	ABORT_GRACE_MS = 200,
+	/* With no descriptor left, the pause before the library tries to accept again. */
+	ACCEPT_PAUSE_MS = 50,
 	CERTIFICATE_MAX_BYTES = 256 << 10,
 	/* The header and the answer's header share it. */
 	CONNECTION_MEMORY_BYTES = HTTP_HEADER_MAX_BYTES + 8192,
@@ -195,12 +197,20 @@ static int tls_files_read(struct tls_files *t, const struct http_server_options 
 	return secret_read(&t->key, o->tls_key_file, out_why);
 }
 
-/* While starting, what the library says is the reason; later nobody asks. */
+/*
+ * While starting, what the library says is the reason; later nobody asks. But without descriptors
+ * and connections it tries to accept again and again, and calls this in between: the only place
+ * where it can be made to rest (libmicrohttpd 0.9.75, MHD_accept_connection).
+ */
 static void __attribute__((format(printf, 2, 0)))
 on_log(void *server, const char *fmt, va_list args)
 {
 	struct http_server *s = server;
 
+	if (s->started && strstr(fmt, "busy waiting")) {
+		struct timespec pause = {.tv_nsec = ACCEPT_PAUSE_MS * 1000000L};
+		nanosleep(&pause, NULL);
+	}
 	if (s->started || s->start_why.text[0])
 		return;
 	vsnprintf(s->start_why.text, sizeof(s->start_why.text), fmt, args);

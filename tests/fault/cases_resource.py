@@ -72,9 +72,7 @@ def address_space(k):
     w.judge(timeout_s=120, acts=False)
 
 
-# Measures processor time: alone, in make fault.
-@case(CASES, 29, "descriptors-gone", "no descriptor left: no spinning, acts end well, all works when there are some",
-      slow=True)
+@case(CASES, 29, "descriptors-gone", "no descriptor left: no spinning, acts end well, all works when there are some")
 def descriptors_gone(k):
     w = k.world()
     run = w.send(1, hold_ms="3000")[0]
