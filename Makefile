@@ -43,6 +43,8 @@ REASONER += models/ask models/exchange models/answer models/schema models/purse 
 REASONER += signature vector memory memory_recall statistics beta
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 REASONER += placeholder placeholder_words placeholder_log placeholder_code
+REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
+REASONER += context/github context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
 	edits edits_diff edits_match edits_apply \
@@ -63,9 +65,10 @@ UNIT_REASONER += models
 UNIT_REASONER += classify
 UNIT_REASONER += memory recall statistics vector
 UNIT_REASONER += placeholder
+UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
+FUZZ := context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

@@ -67,6 +67,17 @@ static const struct option rows[] = {
 		 "request, response}; kind is openai_chat, openai_responses, anthropic or http. "
 		 "budget: {incident, day}, each {tokens, usd}. cache: {ttl, entries}. Without "
 		 "providers no model is asked."),
+	OPT_TREE(
+		struct reasoner_config, context, "context", context_parse, context_release,
+		"Where to look when an incident needs a diagnosis; what is not here is not asked. "
+		"Keys: timeout (20s, all together), source_timeout (10s, each), max_bytes "
+		"(128KiB), source_max_bytes (48KiB), log_max_bytes (4MiB, of a failing job's "
+		"log); github {enabled: true, timeout}; prometheus, loki, argocd, kubernetes, "
+		"grafana {url, token_file, ca_file, timeout}. prometheus and loki: queries, a list "
+		"of {name, query: 'up{job=\"{{ .labels.job }}\"}', range, step, limit}; a query "
+		"that the incident has nothing to fill with is not asked. argocd: application; "
+		"kubernetes: namespace, pod, selector; loki: tenant; all {{ jq }} over the "
+		"incident."),
 };
 
 const struct option_table reasoner_options = {

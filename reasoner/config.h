@@ -3,6 +3,7 @@
 #define REASONER_CONFIG_H
 
 #include "common/stage.h"
+#include "reasoner/context/context.h"
 #include "reasoner/models/models.h"
 #include "reasoner/settings.h"
 
@@ -13,6 +14,7 @@ struct reasoner_config {
 	struct models_config models;
 	char *failures_dir;
 	char *specialists_file;
+	struct context_config context;
 	struct settings cases; /* its runbooks are loaded by reasoner_prepare */
 };
 
