@@ -3,7 +3,6 @@
  * where there is a corpus of real logs, on those of one group. Prints the shares and how long
  * recalling takes.
  */
-#include "common/clock.h"
 #include "tests/unit/reasoner/families.h"
 #include "tests/unit/reasoner/memory_kit.h"
 
@@ -300,11 +299,105 @@ static void test_real_logs(void **state)
 	json_decref(items);
 }
 
+/* ---- how long it takes; printed only ---- */
+
+enum { BATCH = 1000, QUERIES = 50 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { MANY = 5000 };
+#else
+enum { MANY = 100000 };
+#endif
+
+static void remember_many(struct kit *k, struct kit_case *c)
+{
+	for (unsigned i = 0; i < MANY; i += BATCH) {
+		struct store_txn *txn = store_begin_write(k->store);
+		for (unsigned j = i; j < MIN(i + BATCH, MANY); j++) {
+			recurrence(c, rnd(ARRAY_SIZE(families)), j);
+			struct memory_entry m = {.incident = &c->incident,
+						 .diagnosis = &c->diagnosis,
+						 .plan = &c->plan,
+						 .healed = true,
+						 .at_ms = k->now_ms += 1000};
+			assert_int_equal(memory_note(txn, &m), 0);
+		}
+		assert_int_equal(store_commit(txn), 0);
+	}
+}
+
+/* Of this thread: what else runs on the machine does not count. */
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static double ms_since(int64_t from_ns)
+{
+	return (double)(cpu_ns() - from_ns) / 1e6;
+}
+
+static void recall_ten(struct kit *k, struct kit_case *c, struct memory_index *index)
+{
+	Healbus__Recalled **found;
+	size_t n;
+	auto_txn txn = store_begin_read(k->store);
+	struct memory_query q = {
+		.incident = &c->incident, .diagnosis = &c->diagnosis, .k = 10, .index = index};
+	assert_int_equal(memory_recall(txn, &q, &k->arena, &found, &n), 0);
+	assert_int_equal(n, 10);
+	arena_reset(&k->arena);
+}
+
+static void print_comparisons(const struct memory_index *index)
+{
+	struct vector_rows rows = {index->rows, index->inverse_norms, index->n};
+	struct vector v = {.inverse_norm = 1};
+	struct hit hits[MEMORY_CANDIDATES];
+	memcpy(v.v, index->rows, sizeof(v.v));
+	int64_t from = cpu_ns();
+	for (int i = 0; i < QUERIES; i++)
+		assert_int_equal(vector_best(&rows, &v, hits, ARRAY_SIZE(hits)), ARRAY_SIZE(hits));
+	double ms = ms_since(from) / QUERIES;
+	print_message("# %.1f million comparisons/s on one core\n", (double)rows.n / ms / 1000);
+}
+
+static void test_many(void **state)
+{
+	(void)state;
+	struct kit k;
+	struct memory_index index = {0};
+	auto_free struct kit_case *c = mem_alloc(sizeof(*c));
+	double worst = 0, all = 0;
+	kit_open(&k);
+	int64_t from = cpu_ns();
+	remember_many(&k, c);
+	print_message("# %d memories noted, %.0f us each\n", MANY, ms_since(from) * 1000 / MANY);
+	recurrence(c, 0, MANY);
+	from = cpu_ns();
+	recall_ten(&k, c, &index);
+	print_message("# first recall, which reads and weighs all: %.0f ms\n", ms_since(from));
+	for (unsigned i = 0; i < QUERIES; i++) {
+		recurrence(c, rnd(ARRAY_SIZE(families)), MANY + i);
+		from = cpu_ns();
+		recall_ten(&k, c, &index);
+		worst = MAX(worst, ms_since(from));
+		all += ms_since(from);
+	}
+	print_message("# top 10 of %d: %.1f ms of CPU each, %.1f ms the slowest of %d\n", MANY,
+		      all / QUERIES, worst, QUERIES);
+	print_comparisons(&index);
+	memory_index_release(&index);
+	kit_close(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recurring_failures),
 		cmocka_unit_test(test_real_logs),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
