@@ -40,7 +40,8 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	sources/table sources/words state
 REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings lesson
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
-REASONER += signature vector memory memory_recall statistics beta
+REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
+	memories/openmemory memory_json memory_api memory_feed shared
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 REASONER += placeholder placeholder_words placeholder_log placeholder_code
 REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
@@ -63,7 +64,7 @@ UNIT_MONITOR := alert_text checks correlator correlator_model github json_text m
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
 UNIT_REASONER += classify
-UNIT_REASONER += memory recall statistics vector
+UNIT_REASONER += memories memory recall statistics vector
 UNIT_REASONER += placeholder
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits

@@ -78,6 +78,7 @@ static const struct option rows[] = {
 		"that the incident has nothing to fill with is not asked. argocd: application; "
 		"kubernetes: namespace, pod, selector; loki: tenant; all {{ jq }} over the "
 		"incident."),
+	MEMORY_OPTIONS(struct reasoner_config, cases.memory),
 };
 
 const struct option_table reasoner_options = {

@@ -79,7 +79,7 @@ int lesson_learn(struct desk *d, const struct case_file *c)
 		.plan = (Healbus__Plan *)plan,
 		.healed = last->verdict == HEALBUS__VERDICT__VERDICT_HEALED,
 		.at_ms = fold_now_ms(d->f),
-		.max = (size_t)d->settings->memory_max,
+		.max = (size_t)d->settings->memory.max,
 	};
 	rc = memory_note(fold_txn(d->f), &entry);
 	if (!rc && entry.healed)

@@ -1,8 +1,13 @@
 #include "common/stage.h"
 #include "reasoner/cases.h"
 #include "reasoner/config.h"
+#include "reasoner/memory_api.h"
+#include "reasoner/shared.h"
 
 static const struct fold_def *const folds[] = {&cases_fold};
+
+static const struct http_route routes[] = {MEMORY_ROUTES};
+static const struct stage_thread threads[] = {MEMORY_THREADS};
 
 static const struct stage_def reasoner = {
 	.name = "reasoner",
@@ -13,6 +18,12 @@ static const struct stage_def reasoner = {
 	.unprepare = reasoner_unprepare,
 	.folds = folds,
 	.n_folds = ARRAY_SIZE(folds),
+	.threads = threads,
+	.n_threads = ARRAY_SIZE(threads),
+	.routes = routes,
+	.n_routes = ARRAY_SIZE(routes),
+	.start = shared_start,
+	.stop = shared_stop,
 };
 
 int main(int argc, char **argv)

@@ -123,15 +123,34 @@ static void add_failed(const Healbus__Incident *incident, struct buf *out)
 	}
 }
 
+/* What a step says of itself: the message of a commit, a title. */
+static const char *said_by_steps(const Healbus__Plan *plan)
+{
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const Healbus__Step *s = plan->steps[i];
+		for (size_t p = 0; p < s->n_params; p++) {
+			if (str_eq(s->params[p]->name, "message") && s->params[p]->string_value)
+				return s->params[p]->string_value;
+		}
+	}
+	return NULL;
+}
+
+static void add_why(const Healbus__Plan *plan, struct buf *out)
+{
+	const char *said = said_by_steps(plan);
+	const char *why = said && *said ? said : plan->why;
+	if (why && *why)
+		buf_printf(out, "%s%.*s", out->len ? ": " : "", (int)strcspn(why, "\n"), why);
+}
+
 /* What was done, why, and what had not helped, in one line. */
 static char *what_of(const struct memory_entry *m, struct arena *a)
 {
 	auto_buf text = {0};
 	if (m->healed && m->plan) {
 		add_steps(m->plan, &text);
-		if (m->plan->why && *m->plan->why)
-			buf_printf(&text, "%s%.*s", text.len ? ": " : "",
-				   (int)strcspn(m->plan->why, "\n"), m->plan->why);
+		add_why(m->plan, &text);
 	}
 	add_failed(m->incident, &text);
 	return wire_text(a, buf_str(&text), text.len, WIRE_LINE_MAX);
@@ -376,5 +395,30 @@ int memory_latest(struct store_txn *txn, size_t max, struct arena *arena,
 	int rc = max ? store_each(txn, &table_memories, &newest, latest_one, &l) : 0;
 	if (!rc)
 		*out_n = l.n;
+	return rc;
+}
+
+static int take_number(void *ctx, const void *key, size_t key_len, struct store_val val)
+{
+	uint64_t *number = ctx;
+	(void)val;
+	if (key_len != sizeof(struct store_key64))
+		return ERR_CORRUPT;
+	*number = store_key64_value(key);
+	return 1;
+}
+
+int memory_next(struct store_txn *txn, uint64_t from, uint64_t *out_number, struct arena *arena,
+		Healbus__ModelExchange **out)
+{
+	struct store_key64 first = store_key64(from);
+	struct store_range range = {.from = &first, .from_len = sizeof(first), .limit = 1};
+	uint64_t number = UINT64_MAX;
+	int rc = store_each(txn, &table_memories, &range, take_number, &number);
+	if (rc || number == UINT64_MAX)
+		return rc ? rc : ERR_NOT_FOUND;
+	rc = memory_load(txn, number, arena, out);
+	if (!rc)
+		*out_number = number;
 	return rc;
 }

@@ -17,6 +17,8 @@
 enum {
 	MEMORY_MAX_DEFAULT = 100000,
 	MEMORY_STEPS_MAX_BYTES = 32 << 10, /* of steps that are kept for doing them again */
+	MEMORY_RECALLED_MAX_BYTES = 64
+				    << 10, /* of all steps in one answer: it fits into a message */
 	MEMORY_CANDIDATES = 64,            /* that are compared term by term */
 };
 
@@ -83,7 +85,8 @@ struct memory_query {
 /*
  * The k most alike, best first (of equals: the healed, then the later), in the arena. All rows are
  * compared by cosine; the best MEMORY_CANDIDATES once more by their own terms with the frequencies
- * of the index. 0, ERR_TOO_LARGE (arena full) or what the store says.
+ * of the index. Steps of the least alike are left out when all together are over
+ * MEMORY_RECALLED_MAX_BYTES. 0, ERR_TOO_LARGE (arena full) or what the store says.
  */
 int memory_recall(struct store_txn *txn, const struct memory_query *q, struct arena *arena,
 		  Healbus__Recalled ***out, size_t *out_n);
@@ -91,6 +94,10 @@ int memory_recall(struct store_txn *txn, const struct memory_query *q, struct ar
 /* The latest, newest first, at most max, as they are stored. */
 int memory_latest(struct store_txn *txn, size_t max, struct arena *arena,
 		  Healbus__ModelExchange **out, size_t *out_n);
+/* The first with a number of at least `from`; numbers rise with time and have gaps. 0 or
+ * ERR_NOT_FOUND. */
+int memory_next(struct store_txn *txn, uint64_t from, uint64_t *out_number, struct arena *arena,
+		Healbus__ModelExchange **out);
 /* Of one incident. 0 or ERR_NOT_FOUND. */
 int memory_of(struct store_txn *txn, const char *incident, struct arena *arena,
 	      Healbus__ModelExchange **out);

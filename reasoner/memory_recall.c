@@ -198,6 +198,18 @@ static bool is_asked_for(const struct memory_query *q, const Healbus__Recalled *
 	return !q->incident || !str_eq(r->incident, q->incident->id);
 }
 
+/* Of the least alike the steps are left out when all would be too much for one message. */
+static void bound_steps(Healbus__Recalled *const *list, size_t n)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < n; i++) {
+		for (size_t s = 0; s < list[i]->n_steps; s++)
+			bytes += healbus__step__get_packed_size(list[i]->steps[s]);
+		if (bytes > MEMORY_RECALLED_MAX_BYTES)
+			list[i]->n_steps = 0;
+	}
+}
+
 static int take(struct recall *r, Healbus__Recalled ***out, size_t *out_n)
 {
 	size_t k = r->q->k ? MIN(r->q->k, WIRE_RECALLED_MAX) : WIRE_RECALLED_MAX, n = 0;
@@ -212,6 +224,7 @@ static int take(struct recall *r, Healbus__Recalled ***out, size_t *out_n)
 	}
 	if (rc)
 		return rc;
+	bound_steps(list, n);
 	*out = list;
 	*out_n = n;
 	return 0;

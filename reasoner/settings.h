@@ -6,6 +6,7 @@
 #define REASONER_SETTINGS_H
 
 #include "common/base.h"
+#include "reasoner/memory_config.h"
 
 struct runbooks;
 
@@ -25,8 +26,8 @@ struct settings {
 	int64_t resolve_within_ms;
 	int64_t effective_window_ms;
 	double recall_min;
-	int64_t memory_max;
 	char *fix_branch_prefix;
+	struct memory_config memory;
 	struct runbooks *runbooks;
 };
 

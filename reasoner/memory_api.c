@@ -1,0 +1,150 @@
+#include "reasoner/memory_api.h"
+
+#include "reasoner/config.h"
+#include "reasoner/memory_json.h"
+#include "reasoner/shared.h"
+
+#include <fcntl.h>
+#include <poll.h>
+
+enum { QUEUE_POLL_MS = 200, K_DEFAULT = 10, K_MAX = 100 };
+
+/* A pipe of requests: the kernel's queue, its bound and its wake-ups. */
+struct memory_api {
+	int queue_in, queue_out;
+};
+
+int memory_api_open(struct memory_api **out, struct why *out_why)
+{
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+		return why_set(out_why, err_from_errno(errno), "pipe: %s", strerror(errno));
+	*out = mem_alloc(sizeof(**out));
+	**out = (struct memory_api){.queue_in = fds[1], .queue_out = fds[0]};
+	return 0;
+}
+
+static struct http_request *queue_take(const struct memory_api *api, int timeout_ms)
+{
+	struct http_request *req = NULL;
+	struct pollfd p = {.fd = api->queue_out, .events = POLLIN};
+	if (poll(&p, 1, timeout_ms) <= 0 || read(api->queue_out, &req, sizeof(req)) != sizeof(req))
+		return NULL;
+	return req;
+}
+
+void memory_api_close(struct memory_api *api)
+{
+	if (!api)
+		return;
+	for (struct http_request *req; (req = queue_take(api, 0));)
+		http_reply_retry(req, 503, 1, "stopping");
+	close(api->queue_in);
+	close(api->queue_out);
+	free(api);
+}
+
+void memory_api_enqueue(void *ctx, struct http_request *req)
+{
+	struct stage *s = ctx;
+	struct shared *all = stage_data(s);
+	if (all && !stage_stopping(s) &&
+	    write(all->memory->queue_in, &req, sizeof(req)) == sizeof(req))
+		return;
+	http_reply_retry(req, 503, 1, "stopping, or too many requests under way");
+}
+
+/* ---- answers ---- */
+
+struct asked {
+	struct http_request *req;
+	struct store_txn *txn;
+	struct memory_index *index;
+	const struct memory_config *config;
+};
+
+static size_t asked_k(const struct asked *a)
+{
+	const char *text = http_query(a->req, "k");
+	char *end = NULL;
+	long k = text ? strtol(text, &end, 10) : K_DEFAULT;
+	return text && (*end || end == text) ? K_DEFAULT : (size_t)MIN(MAX(k, 1), K_MAX);
+}
+
+static int answer_list(const struct asked *a, json_t **out)
+{
+	const char *like = http_query(a->req, "like");
+	struct memory_query q = {.text = like, .k = asked_k(a), .index = a->index};
+	if (!like || !*like)
+		return memories_json_latest(a->txn, asked_k(a), out);
+	return memories_json_alike(a->txn, &q, out);
+}
+
+static int answer_one(const struct asked *a, json_t **out)
+{
+	const char *incident = http_wildcard(a->req);
+	return token_valid(incident) ? memory_json(a->txn, incident, out) : ERR_NOT_FOUND;
+}
+
+static int answer_statistics(const struct asked *a, json_t **out)
+{
+	return statistics_json(a->txn, &a->config->prior, out);
+}
+
+static const struct {
+	const char *path;
+	int (*answer)(const struct asked *a, json_t **out);
+} answers[] = {
+	{"/memory", answer_list},
+	{"/statistics", answer_statistics},
+};
+
+static int answer(const struct asked *a, json_t **out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		if (str_eq(http_path(a->req), answers[i].path))
+			return answers[i].answer(a, out);
+	}
+	return answer_one(a, out);
+}
+
+static void reply(struct http_request *req, int rc, json_t *out)
+{
+	struct why why = {0};
+	auto_free char *text = rc ? NULL : json_dumps(out, JSON_COMPACT);
+	json_decref(out);
+	if (text) {
+		http_reply(req, 200, "application/json", text, strlen(text));
+		return;
+	}
+	why_set(&why, rc, "%s", rc == ERR_NOT_FOUND ? "no such memory" : err_name(rc));
+	http_reply_error(req, rc ? rc : ERR_INTERNAL, &why);
+}
+
+static void serve(struct stage *s, struct http_request *req, struct memory_index *index)
+{
+	const void *config = stage_config_get(s);
+	struct asked a = {
+		.req = req,
+		.txn = store_begin_read(fold_store(stage_fold(s, 0, 0))),
+		.index = index,
+		.config = &settings_of(config)->memory,
+	};
+	json_t *out = NULL;
+	int rc = answer(&a, &out);
+	store_end(a.txn);
+	stage_config_put(s, config);
+	reply(req, rc, out);
+}
+
+void memory_api_run(struct stage *s)
+{
+	const struct shared *all = stage_data(s);
+	struct memory_index index = {0};
+	while (!stage_stopping(s)) {
+		struct http_request *req = queue_take(all->memory, QUEUE_POLL_MS);
+		if (req)
+			serve(s, req, &index);
+	}
+	memory_index_release(&index);
+}

@@ -1,0 +1,16 @@
+/* Memory and statistics as JSON, for people who ask. New references. */
+#ifndef REASONER_MEMORY_JSON_H
+#define REASONER_MEMORY_JSON_H
+
+#include "reasoner/memory.h"
+#include "reasoner/statistics.h"
+
+/* One memory whole: labels, signature, what was tried, what was done with all its parameters. */
+int memory_json(struct store_txn *txn, const char *incident, json_t **out);
+/* The latest, or the most alike of a query with text; both without the steps' parameters. */
+int memories_json_latest(struct store_txn *txn, size_t max, json_t **out);
+int memories_json_alike(struct store_txn *txn, const struct memory_query *q, json_t **out);
+/* {"statistics": [..], "misrouted": [..]} */
+int statistics_json(struct store_txn *txn, const struct statistic_prior *prior, json_t **out);
+
+#endif
