@@ -69,7 +69,7 @@ UNIT_REASONER += placeholder
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
+FUZZ := model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

@@ -12,7 +12,8 @@
 #include "reasoner/models/schema.h"
 
 enum {
-	CALL_MIN_MS = 500, /* with less than this left, nobody is asked */
+	CALL_MIN_MS = 500,     /* with less than this left, nobody is asked */
+	MAP_BYTES = 128 << 20, /* the books are small; a thousand answers of 128 KiB fit */
 	DAY_MS = 24 * 3600 * 1000,
 	REASONS_MAX_BYTES = WHY_TEXT_BYTES - 1,
 	REASON_MAX_BYTES = 160,
@@ -63,8 +64,11 @@ int models_open(const char *state_dir, struct models **out, struct why *out_why)
 	static const struct store_table *const tables[] = {&purse_spent, &purse_meters,
 							   &cache_answers, &cache_ages};
 	auto_free char *dir = mem_printf("%s/models", state_dir);
-	struct store_options options = {
-		.dir = dir, .tables = tables, .n_tables = ARRAY_SIZE(tables)};
+	struct store_options options = {.dir = dir,
+					.tables = tables,
+					.n_tables = ARRAY_SIZE(tables),
+					.map_bytes = MAP_BYTES,
+					.map_limit_bytes = 4 * (int64_t)MAP_BYTES};
 	struct store *store = NULL;
 	int rc = store_open(&options, &store, out_why);
 

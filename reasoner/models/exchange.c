@@ -1,6 +1,7 @@
 #include "reasoner/models/exchange.h"
 
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/secret.h"
 #include "common/wire.h"
 #include "reasoner/models/answer.h"
@@ -10,6 +11,16 @@ enum {
 	LEAVE_ALONE_MS = 10000, /* a rate limit that does not say how long */
 	NAME_SHOWN_BYTES = 256,
 };
+
+static struct metric exchanges = METRIC_COUNTER(
+	"healbus_reasoner_model_exchanges_total",
+	"Exchanges with models, by provider and end (ok, cached, failed, passed over).", "provider",
+	"end");
+static struct metric tokens =
+	METRIC_COUNTER("healbus_reasoner_model_tokens_total",
+		       "Tokens charged, by provider and direction.", "provider", "direction");
+static struct metric costs = METRIC_COUNTER("healbus_reasoner_model_cost_usd_total",
+					    "Money charged, by provider.", "provider");
 
 void exchange_init(struct exchange *e, const struct model_question *q,
 		   const struct model_provider *p, size_t n)
@@ -185,12 +196,23 @@ static void fill_numbers(Healbus__ModelExchange *m, const struct exchange *e)
 	SET(m, state, HEALBUS__MODEL_STATE__MODEL_EXCHANGED);
 }
 
+static void count(const struct exchange *e)
+{
+	const char *provider = e->provider->name;
+	const char *end = e->error.text[0] ? (e->prompt ? "failed" : "passed") : "ok";
+
+	metric_add(&exchanges, 1, provider, e->cached ? "cached" : end);
+	metric_add(&tokens, (double)e->charged.tokens_in, provider, "in");
+	metric_add(&tokens, (double)e->charged.tokens_out, provider, "out");
+	metric_add(&costs, (double)cost_micro_usd(e->provider, &e->charged) / 1e6, provider);
+}
+
 void exchange_say(const struct exchange *e, const struct model_question *q)
 {
 	Healbus__ModelExchange m = HEALBUS__MODEL_EXCHANGE__INIT;
 	auto_free char *provider = shown(e->provider->name, NAME_SHOWN_BYTES);
 	auto_free char *model = shown(e->provider->model, NAME_SHOWN_BYTES);
-	auto_free char *purpose = shown(q->purpose, NAME_SHOWN_BYTES);
+	auto_free char *purpose = shown(q->purpose ? q->purpose : "", NAME_SHOWN_BYTES);
 	auto_free char *prompt = shown_prompt(e, q);
 	auto_free char *answer = shown(buf_str(&e->answer), WIRE_PATCH_MAX);
 	auto_free char *error = shown(e->error.text, WIRE_REASON_MAX);
@@ -198,6 +220,7 @@ void exchange_say(const struct exchange *e, const struct model_question *q)
 	auto_free char *incident = mem_strdup(q->incident);
 	auto_free char *ask = mem_strdup(q->ask);
 
+	count(e);
 	if (!q->say)
 		return;
 	m.id = id;

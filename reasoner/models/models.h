@@ -85,7 +85,7 @@ struct model_question {
 	const char *incident; /* id; its spending is counted under it */
 	const char *ask;      /* id of the MODEL_ASKED it belongs to; NULL: none */
 	uint32_t attempt;
-	const char *purpose; /* plan, classify, summarise */
+	const char *purpose; /* plan, classify, summarise; NULL: none */
 	Healbus__Severity severity;
 	double complexity;  /* 0-1 */
 	const char *system; /* NULL: none */

@@ -18,12 +18,12 @@ static int request(const struct model_call *call, json_t **out, struct why *out_
 {
 	const struct model_provider *p = call->provider;
 
-	json_t *body = json_pack("{s:s, s:o, s:I, s:b, s:b, s:{s:s, s:{s:s, s:b, s:o}}}", "model",
+	json_t *body = json_pack("{s:s, s:o, s:I, s:b, s:{s:s, s:{s:s, s:b, s:o}}}", "model",
 				 p->model, "messages", messages(call), "max_completion_tokens",
-				 (json_int_t)p->max_tokens, "stream", 0, "store", 0,
-				 "response_format", "type", "json_schema", "json_schema", "name",
-				 MODEL_SCHEMA_NAME, "strict", (int)schema_is_closed(call->schema),
-				 "schema", schema_without_lengths(call->schema));
+				 (json_int_t)p->max_tokens, "stream", 0, "response_format", "type",
+				 "json_schema", "json_schema", "name", MODEL_SCHEMA_NAME, "strict",
+				 (int)schema_is_closed(call->schema), "schema",
+				 schema_without_lengths(call->schema));
 	if (!body)
 		return why_set(out_why, ERR_INVALID, "the question is not UTF-8");
 	if (p->temperature >= 0)

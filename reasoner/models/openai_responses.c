@@ -64,7 +64,10 @@ static int reply(const struct model_provider *p, const json_t *body, struct mode
 	out->tokens_out = json_tokens(usage, "output_tokens");
 	if (!json_is_array(output))
 		return why_set(out_why, ERR_SCHEMA, "no output in the answer");
-	json_array_foreach(output, i, item) take_item(item, out);
+	json_array_foreach(output, i, item)
+	{
+		take_item(item, out);
+	}
 	if (status && str_eq(status, "incomplete"))
 		out->end = reason && str_eq(reason, "content_filter") ? MODEL_END_FILTER
 								      : MODEL_END_LENGTH;

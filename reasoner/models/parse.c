@@ -7,7 +7,7 @@
 #include "common/id.h"
 
 #define DAY_MS (24 * INT64_C(3600000))
-#define USD 1000000 /* micro-USD */
+#define USD INT64_C(1000000) /* micro-USD */
 
 static const int64_t timeout_max_ms = 3600000;
 static const int64_t tokens_max = INT64_C(1) << 40;
@@ -227,6 +227,16 @@ static int take_provider(const struct yaml_node *map, struct model_provider *p, 
 	return rc ? rc : take_mappings(map, p, out_why);
 }
 
+/* By one before the last. */
+static bool name_taken(const struct models_config *c, const char *name)
+{
+	for (size_t i = 0; i + 1 < c->n_providers; i++) {
+		if (name && c->providers[i].name && str_eq(c->providers[i].name, name))
+			return true;
+	}
+	return false;
+}
+
 static int take_providers(const struct yaml_node *list, struct models_config *c,
 			  struct why *out_why)
 {
@@ -240,7 +250,7 @@ static int take_providers(const struct yaml_node *list, struct models_config *c,
 	{
 		struct model_provider *p = &c->providers[c->n_providers++];
 
-		*p = (struct model_provider){.timeout_ms = 60000,
+		*p = (struct model_provider){.timeout_ms = 120000,
 					     .max_tokens = 8192,
 					     .bytes_per_token = 2,
 					     .temperature = -1,
@@ -248,11 +258,8 @@ static int take_providers(const struct yaml_node *list, struct models_config *c,
 		int rc = take_provider(item, p, out_why);
 		if (rc)
 			return rc;
-		for (size_t i = 0; i + 1 < c->n_providers; i++) {
-			if (str_eq(c->providers[i].name, p->name))
-				return yaml_error(item, out_why, "name: \"%s\" is there twice",
-						  p->name);
-		}
+		if (name_taken(c, p->name))
+			return yaml_error(item, out_why, "name: \"%s\" is there twice", p->name);
 	}
 	return 0;
 }

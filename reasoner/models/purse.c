@@ -155,7 +155,7 @@ static int book_all(struct store_txn *txn, const struct models_config *config,
 		    const struct charge *c, struct why *out_why)
 {
 	struct book books[BOOKS];
-	struct row rows[BOOKS];
+	struct row rows[BOOKS] = {0};
 	struct model_limit more = {total(&c->reserved), cost_micro_usd(c->provider, &c->reserved)};
 
 	books_of(config, c, books);

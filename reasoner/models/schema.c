@@ -68,7 +68,10 @@ static int check_type(const json_t *rule, const json_t *value, const struct plac
 	size_t i;
 	const json_t *name;
 
-	json_array_foreach(rule, i, name) good = good || is_type(name, value);
+	json_array_foreach(rule, i, name)
+	{
+		good = good || is_type(name, value);
+	}
 	if (good)
 		return 0;
 	auto_free char *wanted = json_dumps(rule, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -403,7 +406,10 @@ static bool closed_here(const json_t *schema)
 	size_t i;
 	const json_t *name;
 
-	json_array_foreach(type, i, name) object = object || is_named(name, "object");
+	json_array_foreach(type, i, name)
+	{
+		object = object || is_named(name, "object");
+	}
 	if (!object)
 		return true;
 	return json_is_false(json_object_get(schema, "additionalProperties")) &&
@@ -442,7 +448,9 @@ json_t *schema_without_lengths(const json_t *schema)
 		json_t *mine = json_object();
 
 		json_object_foreach(properties, key, one)
+		{
 			json_object_set_new(mine, key, schema_without_lengths(one));
+		}
 		json_object_set_new(copy, "properties", mine);
 	}
 	return copy;

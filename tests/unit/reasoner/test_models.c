@@ -6,6 +6,7 @@
 #include "reasoner/models/cache.h"
 #include "reasoner/models/purse.h"
 #include "reasoner/models/schema.h"
+#include "reasoner/proposal.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -203,6 +204,18 @@ static void schemas_that_nobody_would_hold_answers_to(void **state)
 		if (schema_check(schema, &why) != ERR_INVALID)
 			fail_msg("%s is taken", text);
 	}
+}
+
+/* What the reasoner asks with is of that part, and strict. */
+static void schema_of_proposals(void **state)
+{
+	auto_json schema = proposal_schema();
+	struct why why = {0};
+
+	(void)state;
+	if (schema_check(schema, &why))
+		fail_msg("%s", why.text);
+	assert_true(schema_is_closed(schema));
 }
 
 static void closed_schemas(void **state)
@@ -446,6 +459,7 @@ int main(void)
 		cmocka_unit_test(schemas),
 		cmocka_unit_test(schemas_that_nobody_would_hold_answers_to),
 		cmocka_unit_test(closed_schemas),
+		cmocka_unit_test(schema_of_proposals),
 		cmocka_unit_test(answers_of_models),
 		cmocka_unit_test(errors_of_providers),
 		cmocka_unit_test(arithmetic),
