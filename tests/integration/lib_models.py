@@ -161,7 +161,7 @@ class Double:
         h.end_headers()
 
     def hang(self, h, good):
-        self.stopping.wait(30)
+        self.stopping.wait(300)
 
     def slow(self, h, good):
         self.head(h, len(good))

@@ -271,7 +271,8 @@ def test_deadline(double):
     w = world(double, [("one", "openai_chat", "timeout: 60s"), ("two", "openai_chat", "timeout: 60s")])
     double.modes.update(one="hang", two="hang")
     said, (result,), _ = w.ask(deadline_ms=1200)
-    check("the question's deadline holds", result["rc"] == "timeout" and len(double.seen) == 1, (said, result))
+    check("the question's deadline holds", result["rc"] == "timeout" and len(double.seen) == 1
+          and said[0]["took_ms"] < 30000, (said, result))
     w.close()
 
 
@@ -346,11 +347,11 @@ def test_budget_crash(double):
 
 
 def test_budget_liar(double):
-    w = world(double, [("one", "openai_chat", "max_tokens: 100")], "budget: {day: {tokens: 20000}}\ncache: {ttl: 0s}")
+    w = world(double, [("one", "openai_chat", "max_tokens: 100")], "budget: {day: {tokens: 21000}}\ncache: {ttl: 0s}")
     double.usage["one"] = (3000, 200)
     results = [w.ask(prompt=str(i))[1][0]["rc"] for i in range(20)]
     check("a provider that counts more than expected: estimates follow, the budget holds",
-          spent(double) <= 20000 and results[-1] == "denied" and results.count("ok") >= 4, (spent(double), results))
+          spent(double) <= 21000 and results[-1] == "denied" and results.count("ok") >= 4, (spent(double), results))
     double.usage["one"] = lib_models.USAGE
     w.close()
 
