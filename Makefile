@@ -34,7 +34,7 @@ COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text 
 	redact redact_random redact_token redact_word topic topic_rights wire wire_check wire_fast wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_hash stage_health
 MONITOR := core body command record replay alert_text checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
-	build correlator grouping incident incident_emit ingress ingress_cloudevents ingress_github ingress_wait inhibit json_text links mute muting normaliser relay repeats \
+	build correlator grouping incident incident_emit ingress ingress_cloudevents ingress_github ingress_wait inhibit json_text links mute muting normaliser relay remediate repeats status \
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
@@ -69,7 +69,7 @@ UNIT_REASONER += placeholder
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits
+FUZZ := model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

@@ -89,11 +89,32 @@ static const char *kind_of(struct arena *arena, const char *type)
 	return token_valid(name) ? arena_strdup(arena, name) : NULL;
 }
 
+void body_id(const struct raw_body *body, bool known, const char *when, char out[static ID_BYTES])
+{
+	uint8_t digest[DIGEST_BYTES];
+	char hex[2 * DIGEST_BYTES + 1];
+
+	digest_sha256(body->data, body->len, digest);
+	hex_encode(digest, sizeof(digest), hex);
+	id_make(out, "raw", body->source, hex, known ? "" : "untrusted", when);
+}
+
+/* The sender's signature is of the body alone: what came before is known by it, whatever the
+ * message was called. */
+static const char *sealed_id(struct arena *arena, const struct raw_body *body, bool known)
+{
+	char id[ID_BYTES];
+
+	body_id(body, known, "", id);
+	return arena_strdup(arena, id);
+}
+
 int body_read(struct body_reader *b, const struct monitor_config *c, const struct raw_body *body,
 	      struct reading *out, struct why *out_why)
 {
 	const struct source *source = find_source(c, body->source, out_why);
 	const char *type = body->content_type ? body->content_type : "";
+	bool known = !strstr(type, UNTRUSTED_PARAMETER);
 
 	*out = (struct reading){0};
 	if (!source)
@@ -104,9 +125,9 @@ int body_read(struct body_reader *b, const struct monitor_config *c, const struc
 		.data = body->data,
 		.len = body->len,
 		.is_protobuf = str_starts(type, CONTENT_TYPE_PROTOBUF),
-		.trusted = source->trusted && !strstr(type, UNTRUSTED_PARAMETER),
+		.trusted = source->trusted && known,
 		.kind = kind_of(&b->arena, type),
-		.raw_id = body->id,
+		.raw_id = source->format->sealed ? sealed_id(&b->arena, body, known) : body->id,
 		.time_ms = body->time_ms,
 		.arena = &b->arena,
 	};

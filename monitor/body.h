@@ -21,6 +21,9 @@ struct raw_body {
 	size_t len;
 };
 
+/* The id under which the door stores a body; when: a word for the time, where it is part of it. */
+void body_id(const struct raw_body *body, bool known, const char *when, char out[static ID_BYTES]);
+
 /*
  * Reads it into *out, which is valid until body_done(). 0; or ERR_NOT_FOUND for a source that is
  * not configured, ERR_CONFIG for a mapping that does not compile, or what the format says. The

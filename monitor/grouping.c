@@ -61,11 +61,9 @@ static struct group_names group_names(const struct rules *r, const char *source)
 	return names;
 }
 
-void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
-	       char out[static ID_BYTES])
+void grouping_key(const struct rules *r, const Healbus__Event *e, struct labels labels,
+		  char out[static ID_BYTES])
 {
-	const struct rules *r = rules_of(f);
-	char part[8];
 	struct group_names by = group_names(r, e->source);
 	auto_free const char **values = mem_calloc(by.n + 1, sizeof(*values));
 
@@ -73,6 +71,14 @@ void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
 	for (size_t i = 0; i < by.n; i++)
 		values[i + 1] = labels_lookup(&labels, by.items[i]);
 	id_derive(out, "key", values, by.n + 1);
+}
+
+void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
+	       char out[static ID_BYTES])
+{
+	char part[8];
+
+	grouping_key(rules_of(f), e, labels, out);
 	if (group_live(f, out) || !storm_rages(f))
 		return;
 	snprintf(part, sizeof(part), "%u", fold_partition(f));

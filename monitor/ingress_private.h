@@ -10,6 +10,7 @@
 #include "monitor/repeats.h"
 
 struct slot;
+struct remedy;
 
 struct ingress {
 	struct slot *slots;
@@ -20,6 +21,9 @@ struct ingress {
 	atomic_uint users;                   /* of the outlet, at this moment */
 	_Atomic uint32_t jitter;
 	struct repeats *repeats;
+	_Atomic(struct remedy *)
+		remedies; /* remediate.c: asked for and not yet seen by its thread */
+	atomic_uint n_remedies;
 };
 
 /* A body on its way in. */

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/metrics.h"
+#include "monitor/body.h"
 #include "monitor/normaliser.h"
 
 #include <sched.h>
@@ -270,14 +271,12 @@ static const char *content_type(const struct posting *p, char out[static CONTENT
 /* The same body again is the same message: the stream drops it within its window. */
 static void raw_id(const struct posting *p, char out[static ID_BYTES])
 {
-	uint8_t digest[DIGEST_BYTES];
-	char hex[2 * DIGEST_BYTES + 1], when[24] = "";
+	const struct raw_body body = {.source = p->source->name, .data = p->body, .len = p->len};
+	char when[24] = "";
 
-	digest_sha256(p->body, p->len, digest);
-	hex_encode(digest, sizeof(digest), hex);
 	if (p->source->grain_ms)
 		snprintf(when, sizeof(when), "%" PRId64, clock_real_ms() / p->source->grain_ms);
-	id_make(out, "raw", p->source->name, hex, p->known ? "" : "untrusted", when);
+	body_id(&body, p->known, when, out);
 }
 
 bool ingress_is_busy(const struct ingress *in)

@@ -4,6 +4,8 @@
 #include "monitor/normaliser.h"
 #include "monitor/record.h"
 #include "monitor/relay.h"
+#include "monitor/remediate.h"
+#include "monitor/status.h"
 
 static const struct stage_command commands[] = {
 	{"record", "write streams of the bus into a file; see record --help", record_command},
@@ -34,8 +36,8 @@ static const struct fold_def *const folds[] = {&correlator};
 static const struct effect_def *const effects[] = {&normaliser, &relay};
 
 static const struct stage_thread threads[] = {
-	{"ingress", ingress_thread}, {"check-1", checks_thread}, {"check-2", checks_thread},
-	{"check-3", checks_thread},  {"check-4", checks_thread},
+	{"ingress", ingress_thread}, {"remediate", remediate_thread}, {"check-1", checks_thread},
+	{"check-2", checks_thread},  {"check-3", checks_thread},      {"check-4", checks_thread},
 };
 
 static const struct http_route routes[] = {
@@ -45,6 +47,8 @@ static const struct http_route routes[] = {
 		.handler = ingress_webhook,
 		.auth = HTTP_AUTH_HANDLER,
 	},
+	{.method = "POST", .path = "/api/remediate/ci-failure", .handler = remediate_ci_failure},
+	{.method = "GET", .path = "/api/status", .handler = status_answer},
 };
 
 static const struct stage_def monitor = {

@@ -182,10 +182,10 @@ void alerts_firing(struct fold *f, struct buf *out)
 
 /* ---- groups ---- */
 
-int group_get(struct fold *f, const char *key, struct group *out)
+int group_read(struct store_txn *txn, const char *key, struct group *out)
 {
 	struct store_val val;
-	int rc = store_get_str(fold_txn(f), &table_groups, key, &val);
+	int rc = store_get_str(txn, &table_groups, key, &val);
 
 	if (rc)
 		return rc;
@@ -193,6 +193,11 @@ int group_get(struct fold *f, const char *key, struct group *out)
 		return ERR_CORRUPT;
 	memcpy(out, val.data, sizeof(*out));
 	return 0;
+}
+
+int group_get(struct fold *f, const char *key, struct group *out)
+{
+	return group_read(fold_txn(f), key, out);
 }
 
 void group_put(struct fold *f, const char *key, const struct group *g)

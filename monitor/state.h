@@ -124,6 +124,8 @@ struct group {
 };
 
 int group_get(struct fold *f, const char *key, struct group *out);
+/* The same for readers on other threads. */
+int group_read(struct store_txn *txn, const char *key, struct group *out);
 void group_put(struct fold *f, const char *key, const struct group *g);
 
 struct meta {
@@ -177,6 +179,9 @@ int group_timer(struct fold *f, const char *key);
 /* The key of the group an event belongs to; a storm folds by alert name. */
 void group_key(struct fold *f, const Healbus__Event *e, struct labels labels,
 	       char out[static ID_BYTES]);
+/* The same while no storm rages; pure. */
+void grouping_key(const struct rules *r, const Healbus__Event *e, struct labels labels,
+		  char out[static ID_BYTES]);
 /* An episode began. */
 void storm_count(struct fold *f);
 
