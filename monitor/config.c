@@ -111,6 +111,10 @@ static const struct option options[] = {
 		     31622400000,
 		     "A delivery that comes again within this time, under whatever id, has no "
 		     "effect: GitHub's signature holds no time."),
+	OPT_DURATION(struct monitor_config, github_reopen_ms, "github.dedup_window", "10m", 0,
+		     86400000,
+		     "A branch that fails again within this time after its incident ended goes on "
+		     "with that incident, and with what was tried in it."),
 	OPT_DURATION(
 		struct monitor_config, remediate_wait_ms, "remediate_wait", "5s", 0, 60000,
 		"How long POST /api/remediate/ci-failure waits for a diagnosis before it answers "
@@ -166,10 +170,13 @@ static void groupings_fill(struct monitor_config *c)
 	for (size_t i = 0; i < c->sources.n; i++) {
 		const struct source *s = &c->sources.items[i];
 
-		if (s->format->group_by)
-			r->groupings[r->n_groupings++] =
-				(struct source_grouping){s->name, s->format->group_by,
-							 s->format->sealed ? c->github_once_ms : 0};
+		if (s->format == &format_github)
+			r->groupings[r->n_groupings++] = (struct source_grouping){
+				.source = s->name,
+				.by = s->format->group_by,
+				.once_ms = c->github_once_ms,
+				.reopen_ms = c->github_reopen_ms,
+			};
 	}
 }
 

@@ -62,6 +62,7 @@ struct monitor_config {
 	char *github_secret_file;
 	bool github_insecure;
 	int64_t github_once_ms;
+	int64_t github_reopen_ms;
 	int64_t remediate_wait_ms;
 	uint64_t generation; /* another number for each configuration loaded */
 };

@@ -21,6 +21,15 @@ static void group_timer_set(struct fold *f, const char *key, int64_t due_ms)
 
 /* ---- counting ---- */
 
+/* So soon after its end that it is the same incident. */
+static bool group_returns(struct fold *f, const struct group *g, const Healbus__Event *e)
+{
+	const struct source_grouping *own = rules_grouping(rules_of(f), e->source);
+
+	return own && g->incident[0] && g->revision && g->resolved_ms &&
+	       fold_now_ms(f) - g->resolved_ms < own->reopen_ms;
+}
+
 static void group_begin(struct fold *f, const char *key, struct group *g, const struct sighting *s)
 {
 	const struct rules *r = rules_of(f);
@@ -37,6 +46,12 @@ static void group_begin(struct fold *f, const char *key, struct group *g, const 
 	if (g->resolved_ms)
 		fresh.told_ms = MAX(fresh.told_ms, g->resolved_ms + r->cooldown_ms);
 	id_make(fresh.incident, "incident", key, s->event_id);
+	if (group_returns(f, g, s->event)) {
+		memcpy(fresh.incident, g->incident, sizeof(fresh.incident));
+		fresh.revision = g->revision;
+		fresh.fingerprints = g->fingerprints;
+		fresh.opened_ms = g->opened_ms;
+	}
 	snprintf(fresh.name, sizeof(fresh.name), "%s", s->event->name ? s->event->name : "");
 	*g = fresh;
 	store_put_str(fold_txn(f), &table_live, key, "", 0);
@@ -89,7 +104,7 @@ int group_fire(struct fold *f, const struct sighting *s, const char *key, struct
 {
 	struct group g = {0};
 	int rc = group_get(f, key, &g);
-	bool first = false, fresh;
+	bool first = false;
 
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
@@ -97,13 +112,12 @@ int group_fire(struct fold *f, const struct sighting *s, const char *key, struct
 		group_begin(f, key, &g, s);
 		first = true;
 	}
-	fresh = !str_eq(a->incident, g.incident);
-	if (fresh) {
+	if (!str_eq(a->incident, g.incident)) {
 		a->slot = SLOT_NONE;
 		g.fingerprints++;
-		g.trusted = g.trusted && a->trusted;
-		group_agree(f, key, first, s->labels);
 	}
+	g.trusted = g.trusted && a->trusted;
+	group_agree(f, key, first, s->labels);
 	memcpy(a->incident, g.incident, sizeof(a->incident));
 	snprintf(a->key, sizeof(a->key), "%s", key);
 	slot_take(f, key, &g, s->event, &a->slot);

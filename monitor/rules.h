@@ -50,12 +50,12 @@ struct source_timeout {
 	int64_t ms;
 };
 
-/* How the alerts of a source that is not like the others are grouped, and how long one of its
- * bodies counts only once. */
+/* A source that is not like the others. */
 struct source_grouping {
 	const char *source;
 	const char *const *by; /* label names, NULL-terminated, in place of group_by */
-	int64_t once_ms;       /* 0: no memory of bodies */
+	int64_t once_ms;       /* a body counts once within this; 0: no memory of bodies */
+	int64_t reopen_ms;     /* what returns so soon after its end is the same incident */
 };
 
 /* What of GitHub's deliveries is listened to: `github:` in monitor.yaml. */

@@ -67,8 +67,9 @@ static void project_escalated(struct fold *f, const Healbus__Incident *msg,
 static uint32_t news(const Healbus__Incident *now, const Healbus__Incident *old)
 {
 	bool heard = old && old->state != SUPPRESSED;
+	/* What failed again soon after its end goes on under its old id. */
 	if (now->state == OPEN)
-		return heard ? 0 : TELL_OPENED;
+		return heard && old->state != RESOLVED ? 0 : TELL_OPENED;
 	return now->state == RESOLVED && heard && old->state != RESOLVED ? TELL_RESOLVED : 0;
 }
 

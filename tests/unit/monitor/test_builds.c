@@ -193,6 +193,35 @@ static void test_a_new_failure_is_told(void **state)
 	kit_free(k);
 }
 
+/* Red again soon after it was green: the same incident goes on. Later it is another. */
+static void test_return(void **state)
+{
+	struct kit *k = kit_new(yaml);
+
+	(void)state;
+	all_red(k, (struct told){0});
+	kit_wait(k, SECOND);
+	tell(k, "workflow_run", told_run((struct told){.conclusion = "success", .minute = 2}));
+	assert_int_equal(kit_last(k)->state, RESOLVED);
+	kit_wait(k, 9 * MINUTE);
+	all_red(k, (struct told){.minute = 11, .sha = SHA2, .run = 8});
+	kit_wait(k, SECOND);
+	assert_int_equal(k->n, 3);
+	assert_string_equal(kit_last(k)->id, k->out[0]->id);
+	assert_int_equal(kit_last(k)->revision, 3);
+	assert_int_equal(kit_last(k)->state, OPEN);
+	assert_int_equal(kit_last(k)->fingerprints, 4);
+	assert_string_equal(label(kit_last(k), "branch"), "main");
+	tell(k, "workflow_run", told_run((struct told){.conclusion = "success", .minute = 12}));
+	kit_wait(k, 11 * MINUTE);
+	all_red(k, (struct told){.minute = 24, .run = 9});
+	kit_wait(k, SECOND);
+	assert_string_not_equal(kit_last(k)->id, k->out[0]->id);
+	assert_string_equal(kit_last(k)->key, k->out[0]->key);
+	assert_int_equal(kit_last(k)->revision, 1);
+	kit_free(k);
+}
+
 /* A job and its check run each say what the other does not. */
 static void test_one_failure_told_twice(void **state)
 {
@@ -458,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_covers_agree_on_labels),
 		cmocka_unit_test(test_late_success),
 		cmocka_unit_test(test_a_new_failure_is_told),
+		cmocka_unit_test(test_return),
 		cmocka_unit_test(test_one_failure_told_twice),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_fix_opens),
