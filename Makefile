@@ -43,7 +43,7 @@ REASONER += models/ask models/exchange models/answer models/schema models/purse 
 REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
 	memories/openmemory memory_json memory_api memory_feed shared
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
-REASONER += placeholder placeholder_words placeholder_log placeholder_code
+REASONER += prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
 REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
 REASONER += context/github context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
@@ -65,7 +65,7 @@ UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
 UNIT_REASONER += classify
 UNIT_REASONER += memories memory recall statistics vector
-UNIT_REASONER += placeholder
+UNIT_REASONER += placeholder prompt
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_NOTIFIER := projection notices routing render shadow view channels

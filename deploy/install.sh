@@ -1,5 +1,5 @@
 #!/bin/sh
-# make install: programs, man pages, completions, runbooks, failure types, tools, mappings; example configuration where none is.
+# make install: programs, man pages, completions, runbooks, failure types, prompts, tools, mappings; example configuration where none is.
 #   deploy/install.sh --build DIR [--prefix /usr/local] [--destdir DIR]
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,12 +14,13 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 bin=$destdir$prefix/bin share=$destdir$prefix/share etc=$destdir/etc/healbus
-install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/tools" "$share/healbus/sources" "$share/man/man1" \
+install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/man/man1" \
 	"$share/bash-completion/completions" "$share/zsh/site-functions" "$etc"
 install -m 755 "$build"/healbus-monitor "$build"/healbus-reasoner "$build"/healbus-executor \
 	"$build"/healbus-notifier "$build"/healctl "$bin"
 install -m 644 reasoner/runbooks/*.yaml "$share/healbus/runbooks"
 install -m 644 reasoner/failures/*.yaml "$share/healbus/failures"
+install -m 644 reasoner/prompts/*.md "$share/healbus/prompts"
 install -m 644 reasoner/specialists.yaml "$share/healbus"
 install -m 644 executor/tools/*.yaml "$share/healbus/tools"
 install -m 644 monitor/sources/*.yaml "$share/healbus/sources"

@@ -1,5 +1,6 @@
 #include "reasoner/config.h"
 
+#include "reasoner/prompt.h"
 #include "reasoner/runbook.h"
 
 #define DAY_MS (24.0 * 3600000)
@@ -21,6 +22,13 @@ static const struct option rows[] = {
 	OPT_PATH(struct reasoner_config, specialists_file, "specialists_file",
 		 "/usr/local/share/healbus/specialists.yaml",
 		 "Who fixes what: specialists, and the table of routes to them."),
+	OPT_PATH(struct reasoner_config, prompts_dir, "prompts_dir",
+		 "/usr/local/share/healbus/prompts",
+		 "Directory of prompts, *.md: system.md, task.md, retry.md, operations.md, and one "
+		 "for each specialist. Read when a model is configured."),
+	OPT_PATH(struct reasoner_config, prompts_local_dir, "prompts_local_dir", NULL,
+		 "A second directory, for your own. A prompt there replaces a shipped one of the "
+		 "same name."),
 	OPT_DURATION(struct reasoner_config, cases.plan_ttl_ms, "plan_ttl", "1h", 1000, DAY_MS,
 		     "A plan that has not started by then never starts."),
 	OPT_DURATION(struct reasoner_config, cases.outcome_grace_ms, "outcome_grace", "15m", 1000,
@@ -92,7 +100,10 @@ int reasoner_prepare(void *config, struct why *out_why)
 {
 	struct reasoner_config *c = config;
 	const char *dirs[] = {c->runbooks_dir, c->runbooks_local_dir};
-	return runbooks_load(dirs, ARRAY_SIZE(dirs), &c->cases.runbooks, out_why);
+	int rc = runbooks_load(dirs, ARRAY_SIZE(dirs), &c->cases.runbooks, out_why);
+	if (!rc && models_configured(&c->models))
+		rc = prompts_load(c->prompts_dir, c->prompts_local_dir, &c->prompts, out_why);
+	return rc;
 }
 
 void reasoner_unprepare(void *config)
@@ -100,4 +111,6 @@ void reasoner_unprepare(void *config)
 	struct reasoner_config *c = config;
 	runbooks_free(c->cases.runbooks);
 	c->cases.runbooks = NULL;
+	prompts_free(c->prompts);
+	c->prompts = NULL;
 }
