@@ -52,6 +52,8 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 	guard guards/pattern guards/file guards/secret guards/hidden guards/place \
 	guards/call guards/dependency guards/weaken guards/diff guards/policy runners/runners runners/command runners/http runners/tcp \
 	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
+EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
+	runners/git_results runners/git_push
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
@@ -68,6 +70,7 @@ UNIT_REASONER += memories memory recall statistics vector
 UNIT_REASONER += placeholder prompt
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
+UNIT_EXECUTOR += git
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 

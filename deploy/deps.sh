@@ -7,9 +7,9 @@ set -eu
 build="gcc libc6-dev make pkg-config libnats-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler liblmdb-dev
 	libmicrohttpd-dev libfyaml-dev libjq-dev libjansson-dev libcurl4-openssl-dev libssl-dev libpcre2-dev libseccomp-dev
 	zlib1g-dev"
-demo="nats-server bubblewrap nginx-light runit curl ca-certificates"
+demo="nats-server bubblewrap git nginx-light runit curl ca-certificates"
 alertmanager="prometheus prometheus-alertmanager"
-test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
+test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime lighttpd"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
 bench="sec webhook monit linux-perf"
 # npm comes with nodejs or apart from it, by who packed it.

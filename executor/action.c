@@ -265,6 +265,7 @@ void action_run(const struct executor_config *config, const struct action *a,
 	own.output_limit_bytes = (size_t)a->call->output_limit_bytes;
 	own.target = a->target;
 	own.allow_unsandboxed = config->allow_unsandboxed;
+	own.config = config;
 	a->call->runner->run(a->rendered, &own, &r);
 	static const enum action_end ends[] = {[RUN_ENDED] = ACTION_DONE,
 					       [RUN_FAILED] = ACTION_FAILED,
@@ -276,4 +277,14 @@ void action_run(const struct executor_config *config, const struct action *a,
 	out->exit_code = r.exit_code;
 	out->output = r.output;
 	out->truncated = r.truncated;
+	out->patch = r.patch;
+	out->url = r.url;
+}
+
+void action_result_release(struct action_result *r)
+{
+	buf_release(&r->output);
+	free(r->patch);
+	free(r->url);
+	*r = (struct action_result){0};
 }

@@ -63,9 +63,14 @@ struct action_result {
 	struct buf output;
 	bool truncated;
 	struct why why;
+	char *patch; /* NULL: none */
+	char *url;   /* NULL: none */
 };
 
-/* Acts. Blocks up to the action's time-out. *out is zeroed by the caller, who releases output. */
+/* Zeroes it. */
+void action_result_release(struct action_result *r);
+
+/* Acts. Blocks up to the action's time-out. *out is zeroed by the caller, who releases it. */
 void action_run(const struct executor_config *config, const struct action *a,
 		const struct run_limits *limits, struct action_result *out);
 

@@ -106,8 +106,10 @@ static int parse_part(struct catalogue *cat, struct call *c, const struct yaml_n
 
 /* A call is the tool's own keys, overridden by the variant's. */
 static int parse_call(struct catalogue *cat, const struct yaml_node *base,
-		      const struct yaml_node *variant, struct call *c, struct why *out_why)
+		      const struct yaml_node *variant, struct tool *t, struct why *out_why)
 {
+	struct call *c = &t->calls[t->n_calls++];
+	bool texts = params_have_text(&t->params);
 	*c = (struct call){.timeout_ms = TOOL_TIMEOUT_MS, .output_limit_bytes = TOOL_OUTPUT_BYTES};
 	int rc = find_runner(base, variant, &c->runner, out_why);
 	if (rc)
@@ -123,6 +125,8 @@ static int parse_call(struct catalogue *cat, const struct yaml_node *base,
 	const struct yaml_node *when = yaml_get(variant, "when");
 	if (!rc && when)
 		rc = catalogue_expr(cat, when, "when", &c->when, out_why);
+	if (!rc && texts && !c->runner->takes_texts)
+		rc = yaml_error(base, out_why, "params: runner %s takes no text", c->runner->name);
 	struct why why = {0};
 	if (!rc && c->runner->check(c->spec, &why))
 		rc = yaml_error(variant ? variant : base, out_why, "%s", why.text);
@@ -137,10 +141,10 @@ static int parse_calls(struct catalogue *cat, const struct yaml_node *node, stru
 		return yaml_error(variants, out_why, "variants: must be a list");
 	t->calls = mem_calloc(variants ? variants->count : 1, sizeof(*t->calls));
 	if (!variants)
-		return parse_call(cat, node, NULL, &t->calls[t->n_calls++], out_why);
+		return parse_call(cat, node, NULL, t, out_why);
 	YAML_EACH(item, variants)
 	{
-		int rc = parse_call(cat, node, item, &t->calls[t->n_calls++], out_why);
+		int rc = parse_call(cat, node, item, t, out_why);
 		if (rc)
 			return rc;
 	}

@@ -1,6 +1,7 @@
 #include "executor/config.h"
 
 #include "common/mem.h"
+#include "executor/runners/git_private.h"
 
 static const char *const autonomy_names[] = {"observe", "dry-run", "approve", "auto", NULL};
 static const char *const sandbox_names[] = {"auto", "bwrap", "landlock", NULL};
@@ -115,6 +116,15 @@ static const struct option rows[] = {
 		 "landlock (file rules and seccomp). Where neither works no command is run."),
 	OPT_BOOL(T, allow_unsandboxed, "allow_unsandboxed", "false",
 		 "Whether tools that say sandbox: none may run at all."),
+	GITHUB_OPTIONS(T, github),
+	OPT_STRING(T, git_protocols, "git.protocols", "https",
+		   "Schemes that urls of repositories may have, separated by commas: https, http, "
+		   "file."),
+	OPT_STRING(T, git_name, "git.name", "healbus", "Who commits fixes."),
+	OPT_STRING(T, git_email, "git.email", "healbus@localhost",
+		   "The address of who commits fixes; by it a branch is known as ours."),
+	OPT_PATH(T, git_ca_file, "git.ca_file", NULL,
+		 "Certificates (PEM) that git servers may show; default: the system's."),
 };
 #undef T
 
@@ -153,6 +163,35 @@ static int check_key(const struct executor_config *c, struct why *out_why)
 	return rc;
 }
 
+static bool scheme_allowed(const char *list, const char *scheme)
+{
+	size_t len = strlen(scheme);
+	for (const char *p = list; p && *p; p += strcspn(p, ",") + (p[strcspn(p, ",")] == ',')) {
+		p += strspn(p, " ");
+		if (strncmp(p, scheme, len) == 0 && strchr(", ", p[len]))
+			return true;
+	}
+	return false;
+}
+
+static int check_repositories(const struct executor_config *c, struct why *out_why)
+{
+	for (size_t i = 0; i < c->inventory.n; i++) {
+		const struct target *t = &c->inventory.targets[i];
+		struct git_target git = {0};
+		if (!t->kind || !str_eq(t->kind, "repository"))
+			continue;
+		int rc = git_target_parse(t->json, &git, out_why);
+		if (!rc && !scheme_allowed(c->git_protocols, git.scheme))
+			rc = why_set(out_why, ERR_CONFIG,
+				     "attributes.url: git.protocols does not list %s", git.scheme);
+		git_target_release(&git);
+		if (rc)
+			return why_prefix(out_why, rc, "target %s", t->id);
+	}
+	return 0;
+}
+
 int executor_prepare(void *config, struct why *out_why)
 {
 	struct executor_config *c = config;
@@ -163,6 +202,10 @@ int executor_prepare(void *config, struct why *out_why)
 		rc = check_tools(c, out_why);
 	if (!rc)
 		rc = check_key(c, out_why);
+	if (!rc)
+		rc = check_repositories(c, out_why);
+	if (!rc)
+		rc = github_new(&c->github, &c->github_client, out_why);
 	if (rc)
 		executor_unprepare(c);
 	return rc;
@@ -173,4 +216,6 @@ void executor_unprepare(void *config)
 	struct executor_config *c = config;
 	catalogue_free(c->catalogue);
 	c->catalogue = NULL;
+	github_free(c->github_client);
+	c->github_client = NULL;
 }

@@ -4,6 +4,7 @@
 #ifndef EXECUTOR_CONFIG_H
 #define EXECUTOR_CONFIG_H
 
+#include "common/github.h"
 #include "common/matcher.h"
 #include "common/stage.h"
 #include "common/wire.h"
@@ -46,8 +47,13 @@ struct executor_config {
 	int64_t cooldown_ms;
 	int64_t sandbox; /* enum sandbox_wish */
 	bool allow_unsandboxed;
+	struct github_config github;
+	char *git_protocols;        /* schemes that repositories may have, separated by commas */
+	char *git_name, *git_email; /* who commits */
+	char *git_ca_file;
 	/* derived */
 	struct catalogue *catalogue;
+	struct github *github_client;
 };
 
 extern const struct option_table executor_options;

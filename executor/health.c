@@ -11,8 +11,9 @@ static bool is_healthy(const struct executor *ex, const struct target *t)
 		return false;
 	action_run(ex->config, &a, &limits, &result);
 	action_release(&a);
-	buf_release(&result.output);
-	return result.end == ACTION_DONE;
+	bool healthy = result.end == ACTION_DONE;
+	action_result_release(&result);
+	return healthy;
 }
 
 int health_check(const struct executor *ex, const struct target *target, struct why *out_why)

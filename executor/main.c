@@ -9,6 +9,7 @@
 #include "executor/report.h"
 #include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
+#include "executor/workspace.h"
 
 static struct metric sandbox_metric =
 	METRIC_GAUGE("healbus_executor_sandbox",
@@ -232,6 +233,7 @@ static int start(struct stage *s, struct why *out_why)
 		struct life *life = mem_alloc(sizeof(*life));
 		*life = (struct life){j, holder_new(journal_owner(j), stage_boot(s))};
 		stage_set_data(s, life);
+		workspace_sweep(config->stage.state_dir, clock_real_ms());
 		sandbox_probe((enum sandbox_wish)config->sandbox);
 		const char *level = sandbox_level_name(sandbox_level());
 		int broken = journal_audit_check(j, &audit, &why);

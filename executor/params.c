@@ -9,7 +9,7 @@
 enum { MATCH_LIMIT = 100000, DEPTH_LIMIT = 1000 };
 
 static const char *const type_names[] = {"string", "int",  "bool", "enum", "duration",
-					 "path",   "host", "name", "url"};
+					 "path",   "host", "name", "url",  "text"};
 
 #define HOST_PATTERN "(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45})"
 
@@ -22,6 +22,14 @@ static const char *const type_patterns[] = {
 	[PARAM_URL] = "https?://[A-Za-z0-9.:\\[\\]-]{1,255}(?:/[A-Za-z0-9._~/%+=&?,:;@-]{0,1023})?",
 	[PARAM_DURATION] = "[0-9a-z]{1,32}",
 };
+
+bool params_have_text(const struct params_def *defs)
+{
+	for (size_t i = 0; i < defs->n; i++)
+		if (defs->items[i].type == PARAM_TEXT)
+			return true;
+	return false;
+}
 
 const char *param_type_name(enum param_type type)
 {
@@ -316,6 +324,18 @@ static int check_bool(const struct param_def *d, const Healbus__Param *p, json_t
 	return 0;
 }
 
+static int check_long_text(const struct param_def *d, const Healbus__Param *p, json_t **out,
+			   struct why *out_why)
+{
+	const char *text = p->text_value ? p->text_value : p->string_value;
+	if (!text)
+		return bad(d, out_why, ERR_INVALID, "must be text");
+	if (strlen(text) > PARAM_TEXT_MAX)
+		return bad(d, out_why, ERR_TOO_LARGE, "is longer than 128 KiB");
+	*out = json_string(text);
+	return *out ? 0 : bad(d, out_why, ERR_INVALID, "is not UTF-8");
+}
+
 static int check_param(const struct param_def *d, const struct params_place *at,
 		       const Healbus__Param *p, json_t **out, struct why *out_why)
 {
@@ -323,6 +343,8 @@ static int check_param(const struct param_def *d, const struct params_place *at,
 		return check_number(d, p, out, out_why);
 	if (d->type == PARAM_BOOL)
 		return check_bool(d, p, out, out_why);
+	if (d->type == PARAM_TEXT)
+		return check_long_text(d, p, out, out_why);
 	if (p->string_value)
 		return check_text(d, at, p->string_value, out, out_why);
 	if (!p->has_int_value || d->type == PARAM_DURATION)

@@ -24,7 +24,11 @@ enum param_type {
 	PARAM_HOST,     /* name or address in the target's hosts */
 	PARAM_NAME,     /* host or file name: letters, digits, "._-" */
 	PARAM_URL,      /* http or https, its host in the target's hosts */
+	PARAM_TEXT,     /* any UTF-8 up to PARAM_TEXT_MAX: only for runners that take texts, never
+			   an argument or a part of a URL */
 };
+
+enum { PARAM_TEXT_MAX = 128 << 10 };
 
 #define PARAM_DEFAULT_PATTERN "[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}"
 
@@ -46,6 +50,7 @@ struct params_def {
 	size_t n;
 };
 
+bool params_have_text(const struct params_def *defs);
 const char *param_type_name(enum param_type type);
 
 /* The map below `params:`; node may be NULL (no parameters). ERR_CONFIG with file:line. */

@@ -9,6 +9,7 @@
 #include "executor/recall.h"
 #include "executor/report.h"
 #include "executor/sandboxes/sandbox.h"
+#include "executor/workspace.h"
 
 enum { BUS_WAIT_MS = 2000, LOCK_WAIT_MS = 1000 };
 
@@ -72,6 +73,7 @@ static enum plan_end conclude(struct plan_run *run, Healbus__Verdict verdict, co
 	if (rc)
 		return plan_wait(run, BUS_WAIT_MS, why.text);
 	FAILPOINT("executor-outcome");
+	workspace_remove(ex->config->stage.state_dir, run->plan->id);
 	metric_add(&outcomes, 1, name);
 	LOG(INFO, "plan ended", S("plan", run->plan->id), S("incident", run->plan->incident),
 	    S("verdict", name), S("reason", reason));

@@ -123,7 +123,7 @@ static void weigh_sandbox(const struct policy_input *in, struct policy_result *o
 	if (bare && !in->config->allow_unsandboxed) {
 		raise(out, POLICY_REFUSE);
 		say(out, a, "it runs without a sandbox, and allow_unsandboxed is false");
-	} else if (!bare && runner == &runner_command && !in->sandboxed) {
+	} else if (!bare && runner->confined && !in->sandboxed) {
 		raise(out, POLICY_REFUSE);
 		say(out, a, "this machine has no sandbox for commands");
 	}

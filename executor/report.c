@@ -63,6 +63,11 @@ void report_set_result(const struct plan_run *run, Healbus__StepReport *r,
 	SET(r, state, states[result->end]);
 	SET(r, exit_code, result->exit_code);
 	SET(r, ended_at_ms, clock_real_ms());
+	size_t patch_len = result->patch ? strlen(result->patch) : 0;
+	if (patch_len && patch_len <= WIRE_PATCH_MAX)
+		r->patch = wire_text(run->arena, result->patch, patch_len, WIRE_PATCH_MAX);
+	if (result->url)
+		r->url = arena_strdup(run->arena, result->url);
 	if (result->why.text[0])
 		r->reason = wire_text(run->arena, result->why.text, strlen(result->why.text),
 				      WIRE_REASON_MAX);
@@ -245,6 +250,7 @@ static void shorten(struct plan_run *run, size_t max)
 		cut_field(run, &run->reports[i]->output, max);
 		cut_field(run, &run->reports[i]->rendered, max);
 		cut_field(run, &run->reports[i]->reason, max);
+		run->reports[i]->patch = NULL;
 	}
 	for (size_t i = 0; i < run->n_changes; i++)
 		cut_field(run, &run->changes[i]->what, max);

@@ -79,7 +79,10 @@ static enum step_end conclude(struct attempt *a)
 	if (report_send(a->run, a->report, &why))
 		return hold(a, BUS_WAIT_MS, &why);
 	FAILPOINT("executor-reported");
+	char *patch = a->report->patch; /* others read it on the bus; a note is short */
+	a->report->patch = NULL;
 	wire_pack(&a->report->base, &note);
+	a->report->patch = patch;
 	if (advance(a, states[end], &note, &why))
 		return hold(a, BUS_WAIT_MS, &why);
 	FAILPOINT("executor-done");
@@ -142,7 +145,7 @@ static void run_kept(struct attempt *a, const struct action *action, struct run_
 {
 	struct keeper keeper;
 	const struct executor_config *config = a->run->ex->config;
-	bool ticks = action->call->runner == &runner_command;
+	bool ticks = action->call->runner->ticks;
 	limits->tick = gate_tick;
 	limits->tick_ctx = &a->held;
 	bool kept = !ticks && gate_keep(&keeper, &a->held) == 0;
@@ -156,14 +159,14 @@ static enum step_end act(struct attempt *a)
 	const struct executor *ex = a->run->ex;
 	const struct action *action = a->slot->action;
 	struct action_result result = {0};
-	struct run_limits limits = {.http = ex->http};
+	struct run_limits limits = {.http = ex->http, .plan = a->run->plan->id};
 	struct why why = {0};
 	int64_t began = clock_mono_ms();
 	struct bus_pending *saying = report_begin(a->run, a->report);
 	run_kept(a, action, &limits, &result);
 	FAILPOINT("executor-acted");
 	report_set_result(a->run, a->report, &result);
-	buf_release(&result.output);
+	action_result_release(&result);
 	metric_observe(&took, (double)(clock_mono_ms() - began) / 1000, action->tool->name);
 	metric_add(&acts, 1, action->tool->name,
 		   wire_enum_name(&healbus__step_state__descriptor, (int)a->report->state));

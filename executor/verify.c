@@ -18,12 +18,13 @@ struct trial {
 
 static enum action_end try_once(struct trial *t)
 {
-	struct run_limits limits = {
-		.http = t->run->ex->http, .tick = gate_tick, .tick_ctx = &t->held};
+	struct run_limits limits = {.http = t->run->ex->http,
+				    .plan = t->run->plan->id,
+				    .tick = gate_tick,
+				    .tick_ctx = &t->held};
 	struct action own = t->check->action;
 	own.timeout_ms = MIN(own.timeout_ms, LOCK_RENEW_MS);
-	buf_release(&t->last.output);
-	t->last = (struct action_result){0};
+	action_result_release(&t->last);
 	action_run(t->run->ex->config, &own, &limits, &t->last);
 	t->tries++;
 	return t->last.end;
@@ -78,6 +79,6 @@ enum step_end step_verify(struct plan_run *run, const struct check *check, size_
 	else
 		tell(&t, &why);
 	FAILPOINT("executor-checked");
-	buf_release(&t.last.output);
+	action_result_release(&t.last);
 	return end;
 }

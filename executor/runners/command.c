@@ -368,6 +368,8 @@ static const char *const keys[] = {"argv", "env", "sandbox", "network"};
 const struct runner runner_command = {.name = "command",
 				      .keys = keys,
 				      .n_keys = ARRAY_SIZE(keys),
+				      .confined = true,
+				      .ticks = true,
 				      .spec_new = spec_new,
 				      .spec_free = spec_free,
 				      .parse = parse,

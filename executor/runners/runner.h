@@ -12,6 +12,8 @@
 #include "common/http_client.h"
 #include "executor/catalogue.h"
 
+struct executor_config;
+
 struct render_input {
 	const struct catalogue *cat;
 	const struct target *target;
@@ -22,6 +24,7 @@ struct render_input {
 struct run_limits {
 	int64_t timeout_ms;
 	size_t output_limit_bytes;
+	bool keep_end; /* of longer output the end is kept, not the beginning */
 	const struct target *target;
 	struct http_client *http;
 	bool allow_unsandboxed;
@@ -29,6 +32,8 @@ struct run_limits {
 	 */
 	bool (*tick)(void *ctx);
 	void *tick_ctx;
+	const struct executor_config *config;
+	const char *plan; /* id; the steps of one plan share a workspace by it; NULL: none */
 };
 
 enum run_state {
@@ -43,12 +48,17 @@ struct run_result {
 	struct buf output;
 	bool truncated;
 	struct why why;
+	char *patch; /* a unified diff that it made; NULL: none; the caller frees it */
+	char *url;   /* what it made, for people; NULL: none; the caller frees it */
 };
 
 struct runner {
 	const char *name;
 	const char *const *keys; /* YAML keys of its own */
 	size_t n_keys;
+	bool takes_texts; /* parameters of type text may be given: none becomes an argument */
+	bool confined;    /* it runs programs: refused where there is no sandbox */
+	bool ticks;       /* it calls limits->tick by itself */
 	void *(*spec_new)(void);
 	void (*spec_free)(void *spec);
 	/* Takes what is there, over what an earlier call took. ERR_CONFIG with file:line. */
@@ -70,6 +80,7 @@ struct runner {
 extern const struct runner runner_command;
 extern const struct runner runner_http;
 extern const struct runner runner_tcp;
+extern const struct runner runner_git;
 
 /* NULL when unknown. */
 const struct runner *runner_find(const char *name);

@@ -145,7 +145,7 @@ static int build(struct wrap *w, const struct sandbox_job *job, const struct tar
 		rc = add_file(w, "--add-seccomp-fd", seccomp_filter(SECCOMP_NAMESPACED, i), NULL);
 	if (rc)
 		return why_set(out_why, rc, "sandbox: %s", err_name(rc));
-	ARGS(w, "--remount-ro", "/", "--chdir", "/tmp", "--");
+	ARGS(w, "--remount-ro", "/", "--chdir", job->cwd ? job->cwd : "/tmp", "--");
 	args(w, (const char *const *)job->argv);
 	return 0;
 }
@@ -162,6 +162,7 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 	w.spawn.argv = w.args;
 	w.spawn.env = job->env;
 	w.spawn.cpu_limit_s = limits->timeout_ms / 500 + 1;
+	w.spawn.bounds = job->bounds;
 	spawn_run(&w.spawn, limits, result);
 	wrap_release(&w);
 }

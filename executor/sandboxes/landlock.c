@@ -44,6 +44,7 @@ struct path_rule {
 
 struct confinement {
 	int rules;
+	int cwd; /* -1: HOME_DIR */
 	uint64_t fs;
 	enum seccomp_flavour flavour;
 };
@@ -104,10 +105,11 @@ static void allow_system(const struct confinement *c, bool network)
 	allow_path(c, "/dev/null", FS_READ_FILE | FS_WRITE_FILE);
 }
 
+static const struct target nowhere;
+
 static int allow_binds(const struct confinement *c, const struct sandbox_job *job,
 		       const struct target *target, struct why *out_why)
 {
-	static const struct target nowhere;
 	const uint64_t special = FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_MAKE_SOCK | FS_MAKE_FIFO;
 	for (size_t i = 0; i < job->n_binds; i++) {
 		const struct sandbox_bind *b = &job->binds[i];
@@ -130,8 +132,10 @@ static int allow_binds(const struct confinement *c, const struct sandbox_job *jo
 static int confine(const void *ctx)
 {
 	const struct confinement *c = ctx;
-	if (chdir(HOME_DIR))
+	if (c->cwd >= 0 ? fchdir(SPAWN_FD_BASE + 1) : chdir(HOME_DIR))
 		return -1;
+	if (c->cwd >= 0)
+		close(SPAWN_FD_BASE + 1);
 	if (syscall(CALL_RESTRICT, SPAWN_FD_BASE, 0))
 		return -1;
 	close(SPAWN_FD_BASE);
@@ -154,6 +158,11 @@ static int prepare(struct confinement *c, struct spawn *s, const struct sandbox_
 		rc = why_set(out_why, ERR_UNSUPPORTED, "the kernel has no Landlock");
 	if (rc)
 		return rc;
+	if (job->cwd)
+		rc = target_open_path(limits->target ? limits->target : &nowhere, job->cwd, &c->cwd,
+				      out_why);
+	if (rc)
+		return rc;
 	allow_system(c, job->network);
 	return allow_binds(c, job, limits->target, out_why);
 }
@@ -162,10 +171,12 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 		struct run_result *result)
 {
 	struct confinement c = {.rules = -1,
+				.cwd = -1,
 				.flavour = job->network ? SECCOMP_BARE_NETWORK : SECCOMP_BARE};
 	struct spawn s = {.argv = job->argv,
 			  .env = job->env,
 			  .cpu_limit_s = limits->timeout_ms / 500 + 1,
+			  .bounds = job->bounds,
 			  .confine = confine,
 			  .confine_ctx = &c,
 			  .confine_len = sizeof(c)};
@@ -173,9 +184,12 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 	result->state = RUN_FAILED;
 	int rc = prepare(&c, &s, job, limits, &result->why);
 	auto_fd int rules = c.rules;
+	auto_fd int cwd = c.cwd;
 	if (rc)
 		return;
 	s.fds[s.n_fds++] = rules;
+	if (cwd >= 0)
+		s.fds[s.n_fds++] = cwd;
 	spawn_run(&s, limits, result);
 }
 

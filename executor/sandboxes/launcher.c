@@ -22,6 +22,7 @@ struct request {
 	size_t n_argv, n_env, n_fds;
 	struct spawn_ids ids;
 	int64_t cpu_limit_s;
+	struct spawn_bounds bounds;
 	int (*confine)(const void *ctx);
 	_Alignas(16) unsigned char context[CONTEXT_BYTES];
 };
@@ -75,6 +76,7 @@ static bool parse_request(size_t len, size_t n_fds)
 				    .n_fds = q->n_fds,
 				    .ids = q->ids,
 				    .cpu_limit_s = q->cpu_limit_s,
+				    .bounds = q->bounds,
 				    .confine = q->confine,
 				    .confine_ctx = q->context};
 	memcpy(work.spawn.fds, work.fds + 2, q->n_fds * sizeof(int));
@@ -213,6 +215,7 @@ static int pack(const struct spawn *s, struct buf *out)
 	struct request q = {.n_fds = s->n_fds,
 			    .ids = s->ids,
 			    .cpu_limit_s = s->cpu_limit_s,
+			    .bounds = s->bounds,
 			    .confine = s->confine};
 	if (s->confine_len > sizeof(q.context))
 		return ERR_TOO_LARGE;

@@ -52,8 +52,10 @@ const char *sandbox_level_name(enum sandbox_level level)
 static void run_off(const struct sandbox_job *job, const struct run_limits *limits,
 		    struct run_result *result)
 {
-	struct spawn s = {
-		.argv = job->argv, .env = job->env, .cpu_limit_s = limits->timeout_ms / 500 + 1};
+	struct spawn s = {.argv = job->argv,
+			  .env = job->env,
+			  .cpu_limit_s = limits->timeout_ms / 500 + 1,
+			  .bounds = job->bounds};
 	if (sandbox_user(job->user ? job->user : "root", &s.ids, &result->why)) {
 		result->state = RUN_FAILED;
 		return;

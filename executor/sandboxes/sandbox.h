@@ -28,6 +28,8 @@ struct sandbox_job {
 	const struct sandbox_bind *binds;
 	size_t n_binds;
 	const char *user; /* NULL: nobody, or whoever the executor is when it is not root */
+	const char *cwd;  /* one of the binds; NULL: where nothing of the host is */
+	struct spawn_bounds bounds;
 	bool network;
 	bool unconfined; /* the tool said so and the configuration allowed it */
 };

@@ -27,15 +27,32 @@ static void supervisor_signal(const struct supervisor *sup, int sig)
 		kill(sup->pid, sig);
 }
 
-static void keep_output(struct run_result *r, const char *data, size_t len, size_t max)
+static void drop_oldest(struct run_result *r, size_t max)
 {
-	size_t room = r->output.len < max ? max - r->output.len : 0;
+	if (r->output.len <= max)
+		return;
+	memmove(r->output.data, r->output.data + r->output.len - max, max);
+	r->output.len = max;
+	r->output.data[max] = 0;
+	r->truncated = true;
+}
+
+static void keep_output(struct run_result *r, const char *data, size_t len,
+			const struct run_limits *l)
+{
+	size_t max = l->output_limit_bytes, room = r->output.len < max ? max - r->output.len : 0;
+	if (l->keep_end) {
+		buf_add(&r->output, data, len);
+		if (r->output.len > 2 * max)
+			drop_oldest(r, max);
+		return;
+	}
 	buf_add(&r->output, data, MIN(room, len));
 	r->truncated = r->truncated || len > room;
 }
 
 /* True at the end of the output: the program and all its children are gone. */
-static bool read_output(int fd, struct run_result *r, size_t max, int64_t wait_ms)
+static bool read_output(int fd, struct run_result *r, const struct run_limits *l, int64_t wait_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	if (poll(&p, 1, (int)MAX(wait_ms, 0)) <= 0)
@@ -43,21 +60,22 @@ static bool read_output(int fd, struct run_result *r, size_t max, int64_t wait_m
 	char chunk[16384];
 	ssize_t n = read(fd, chunk, sizeof(chunk));
 	if (n > 0)
-		keep_output(r, chunk, (size_t)n, max);
+		keep_output(r, chunk, (size_t)n, l);
 	return n == 0 || (n < 0 && errno != EINTR);
 }
 
-static void drain_until(int fd, struct run_result *r, size_t max, int64_t deadline)
+static void drain_until(int fd, struct run_result *r, const struct run_limits *l, int64_t deadline)
 {
 	while (clock_mono_ms() < deadline)
-		if (read_output(fd, r, max, deadline - clock_mono_ms()))
+		if (read_output(fd, r, l, deadline - clock_mono_ms()))
 			return;
 }
 
-static void kill_tree(const struct supervisor *sup, int fd, struct run_result *r, size_t max)
+static void kill_tree(const struct supervisor *sup, int fd, struct run_result *r,
+		      const struct run_limits *l)
 {
 	supervisor_signal(sup, SIGTERM);
-	drain_until(fd, r, max, clock_mono_ms() + SPAWN_KILL_GRACE_MS);
+	drain_until(fd, r, l, clock_mono_ms() + SPAWN_KILL_GRACE_MS);
 	supervisor_signal(sup, SIGKILL);
 }
 
@@ -78,10 +96,10 @@ static bool follow(const struct supervisor *sup, int fd, const struct run_limits
 			break;
 		}
 		next_tick = now >= next_tick ? now + TICK_MS : next_tick;
-		if (read_output(fd, r, l->output_limit_bytes, MIN(TICK_MS, deadline - now)))
+		if (read_output(fd, r, l, MIN(TICK_MS, deadline - now)))
 			return true;
 	}
-	kill_tree(sup, fd, r, l->output_limit_bytes);
+	kill_tree(sup, fd, r, l);
 	return false;
 }
 
@@ -154,6 +172,8 @@ void spawn_run(const struct spawn *s, const struct run_limits *limits, struct ru
 		return;
 	bool ended = follow(&sup, in, limits, result);
 	result->exit_code = finish(&sup);
+	if (limits->keep_end)
+		drop_oldest(result, limits->output_limit_bytes);
 	if (ended)
 		result->state = RUN_ENDED;
 }

@@ -26,6 +26,15 @@ struct spawn_ids {
 	bool change; /* false: stay who we are */
 };
 
+/* What one program and its children may use. 0: the default. */
+struct spawn_bounds {
+	int64_t memory_bytes; /* data of each process; default: no limit */
+	int64_t file_bytes;   /* largest file; default 1 GiB */
+	int64_t processes;    /* of the program's user, when that is not the executor's; default: no
+				 limit */
+	int64_t open_files;   /* of each process; default 256 */
+};
+
 struct spawn {
 	char *const *argv; /* argv[0]: absolute path */
 	char *const *env;
@@ -33,6 +42,7 @@ struct spawn {
 	size_t n_fds;
 	struct spawn_ids ids;
 	int64_t cpu_limit_s;
+	struct spawn_bounds bounds;
 	/* Runs in the child just before exec; async-signal-safe; non-zero: do not start. */
 	int (*confine)(const void *ctx);
 	const void *confine_ctx;

@@ -15,6 +15,8 @@ enum {
 	STATUS_FD = 3,
 	CHILDREN_TEXT_BYTES = 4096,
 	LAUNCH_STACK_BYTES = 32 << 10,
+	FILE_BYTES = 1 << 30,
+	OPEN_FILES = 256,
 };
 
 static void say_and_exit(const char *text)
@@ -56,9 +58,15 @@ static void limit(__rlimit_resource_t what, rlim_t value)
 
 static void set_limits(const struct spawn *s)
 {
+	const struct spawn_bounds *b = &s->bounds;
 	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_FSIZE, (rlim_t)1 << 30);
-	limit(RLIMIT_NOFILE, 256);
+	limit(RLIMIT_FSIZE, (rlim_t)(b->file_bytes ? b->file_bytes : FILE_BYTES));
+	limit(RLIMIT_NOFILE, (rlim_t)(b->open_files ? b->open_files : OPEN_FILES));
+	if (b->memory_bytes)
+		limit(RLIMIT_DATA, (rlim_t)b->memory_bytes);
+	/* It counts all processes of the user: of ours there may be many already. */
+	if (b->processes && s->ids.change)
+		limit(RLIMIT_NPROC, (rlim_t)b->processes);
 	limit(RLIMIT_CPU, (rlim_t)s->cpu_limit_s);
 	limit(RLIMIT_MEMLOCK, 0);
 	limit(RLIMIT_MSGQUEUE, 0);
