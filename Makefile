@@ -65,14 +65,14 @@ UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config conf
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models
-UNIT_REASONER += classify
+UNIT_REASONER += classify ci_logs route words
 UNIT_REASONER += memories memory recall statistics vector
 UNIT_REASONER += placeholder prompt
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
+FUZZ := classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

@@ -8,6 +8,7 @@
  */
 static const double factor_failed = 1.0;       /* the output of the command that failed first */
 static const double factor_failed_later = 0.8; /* of one that failed after it */
+static const double factor_around = 0.7;
 static const double factor_passed = 0.1;
 static const double factor_post = 0.05;
 static const double factor_before = 0.25;  /* another command, and we know which one failed */
@@ -17,15 +18,20 @@ static const double factor_marked = 1.15; /* the runner shows the line as the er
 /* Of this, the far end of a long output counts. */
 static const double far_share = 0.75;
 static const double far_lines = 150; /* half of the way there */
+/* What a family's rules speak for its types counts so much at most: that npm ran it is said often.
+ */
+static const double family_most = 4.0;
 /* What a failure type's score is divided by before it becomes a probability. */
 static const double temperature = 1.0;
 
-/* The share of right answers where the softmax says at least so much. Between them, linear. */
+/*
+ * The share of right answers where the softmax says so much; between two rows, linear. Of one half
+ * of the recorded logs, smoothed towards less, since rules look better where they were made.
+ */
 static const struct {
-	double said, true_share;
+	double said, right;
 } calibration[] = {
-	{0, 0},
-	{1, 1},
+	{0, 0}, {0.3, 0.5}, {0.45, 0.8}, {0.7, 0.9}, {0.9, 0.96}, {1, 0.99},
 };
 
 /* ---- scores ---- */
@@ -33,7 +39,7 @@ static const struct {
 /* A rule's best line. */
 struct vote {
 	double value;
-	size_t hit; /* index in the scan; SIZE_MAX: not from the log */
+	size_t hit; /* index in the scan; SIZE_MAX: not from the log, but in text */
 	const char *text;
 };
 
@@ -65,7 +71,11 @@ static double section_factor(const struct judgement *j, size_t section)
 {
 	switch (j->scan.sections[section].outcome) {
 	case OUTCOME_FAILED:
-		return section == j->first_failed ? factor_failed : factor_failed_later;
+		return j->scan.sections[section].group == j->scan.sections[j->first_failed].group
+			       ? factor_failed
+			       : factor_failed_later;
+	case OUTCOME_AROUND:
+		return factor_around;
 	case OUTCOME_PASSED:
 		return factor_passed;
 	case OUTCOME_POST:
@@ -116,6 +126,8 @@ static void vote_commands(struct judgement *j, size_t rule)
 		if (counts)
 			vote_text(j, rule, s->command);
 	}
+	/* A step without a name of its own is called after its command. */
+	vote_text(j, rule, j->in->step);
 }
 
 static void vote_files(struct judgement *j, size_t rule)
@@ -150,11 +162,16 @@ static bool speaks_for(const struct failures *f, const struct rule *r, size_t ty
 static void count_votes(struct judgement *j)
 {
 	for (size_t t = 0; t < j->f->n_types; t++) {
-		j->scores[t] = j->f->types[t].base;
+		double family = 0;
+		const struct failure_type *type = &j->f->types[t];
+		j->scores[t] = type->base + j->f->families[type->family].base;
 		for (size_t r = 0; r < j->f->n_rules; r++) {
-			if (speaks_for(j->f, &j->f->rules[r], t))
-				j->scores[t] += j->votes[r].value;
+			const struct rule *rule = &j->f->rules[r];
+			if (!speaks_for(j->f, rule, t))
+				continue;
+			*(rule->of_family ? &family : &j->scores[t]) += j->votes[r].value;
 		}
+		j->scores[t] += fmin(family, family_most);
 	}
 }
 
@@ -171,10 +188,10 @@ static double calibrated(double said)
 		double from = calibration[i - 1].said, to = calibration[i].said;
 		if (said > to)
 			continue;
-		double low = calibration[i - 1].true_share, high = calibration[i].true_share;
+		double low = calibration[i - 1].right, high = calibration[i].right;
 		return low + (high - low) * (said - from) / (to - from);
 	}
-	return calibration[ARRAY_SIZE(calibration) - 1].true_share;
+	return calibration[ARRAY_SIZE(calibration) - 1].right;
 }
 
 /* The best score of any type that has the label. */
@@ -188,15 +205,10 @@ static double label_score(const struct judgement *j, const char *label)
 	return best;
 }
 
-/*
- * Labels compete by their best types: several types of one label are not several reasons. A label's
- * probability goes to its best type; the others of it get what their scores leave beside that.
- */
-static void share_out(struct judgement *j)
+/* The sum over labels of what the softmax sums, from the best score down. */
+static double softmax_sum(const struct judgement *j, double top)
 {
-	double sum = 0, top = -INFINITY;
-	for (size_t t = 0; t < j->f->n_types; t++)
-		top = fmax(top, j->scores[t]);
+	double sum = 0;
 	for (size_t t = 0; t < j->f->n_types; t++) {
 		bool first = true;
 		for (size_t u = 0; u < t && first; u++)
@@ -204,8 +216,31 @@ static void share_out(struct judgement *j)
 		if (first)
 			sum += exp((label_score(j, type_label(j->f, t)) - top) / temperature);
 	}
-	for (size_t t = 0; t < j->f->n_types; t++)
-		j->shares[t] = calibrated(exp((j->scores[t] - top) / temperature) / sum);
+	return sum;
+}
+
+/*
+ * Labels compete by their best types: several types of one label are not several reasons. What the
+ * best label has is calibrated, and the others share what that leaves, as before. A label's
+ * probability goes to its best type; another one of it gets as much less as its score is lower, and
+ * at most half.
+ */
+static void share_out(struct judgement *j)
+{
+	size_t best = 0;
+	for (size_t t = 1; t < j->f->n_types; t++)
+		best = j->scores[t] > j->scores[best] ? t : best;
+	double top = j->scores[best], sum = softmax_sum(j, top);
+	double of_best = calibrated(1 / sum), of_others = (1 - of_best) / fmax(1 - 1 / sum, 1e-9);
+	for (size_t t = 0; t < j->f->n_types; t++) {
+		const char *label = type_label(j->f, t);
+		bool same = str_eq(label, type_label(j->f, best));
+		double first = label_score(j, label);
+		double less = exp((j->scores[t] - first) / temperature);
+		double share = same ? of_best : of_others * exp((first - top) / temperature) / sum;
+		bool is_first = same ? t == best : j->scores[t] >= first;
+		j->shares[t] = fmin(1, is_first ? share : share * less / (1 + less));
+	}
 }
 
 /* ---- what is said of it ---- */
@@ -267,21 +302,67 @@ static char *evidence_text(struct arena *arena, const char *raw, size_t len)
 	return arena_printf(arena, "%.*s", (int)n, buf_str(&text));
 }
 
-static Healbus__Evidence *evidence_new(struct judgement *j, size_t rule)
+static Healbus__Evidence *evidence_new(struct arena *arena, const struct raw_line *at)
 {
-	const struct vote *v = &j->votes[rule];
-	Healbus__Evidence *e = arena_alloc(j->arena, sizeof(*e));
-	const struct hit *h = v->hit == SIZE_MAX ? NULL : &j->scan.hits[v->hit];
+	Healbus__Evidence *e = arena_alloc(arena, sizeof(*e));
 	if (!e)
 		return NULL;
 	healbus__evidence__init(e);
+	e->text = evidence_text(arena, at->text, at->len);
+	SET(e, line, at->line);
+	SET(e, weight, 0);
+	e->source = (char *)(uintptr_t)place_names[PLACE_LOG];
+	return e->text ? e : NULL;
+}
+
+static Healbus__Evidence *evidence_of(struct judgement *j, size_t rule)
+{
+	const struct vote *v = &j->votes[rule];
+	const struct hit *h = v->hit == SIZE_MAX ? NULL : &j->scan.hits[v->hit];
+	struct raw_line at = {.text = v->text};
+	if (h)
+		at = (struct raw_line){h->first, h->first_len, h->first_line};
+	else
+		at.len = (uint32_t)strcspn(v->text, "\n");
+	Healbus__Evidence *e = evidence_new(j->arena, &at);
+	if (!e)
+		return NULL;
 	e->source = (char *)(uintptr_t)place_names[j->f->rules[rule].place];
 	e->rule = (char *)(uintptr_t)j->f->rules[rule].name;
-	SET(e, line, h ? h->first_line : 0);
-	SET(e, weight, v->value);
-	e->text = h ? evidence_text(j->arena, h->first, h->first_len)
-		    : evidence_text(j->arena, v->text, strlen(v->text));
-	return e->text ? e : NULL;
+	e->weight = v->value;
+	return e;
+}
+
+static bool has_line(const Healbus__Diagnosis *d, uint32_t line)
+{
+	for (size_t i = 0; i < d->n_evidence; i++) {
+		if (d->evidence[i]->line == line)
+			return true;
+	}
+	return false;
+}
+
+/* Where little was understood, the last words of what failed. */
+static int say_last_lines(struct judgement *j, Healbus__Diagnosis *out)
+{
+	const struct last_lines *last = &j->scan.last;
+	size_t from_log = 0;
+	for (size_t i = 0; i < out->n_evidence; i++)
+		from_log += out->evidence[i]->line > 0;
+	if (from_log >= EVIDENCE_ENOUGH)
+		return 0;
+	for (size_t i = last->n - MIN(last->n, (size_t)LAST_LINES); i < last->n; i++) {
+		const struct raw_line *at = &last->items[i % LAST_LINES];
+		if (has_line(out, at->line))
+			continue;
+		Healbus__Evidence *e = evidence_new(j->arena, at);
+		if (!e)
+			return ERR_TOO_LARGE;
+		e->rule = (char *)(uintptr_t) "last_lines";
+		if (out->n_evidence < WIRE_EVIDENCE_MAX)
+			out->evidence[out->n_evidence++] = e;
+	}
+	return 0;
 }
 
 static int say_evidence(struct judgement *j, size_t type, Healbus__Diagnosis *out)
@@ -299,13 +380,13 @@ static int say_evidence(struct judgement *j, size_t type, Healbus__Diagnosis *ou
 				best = r;
 		}
 		if (best == SIZE_MAX)
-			return 0;
+			break;
 		taken[best] = true;
-		out->evidence[out->n_evidence] = evidence_new(j, best);
+		out->evidence[out->n_evidence] = evidence_of(j, best);
 		if (!out->evidence[out->n_evidence++])
 			return ERR_TOO_LARGE;
 	}
-	return 0;
+	return say_last_lines(j, out);
 }
 
 static int judge(struct judgement *j, Healbus__Diagnosis *out)

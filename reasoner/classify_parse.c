@@ -222,9 +222,12 @@ static int parse_family(struct parser *p, const struct yaml_node *root)
 {
 	struct failures *f = p->f;
 	struct family family = {.file = arena_strdup(&f->arena, root->file ? root->file : "")};
-	int rc = ONLY_KEYS(p, root, "family", "label", "rules", "types");
+	const struct yaml_node *base = yaml_get(root, "base");
+	int rc = ONLY_KEYS(p, root, "family", "label", "base", "rules", "types");
 	if (rc || (rc = get_name(p, root, "family", &family.name)) ||
 	    (rc = get_name(p, root, "label", &family.label)))
+		return rc;
+	if (base && (rc = yaml_double(base, "base", -weight_max, weight_max, &family.base, p->why)))
 		return rc;
 	if (f->n_families == FAILURE_FAMILIES_MAX)
 		return yaml_error(root, p->why, "family: at most %d", FAILURE_FAMILIES_MAX);

@@ -25,6 +25,8 @@ enum {
 	COMMAND_MAX_BYTES = 2048,
 	HEADER_LINES_MAX = 200,
 	EVIDENCE_MAX_BYTES = 512,
+	LAST_LINES = 4,
+	EVIDENCE_ENOUGH = 3, /* lines of the log */
 };
 
 /* Where a rule looks. */
@@ -61,6 +63,7 @@ struct failure_type {
 
 struct family {
 	const char *name;
+	double base; /* what speaks for each of its types */
 	const char *label;
 	const char *file;
 };
@@ -86,6 +89,7 @@ int failures_parse_text(struct failures *f, const char *name, const struct buf *
 /* What a line tells about the job's course. */
 enum mark {
 	MARK_NONE,
+	MARK_START,      /* the next command is not run by another one that is shown */
 	MARK_COMMAND,    /* a command begins; its text follows */
 	MARK_HEADER_END, /* what follows is the command's output; before it stood its text */
 	MARK_END,        /* the command's output ends */
@@ -108,10 +112,15 @@ void line_read(const char *raw, size_t len, struct line *out);
 
 /* ---- the pass (classify_scan.c) ---- */
 
-enum outcome { OUTCOME_UNKNOWN, OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_POST };
+enum outcome { OUTCOME_UNKNOWN, OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_AROUND, OUTCOME_POST };
 
-/* The output of one command. */
+/*
+ * The output of one command. One that runs others, and shows them, has several sections: they have
+ * the first one's number as their group. When such a command fails and does not say which of the
+ * others did, all that did not pass failed; when it says so, the rest of them is around that.
+ */
 struct section {
+	size_t group;
 	uint32_t first_line, last_line; /* 1-based; last_line of a failed one: where it says so */
 	enum outcome outcome;
 	char *command; /* NULL: none */
@@ -127,6 +136,18 @@ struct hit {
 	bool marked; /* the runner shows one of the lines as the error */
 };
 
+/* A line of the log, as it stands there. */
+struct raw_line {
+	const char *text;
+	uint32_t len, line;
+};
+
+/* The last lines before a point, the oldest at n % LAST_LINES once there are more. */
+struct last_lines {
+	struct raw_line items[LAST_LINES];
+	size_t n;
+};
+
 struct asker;
 struct scan {
 	const struct failures *failures;
@@ -134,6 +155,7 @@ struct scan {
 	size_t n_sections, cap_sections;
 	struct hit *hits;
 	size_t n_hits, cap_hits;
+	struct last_lines last; /* of the first that failed; else of the log */
 	struct asker *asker;
 	uint32_t *current; /* by rule: its hit in this section, 1-based */
 };

@@ -102,6 +102,9 @@ static void command_add(struct scan *s, const struct line *l)
 {
 	struct section *now = section_now(s);
 	size_t had = now->command ? strlen(now->command) : 0;
+	/* The header of a step shows its first line twice. */
+	if (had && had <= l->len && memcmp(now->command, l->text, had) == 0)
+		had = 0;
 	size_t more = MIN(l->len, (size_t)COMMAND_MAX_BYTES - MIN(had, (size_t)COMMAND_MAX_BYTES));
 	now->command = mem_realloc(now->command, had + more + 2);
 	if (had)
@@ -116,8 +119,12 @@ struct pass {
 	uint32_t line;
 	unsigned header; /* so many more lines may be the command's text, up to a marker */
 	bool settings;   /* of these lines, the rest is the command's settings */
-	bool post;       /* the job has failed: it only cleans up */
-	bool failed;     /* some section has */
+	size_t group;    /* the section of the outermost command */
+	bool steps;      /* the log marks which commands are outermost */
+	bool outermost;  /* the next one is */
+	struct last_lines last;
+	bool post;   /* the job has failed: it only cleans up */
+	bool failed; /* some section has */
 };
 
 static void on_command(struct pass *p, const struct line *l)
@@ -125,10 +132,43 @@ static void on_command(struct pass *p, const struct line *l)
 	if (p->post)
 		return;
 	section_begin(p->scan, p->line, OUTCOME_UNKNOWN);
+	if (p->outermost)
+		p->group = p->scan->n_sections - 1;
+	p->outermost = false;
+	p->last.n = 0;
+	section_now(p->scan)->group = p->group;
 	command_add(p->scan, l);
 }
 
+static void note_failed(struct pass *p)
+{
+	if (!p->failed)
+		p->scan->last = p->last;
+	p->failed = true;
+}
+
+/* The outermost command failed: who of those that it ran? */
 static void on_failed(struct pass *p, const struct line *l)
+{
+	struct scan *s = p->scan;
+	bool known = false;
+	(void)l;
+	if (p->post && p->failed)
+		return;
+	for (size_t i = p->group; i < s->n_sections; i++)
+		known |= s->sections[i].outcome == OUTCOME_FAILED;
+	for (size_t i = p->group; i < s->n_sections; i++) {
+		if (s->sections[i].outcome == OUTCOME_UNKNOWN)
+			s->sections[i].outcome = known ? OUTCOME_AROUND : OUTCOME_FAILED;
+	}
+	if (!known)
+		section_now(s)->outcome = OUTCOME_FAILED;
+	section_now(s)->last_line = p->line;
+	note_failed(p);
+}
+
+/* A command says itself that it failed, or the runner shows an error. */
+static void on_error(struct pass *p, const struct line *l)
 {
 	struct section *now = section_now(p->scan);
 	(void)l;
@@ -136,15 +176,19 @@ static void on_failed(struct pass *p, const struct line *l)
 		return;
 	now->outcome = OUTCOME_FAILED;
 	now->last_line = p->line;
-	p->failed = true;
+	note_failed(p);
 }
 
 static void on_passed(struct pass *p, const struct line *l)
 {
 	struct section *now = section_now(p->scan);
 	(void)l;
+	if (p->post)
+		return;
 	if (now->outcome == OUTCOME_UNKNOWN)
 		now->outcome = OUTCOME_PASSED;
+	section_begin(p->scan, p->line, OUTCOME_UNKNOWN);
+	section_now(p->scan)->group = p->group;
 }
 
 static void on_post(struct pass *p, const struct line *l)
@@ -157,7 +201,7 @@ static void on_post(struct pass *p, const struct line *l)
 }
 
 static void (*const on_mark[])(struct pass *p, const struct line *l) = {
-	[MARK_COMMAND] = on_command, [MARK_FAILED] = on_failed, [MARK_ERROR] = on_failed,
+	[MARK_COMMAND] = on_command, [MARK_FAILED] = on_failed, [MARK_ERROR] = on_error,
 	[MARK_PASSED] = on_passed,   [MARK_POST] = on_post,     [MARK_NOISE] = NULL,
 };
 
@@ -199,11 +243,11 @@ static bool begins(const struct line *l, const char *with)
 	return l->len >= n && memcmp(l->text, with, n) == 0;
 }
 
-/* Is this line of a command's text or settings, not of its output? group: it begins one. */
-static bool in_header(struct pass *p, const struct line *l, bool group)
+/* Is this line of a command's text or settings, not of its output? step: it begins one. */
+static bool in_header(struct pass *p, const struct line *l, bool step)
 {
 	if (l->mark == MARK_COMMAND || l->mark == MARK_HEADER_END) {
-		p->header = l->mark == MARK_COMMAND && group ? HEADER_LINES_MAX : 0;
+		p->header = step ? HEADER_LINES_MAX : 0;
 		p->settings = false;
 		return false;
 	}
@@ -221,12 +265,18 @@ static void read_piece(struct pass *p, const char *raw, size_t len)
 	struct line l;
 	struct asker *a = p->scan->asker;
 	line_read(raw, len, &l);
-	if (in_header(p, &l, memmem(raw, len, "##[group]", 9)))
+	bool step = l.mark == MARK_COMMAND && memmem(raw, len, "##[group]", 9);
+	if (in_header(p, &l, step))
 		return;
+	p->steps |= step || l.mark == MARK_START;
+	p->outermost |= step || l.mark == MARK_START || !p->steps;
 	if (l.mark < ARRAY_SIZE(on_mark) && on_mark[l.mark])
 		on_mark[l.mark](p, &l);
 	if (l.mark != MARK_NONE && l.mark != MARK_ERROR)
 		return;
+	if (l.len)
+		p->last.items[p->last.n++ % LAST_LINES] =
+			(struct raw_line){raw, (uint32_t)len, p->line};
 	a->piece++;
 	a->n_waiting = 0;
 	words_find(p->scan->failures->words, l.text, l.len, on_word, a);
@@ -275,6 +325,8 @@ void scan_log(struct scan *s, const struct failures *f, const char *log, size_t 
 		log += n + 1;
 		len -= n + 1;
 	}
+	if (!p.failed)
+		s->last = p.last;
 	if (section_now(s)->outcome != OUTCOME_FAILED)
 		section_now(s)->last_line = p.line;
 }

@@ -144,9 +144,14 @@ static const struct {
 	{"travis_fold:start:after_", MARK_POST, false},
 	{"travis_fold:", MARK_NOISE, false},
 	{"travis_time:end:", MARK_END, false},
-	{"travis_time:", MARK_NOISE, false},
+	{"travis_time:start:", MARK_START, false},
 	{"store build cache", MARK_POST, false},
 	{"Done. Your build exited with", MARK_POST, false},
+	/* Yarn, of a script that it runs; a shell that shows its commands: */
+	{"error Command failed with exit code", MARK_ERROR, false},
+	{"Done in ", MARK_PASSED, false},
+	{"+ echo ", MARK_NOISE, false},
+	{"++ echo ", MARK_NOISE, false},
 	/* GitLab: */
 	{"section_start:", MARK_NOISE, false},
 	{"section_end:", MARK_END, false},
