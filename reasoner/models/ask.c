@@ -178,39 +178,46 @@ static void settle(struct asking *a, struct exchange *e, const struct charge *ch
 
 /* ---- the cache ---- */
 
-static bool cached(struct asking *a, const struct model_call *call, struct exchange *e,
-		   json_t **out)
+static struct cache cache_of(const struct asking *a)
 {
 	const struct models_config *c = a->q->config;
+
+	return (struct cache){a->m->store, c->cache_ttl_ms, c->cache_entries};
+}
+
+static bool cached(struct asking *a, struct exchange *e)
+{
+	struct cache cache = cache_of(a);
 	uint8_t key[DIGEST_BYTES];
 
-	if (!c->cache_ttl_ms)
+	if (!cache.ttl_ms)
 		return false;
-	cache_key(call, key);
+	cache_key(e->call, key);
 	pthread_mutex_lock(&a->m->lock);
-	int rc = cache_get(a->m->store, key, clock_real_ms() - c->cache_ttl_ms, &e->answer);
+	int rc = cache_get(&cache, key, clock_real_ms(), &e->answer);
 	pthread_mutex_unlock(&a->m->lock);
-	if (rc || answer_json(&e->answer, call->schema, out, NULL)) {
+	if (rc || answer_json(&e->answer, e->call->schema, &e->json, NULL)) {
 		buf_reset(&e->answer);
 		return false;
 	}
 	e->cached = true;
-	e->prompt = call->prompt;
+	e->asked = true;
 	return true;
 }
 
-static void remember(struct asking *a, const struct model_call *call, const struct exchange *e)
+/* Under the question as it was first asked, mended or not. */
+static void remember(struct asking *a, const struct exchange *e)
 {
-	const struct models_config *c = a->q->config;
-	struct model_call first = *call;
+	struct cache cache = cache_of(a);
+	struct model_call first = *e->call;
 	uint8_t key[DIGEST_BYTES];
 
-	if (!c->cache_ttl_ms)
+	if (!cache.ttl_ms)
 		return;
 	first.prompt = a->q->prompt;
 	cache_key(&first, key);
 	pthread_mutex_lock(&a->m->lock);
-	cache_put(a->m->store, key, clock_real_ms(), c->cache_entries, &e->answer);
+	cache_put(&cache, key, clock_real_ms(), &e->answer);
 	pthread_mutex_unlock(&a->m->lock);
 }
 
@@ -228,12 +235,11 @@ static int start_jittered(struct asking *a)
 	return q->pause(q->ctx, (int64_t)arc4random_uniform((uint32_t)most + 1)) ? ERR_CLOSED : 0;
 }
 
-static int ask_network(struct asking *a, const struct model_call *call, struct exchange *e,
-		       json_t **out)
+static int ask_network(struct asking *a, struct exchange *e)
 {
-	const struct model_provider *p = call->provider;
+	const struct model_provider *p = e->provider;
 	auto_json request = NULL;
-	int rc = p->kind->request(call, &request, &e->error);
+	int rc = p->kind->request(e->call, &request, &e->error);
 
 	if (rc)
 		return rc == ERR_SCHEMA ? ERR_INVALID : rc;
@@ -250,20 +256,21 @@ static int ask_network(struct asking *a, const struct model_call *call, struct e
 	rc = admit(a, &charge, e);
 	if (rc)
 		return rc;
-	rc = exchange_make(e, a->http, call, body, MIN(p->timeout_ms, time_left_ms(a->q)), out);
+	rc = exchange_make(e, a->http, body, MIN(p->timeout_ms, time_left_ms(a->q)));
 	settle(a, e, &charge);
 	return rc;
 }
 
-static void accept(struct asking *a, const struct exchange *e, json_t *json)
+static void accept(struct asking *a, struct exchange *e)
 {
 	*a->out = (struct model_answer){
-		.json = json,
+		.json = e->json,
 		.exchange = arena_strdup(a->arena, e->id),
 		.provider = arena_strdup(a->arena, e->provider->name),
 		.model = arena_strdup(a->arena, e->provider->model),
 		.cached = e->cached,
 	};
+	e->json = NULL;
 }
 
 static void ask_to_mend(const struct model_question *q, const struct exchange *e, struct buf *out)
@@ -278,62 +285,55 @@ static void ask_to_mend(const struct model_question *q, const struct exchange *e
 		   q->prompt, error, answer);
 }
 
-/* One exchange: from the cache, or asked. *out_mend: the question that asks to mend the answer. */
-static int ask_once(struct asking *a, const struct model_call *call, struct exchange *e,
-		    struct buf *out_mend)
-{
-	json_t *json = NULL;
-
-	if (cached(a, call, e, &json)) {
-		exchange_say(e, a->q);
-		accept(a, e, json);
-		return 0;
-	}
-	int rc = ask_network(a, call, e, &json);
-	exchange_say(e, a->q);
-	if (!rc) {
-		remember(a, call, e); /* under the question as it was asked first */
-		accept(a, e, json);
-	} else if (rc == ERR_SCHEMA) {
-		ask_to_mend(a->q, e, out_mend);
-	}
-	return rc;
-}
-
 static void note_failure(struct asking *a, const struct exchange *e, int rc)
 {
-	a->n_denied += rc == ERR_DENIED && !e->prompt;
-	a->n_waiting += rc == ERR_BUSY && !e->prompt;
-	a->n_failed += e->prompt != NULL;
+	a->n_denied += rc == ERR_DENIED && !e->asked;
+	a->n_waiting += rc == ERR_BUSY && !e->asked;
+	a->n_failed += e->asked;
+	if (e->limited)
+		a->wait_ms = a->wait_ms ? MIN(a->wait_ms, e->wait_ms) : e->wait_ms;
 	buf_printf(&a->reasons, "%s%s: %.*s", a->reasons.len ? "; " : "", e->provider->name,
 		   REASON_MAX_BYTES, e->error.text);
+}
+
+/* One exchange: from the cache, or asked. *out_mend: the question that asks to mend the answer. */
+static int ask_once(struct asking *a, const struct model_call *call, struct buf *out_mend,
+		    bool *out_limited)
+{
+	struct exchange e;
+	int rc = 0;
+
+	exchange_init(&e, a->q, call, a->n_made++);
+	if (!cached(a, &e)) {
+		rc = ask_network(a, &e);
+		if (!rc)
+			remember(a, &e);
+	}
+	exchange_say(&e, a->q);
+	if (rc == 0)
+		accept(a, &e);
+	else
+		note_failure(a, &e, rc);
+	if (rc == ERR_SCHEMA)
+		ask_to_mend(a->q, &e, out_mend);
+	*out_limited = e.limited;
+	exchange_release(&e);
+	return rc;
 }
 
 static int ask_provider(struct asking *a, size_t i)
 {
 	const struct model_question *q = a->q;
-	const struct model_provider *p = &q->config->providers[i];
-	struct model_call call = {p, q->system, q->prompt, q->schema};
+	struct model_call call = {&q->config->providers[i], q->system, q->prompt, q->schema};
 	auto_buf mend = {0};
-	int rc = ERR_SCHEMA;
+	int rc = ask_once(a, &call, &mend, &a->limited[i]);
 
-	for (int round = 0; round < 2 && rc == ERR_SCHEMA; round++) {
-		struct exchange e;
-
-		if (round && a->mended)
-			break;
-		a->mended = a->mended || round;
-		call.prompt = round ? buf_str(&mend) : q->prompt;
-		exchange_init(&e, q, p, a->n_made++);
-		rc = ask_once(a, &call, &e, &mend);
-		if (rc)
-			note_failure(a, &e, rc);
-		a->limited[i] = rc && e.limited;
-		if (a->limited[i])
-			a->wait_ms = a->wait_ms ? MIN(a->wait_ms, e.wait_ms) : e.wait_ms;
-		exchange_release(&e);
-	}
-	return rc;
+	if (rc != ERR_SCHEMA || a->mended)
+		return rc;
+	a->mended = true;
+	call.prompt = buf_str(&mend);
+	auto_buf again = {0};
+	return ask_once(a, &call, &again, &a->limited[i]);
 }
 
 /* ---- all of them ---- */
@@ -400,6 +400,9 @@ static int check_question(const struct model_question *q, struct why *out_why)
 			       MODELS_PROMPT_MAX_BYTES);
 	if (!utf8_valid(q->prompt, strlen(q->prompt)))
 		return why_set(out_why, ERR_INVALID, "question: not UTF-8");
+	const char *type = json_text(q->schema, "type");
+	if (!type || !str_eq(type, "object"))
+		return why_set(out_why, ERR_INVALID, "question: the schema is of no object");
 	return schema_check(q->schema, out_why);
 }
 

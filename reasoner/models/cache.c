@@ -36,16 +36,16 @@ static int64_t stored_at(const struct store_val *v)
 	return ms;
 }
 
-int cache_get(struct store *s, const uint8_t key[static DIGEST_BYTES], int64_t oldest_ms,
+int cache_get(const struct cache *c, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
 	      struct buf *out)
 {
-	auto_txn txn = store_begin_read(s);
+	auto_txn txn = store_begin_read(c->store);
 	struct store_val v;
 	int rc = store_get(txn, &cache_answers, key, DIGEST_BYTES, &v);
 
 	if (rc)
 		return rc;
-	if (v.len < sizeof(int64_t) || stored_at(&v) < oldest_ms)
+	if (v.len < sizeof(int64_t) || stored_at(&v) < now_ms - c->ttl_ms)
 		return ERR_NOT_FOUND;
 	buf_add(out, (const char *)v.data + sizeof(int64_t), v.len - sizeof(int64_t));
 	return 0;
@@ -92,10 +92,10 @@ static void evict(struct store_txn *txn, int64_t entries_max)
 		forget(txn, (const uint8_t *)keys.data + i);
 }
 
-void cache_put(struct store *s, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
-	       int64_t entries_max, const struct buf *answer)
+void cache_put(const struct cache *c, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
+	       const struct buf *answer)
 {
-	struct store_txn *txn = store_begin_write(s);
+	struct store_txn *txn = store_begin_write(c->store);
 	uint8_t age[AGE_KEY_BYTES];
 	auto_buf row = {0};
 
@@ -105,6 +105,6 @@ void cache_put(struct store *s, const uint8_t key[static DIGEST_BYTES], int64_t 
 	store_put(txn, &cache_answers, key, DIGEST_BYTES, row.data, row.len);
 	age_key(now_ms, key, age);
 	store_put(txn, &cache_ages, age, sizeof(age), "", 0);
-	evict(txn, entries_max);
+	evict(txn, c->entries_max);
 	(void)store_commit(txn);
 }

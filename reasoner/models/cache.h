@@ -12,16 +12,21 @@
 extern const struct store_table cache_answers;
 extern const struct store_table cache_ages;
 
+struct cache {
+	struct store *store;
+	int64_t ttl_ms;
+	int64_t entries_max;
+};
+
 /* SHA-256 of kind, URL, model, system, prompt and schema, each with its length before it. */
 void cache_key(const struct model_call *call, uint8_t out[static DIGEST_BYTES]);
 
-/* Appends the answer; ERR_NOT_FOUND when there is none that is younger than ttl_ms. */
-int cache_get(struct store *s, const uint8_t key[static DIGEST_BYTES], int64_t oldest_ms,
+/* Appends the answer; ERR_NOT_FOUND when there is none that is young enough. */
+int cache_get(const struct cache *c, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
 	      struct buf *out);
 
-/* Keeps it; the oldest go when there are more than entries_max. A failure only costs money later.
- */
-void cache_put(struct store *s, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
-	       int64_t entries_max, const struct buf *answer);
+/* Keeps it; the oldest go when there are too many. A failure only costs money later. */
+void cache_put(const struct cache *c, const uint8_t key[static DIGEST_BYTES], int64_t now_ms,
+	       const struct buf *answer);
 
 #endif

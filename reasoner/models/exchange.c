@@ -23,18 +23,20 @@ static struct metric costs = METRIC_COUNTER("healbus_reasoner_model_cost_usd_tot
 					    "Money charged, by provider.", "provider");
 
 void exchange_init(struct exchange *e, const struct model_question *q,
-		   const struct model_provider *p, size_t n)
+		   const struct model_call *call, size_t n)
 {
 	char at[64];
 
-	*e = (struct exchange){.provider = p, .started_at_ms = clock_real_ms()};
+	*e = (struct exchange){
+		.provider = call->provider, .call = call, .started_at_ms = clock_real_ms()};
 	snprintf(at, sizeof(at), "%" PRId64 "/%zu", e->started_at_ms, n);
-	id_make(e->id, "exchange", q->incident, q->ask, q->purpose, p->name, at);
+	id_make(e->id, "exchange", q->incident, q->ask, q->purpose, e->provider->name, at);
 }
 
 void exchange_release(struct exchange *e)
 {
 	buf_release(&e->answer);
+	json_decref(e->json);
 }
 
 /* ---- the call ---- */
@@ -101,66 +103,63 @@ static int judge_status(struct exchange *e, const struct http_answer *a)
 		       a->status, words.len ? ": " : "", buf_str(&words));
 }
 
-static int judge_reply(struct exchange *e, const struct model_call *call, struct model_reply *r,
-		       json_t **out)
+static int judge_reply(struct exchange *e, const struct model_reply *r)
 {
 	e->counted = (struct cost){r->tokens_in, r->tokens_out};
 	if (r->end != MODEL_END_ANSWER) {
 		e->up = true;
 		return why_set(&e->error, ERR_REJECTED, "%s", model_end_text(r->end));
 	}
-	int rc = answer_json(&r->text, call->schema, out, &e->error);
+	int rc = answer_json(&r->text, e->call->schema, &e->json, &e->error);
 	e->up = !rc || rc == ERR_SCHEMA;
 	return rc;
 }
 
-static int judge_body(struct exchange *e, const struct model_call *call, const struct buf *body,
-		      const struct secret *key, json_t **out)
+static int judge_body(struct exchange *e, const struct buf *body, const struct secret *key)
 {
 	struct model_reply r = {0};
 	auto_json json = NULL;
 	int rc = answer_body(body, &json, &e->error);
 
 	if (!rc)
-		rc = call->provider->kind->reply(call->provider, json, &r, &e->error);
+		rc = e->provider->kind->reply(e->provider, json, &r, &e->error);
 	if (rc)
 		rc = ERR_REJECTED; /* not for the model to mend */
 	answer_hide(&r.text, key);
 	if (!rc)
-		rc = judge_reply(e, call, &r, out);
+		rc = judge_reply(e, &r);
 	e->answer = r.text;
 	return rc;
 }
 
-int exchange_make(struct exchange *e, struct http_client *http, const struct model_call *call,
-		  const char *body, int64_t timeout_ms, json_t **out)
+int exchange_make(struct exchange *e, struct http_client *http, const char *body,
+		  int64_t timeout_ms)
 {
-	const struct model_provider *p = call->provider;
-	auto_request r = {.provider = p};
+	auto_request r = {.provider = e->provider};
 	struct http_answer a = {0};
 	int rc = request_prepare(&r, &e->error);
 
-	e->prompt = call->prompt;
+	e->asked = true;
 	e->unbilled = true;
 	if (rc)
 		return rc;
-	struct http_call http_call = {
-		.url = p->url,
+	struct http_call call = {
+		.url = e->provider->url,
 		.headers = r.headers,
 		.body = body,
 		.body_len = strlen(body),
 		.timeout_ms = timeout_ms,
 		.body_max_bytes = MODELS_BODY_MAX_BYTES,
-		.ca_file = p->ca_file,
+		.ca_file = e->provider->ca_file,
 	};
-	rc = http_client_call(http, &http_call, &a, &e->error);
+	rc = http_client_call(http, &call, &a, &e->error);
 	e->took_ms = a.took_ms;
 	e->unbilled = rc && !a.sent;
 	answer_hide(&a.body, &r.key);
 	if (!rc && (a.status < 200 || a.status > 299))
 		rc = judge_status(e, &a);
 	else if (!rc)
-		rc = judge_body(e, call, &a.body, &r.key, out);
+		rc = judge_body(e, &a.body, &r.key);
 	http_answer_release(&a);
 	return rc;
 }
@@ -177,11 +176,11 @@ static char *shown_prompt(const struct exchange *e, const struct model_question 
 {
 	auto_buf all = {0};
 
-	if (!e->prompt)
+	if (!e->asked)
 		return mem_strdup("");
 	if (q->system)
 		buf_printf(&all, "%s\n\n", q->system);
-	buf_add_str(&all, e->prompt);
+	buf_add_str(&all, e->call->prompt);
 	return shown(buf_str(&all), WIRE_PROMPT_MAX);
 }
 
@@ -199,7 +198,7 @@ static void fill_numbers(Healbus__ModelExchange *m, const struct exchange *e)
 static void count(const struct exchange *e)
 {
 	const char *provider = e->provider->name;
-	const char *end = e->error.text[0] ? (e->prompt ? "failed" : "passed") : "ok";
+	const char *end = e->error.text[0] ? (e->asked ? "failed" : "passed") : "ok";
 
 	metric_add(&exchanges, 1, provider, e->cached ? "cached" : end);
 	metric_add(&tokens, (double)e->charged.tokens_in, provider, "in");

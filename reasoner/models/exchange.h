@@ -8,7 +8,9 @@
 
 struct exchange {
 	const struct model_provider *provider;
-	const char *prompt; /* NULL: it was not asked */
+	const struct model_call *call; /* what it is asked; borrowed */
+	bool asked;                    /* or taken from the cache; else it was passed over */
+	json_t *json;                  /* the answer, when it is good; released with the rest */
 	char id[ID_BYTES];
 	int64_t started_at_ms;
 	int64_t took_ms;
@@ -26,16 +28,16 @@ struct exchange {
 
 /* Begins the n-th of a question; its id is a hash of both, the provider and the moment. */
 void exchange_init(struct exchange *e, const struct model_question *q,
-		   const struct model_provider *p, size_t n);
+		   const struct model_call *call, size_t n);
 void exchange_release(struct exchange *e);
 
 /*
- * Makes the call and judges the answer: 0 and *out, which meets the schema. ERR_SCHEMA: an answer
- * that does not meet the schema, so that asking again may help. ERR_CLOSED: stopping. Any other:
- * ask another provider. e->error says why. Blocks up to timeout_ms.
+ * Sends the body and judges the answer: 0 and e->json, which meets the schema. ERR_SCHEMA: an
+ * answer that does not meet the schema, so that asking again may help. ERR_CLOSED: stopping. Any
+ * other: ask another provider. e->error says why. Blocks up to timeout_ms.
  */
-int exchange_make(struct exchange *e, struct http_client *http, const struct model_call *call,
-		  const char *body, int64_t timeout_ms, json_t **out);
+int exchange_make(struct exchange *e, struct http_client *http, const char *body,
+		  int64_t timeout_ms);
 
 /* To q->say, cut to the limits of the wire. */
 void exchange_say(const struct exchange *e, const struct model_question *q);

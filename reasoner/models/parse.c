@@ -11,8 +11,7 @@
 
 static const int64_t timeout_max_ms = 3600000;
 static const int64_t tokens_max = INT64_C(1) << 40;
-static const double usd_max = 1e9;
-static const double price_max = 1000; /* USD per million tokens */
+static const double usd_max = 1e5; /* a limit, or a million tokens */
 
 /* Relative to the file that names it. */
 static char *path_from(const struct yaml_node *node, const char *path)
@@ -45,11 +44,10 @@ static int take_path(const struct yaml_node *map, const char *key, char **out, s
 	return rc;
 }
 
-static int take_usd(const struct yaml_node *map, const char *key, double max, int64_t *out,
-		    struct why *out_why)
+static int take_usd(const struct yaml_node *map, const char *key, int64_t *out, struct why *out_why)
 {
 	double usd = (double)*out / USD;
-	int rc = yaml_double(yaml_get(map, key), key, 0, max, &usd, out_why);
+	int rc = yaml_double(yaml_get(map, key), key, 0, usd_max, &usd, out_why);
 
 	if (!rc)
 		*out = llround(usd * USD);
@@ -69,7 +67,7 @@ static int take_limit(const struct yaml_node *node, const char *what, struct mod
 	if (!rc)
 		rc = yaml_int(yaml_get(node, "tokens"), "tokens", 0, tokens_max, &out->tokens,
 			      out_why);
-	return rc ? rc : take_usd(node, "usd", usd_max, &out->micro_usd, out_why);
+	return rc ? rc : take_usd(node, "usd", &out->micro_usd, out_why);
 }
 
 /* ---- one provider ---- */
@@ -143,11 +141,13 @@ static int check_url(const struct yaml_node *map, const struct model_provider *p
 
 	if (!plain && !str_starts(p->url, "https://"))
 		return yaml_error(node, out_why, "url: begins with https:// or http://");
+	const char *host = strstr(p->url, "://") + 3;
+	auto_free char *name = mem_printf("%.*s", (int)strcspn(host, "/?#"), host);
+	if (strchr(name, '@'))
+		return yaml_error(node, out_why, "url: no user or password in it; use key_file");
 	if (!plain || !p->key_file)
 		return 0;
-	const char *host = p->url + strlen("http://");
-	auto_free char *name = mem_printf("%.*s", (int)strcspn(host, "/?#"), host);
-	if (strchr(name, '@') || !http_host_is_loopback(name))
+	if (!http_host_is_loopback(name))
 		return yaml_error(node, out_why,
 				  "url: with a key_file it must be https, or this machine");
 	return 0;
@@ -170,9 +170,9 @@ static int take_numbers(const struct yaml_node *map, struct model_provider *p, s
 		rc = yaml_double(yaml_get(map, "complexity"), "complexity", 0, 1, &p->complexity,
 				 out_why);
 	if (!rc)
-		rc = take_usd(map, "price_in", price_max, &p->price_in, out_why);
+		rc = take_usd(map, "price_in", &p->price_in, out_why);
 	if (!rc)
-		rc = take_usd(map, "price_out", price_max, &p->price_out, out_why);
+		rc = take_usd(map, "price_out", &p->price_out, out_why);
 	if (!rc)
 		rc = take_severity(map, &p->severity, out_why);
 	return rc ? rc : take_limit(yaml_get(map, "budget"), "budget", &p->day, out_why);

@@ -1,6 +1,6 @@
 #include "reasoner/models/kind.h"
 
-enum { TOKENS_MAX = 1 << 30 };
+enum { TOKENS_MAX = 1 << 24 };
 
 static const struct model_kind *const kinds[] = {
 	&model_openai_chat,

@@ -57,7 +57,7 @@ class World:
         key = os.path.join(self.dir, "key")
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
             f.write(KEY + "\n")
-        lines = ["models:", "  jitter: 0s", *("  " + m for m in more.splitlines()), "  providers:"]
+        lines = ["models:", *(["  jitter: 0s"] if "jitter" not in more else []), *("  " + m for m in more.splitlines()), "  providers:"]
         for name, kind, extra in providers:
             lines += ["    - name: " + name, "      kind: " + kind, "      model: model-" + name,
                       "      key_file: key",
@@ -282,6 +282,25 @@ def test_choice(double):
     chosen = [w.ask(prompt=str(i), **q)[1][0]["provider"] for i, q in enumerate(
         ({"severity": 2, "complexity": 0.2}, {"severity": 4, "complexity": 0.1}, {"severity": 1, "complexity": 0.9}))]
     check("severity or complexity choose", chosen == ["small", "big", "big"], chosen)
+    w.close()
+
+
+def test_jitter(double):
+    w = world(double, [("one", "openai_chat", ""), ("two", "openai_chat", "")], "jitter: 200ms")
+    double.modes["one"] = "500"
+    first, second = w.ask(deadline_ms=60000), w.ask(deadline_ms=60000, prompt="b")
+    w.ask()
+    check("a question starts at a moment of its own, once", all(len(x[2]) == 1 and 0 <= x[2][0] <= 200
+                                                                for x in (first, second)), (first, second))
+    w.close()
+
+
+def test_bad_question(double):
+    w = world(double, [("one", "openai_chat", "")])
+    for name, question in (("schema", {"schema": {"type": "array"}}), ("keyword", {"schema": {"type": "object", "if": {}}}),
+                           ("incident", {"incident": "a b"}), ("size", {"prompt": "x" * (600 << 10)})):
+        said, (result,), _ = w.ask(**question)
+        check("a question with a bad %s is not asked" % name, result["rc"] == "invalid" and not double.seen, result)
     w.close()
 
 

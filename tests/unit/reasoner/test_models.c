@@ -75,7 +75,8 @@ static const struct {
 	{PROVIDER "url: 'https://x', modle: m}", "modle"},
 	{PROVIDER "url: 'ftp://x'}", "https"},
 	{PROVIDER "url: 'http://model.lan/', key_file: k}", "https"},
-	{PROVIDER "url: 'http://127.0.0.1@model.lan/', key_file: k}", "https"},
+	{PROVIDER "url: 'http://127.0.0.1@model.lan/', key_file: k}", "password"},
+	{PROVIDER "url: 'https://user:word@x/'}", "key_file"},
 	{PROVIDER "url: 'https://x', request: .}", "http"},
 	{PROVIDER "url: 'https://x', severity: high}", "severity"},
 	{PROVIDER "url: 'https://x', complexity: 2}", "complexity"},
@@ -428,25 +429,26 @@ static void meter(void **state)
 	assert_int_equal(charge.reserved.tokens_in, 2250);
 }
 
-static void cache(void **state)
+static void kept_answers(void **state)
 {
 	struct disk *d = *state;
+	struct cache c = {.store = d->store, .ttl_ms = 1000, .entries_max = 3};
 	uint8_t key[DIGEST_BYTES] = {0};
 	struct buf answer = {0};
 
 	buf_add_str(&answer, "{}");
 	for (uint8_t i = 0; i < 5; i++) {
 		key[0] = i;
-		cache_put(d->store, key, 1000 + i, 3, &answer);
-		cache_put(d->store, key, 1000 + i, 3, &answer);
+		cache_put(&c, key, 1000 + i, &answer);
+		cache_put(&c, key, 1000 + i, &answer);
 	}
 	for (uint8_t i = 0; i < 5; i++) {
 		auto_buf got = {0};
 
 		key[0] = i;
-		assert_int_equal(cache_get(d->store, key, 1000, &got), i < 2 ? ERR_NOT_FOUND : 0);
+		assert_int_equal(cache_get(&c, key, 2000, &got), i < 2 ? ERR_NOT_FOUND : 0);
 		assert_string_equal(buf_str(&got), i < 2 ? "" : "{}");
-		assert_int_equal(cache_get(d->store, key, 2000, &got), ERR_NOT_FOUND);
+		assert_int_equal(cache_get(&c, key, 2005, &got), ERR_NOT_FOUND);
 	}
 	buf_release(&answer);
 }
@@ -465,7 +467,7 @@ int main(void)
 		cmocka_unit_test(arithmetic),
 		cmocka_unit_test_setup_teardown(books, disk_open, disk_close),
 		cmocka_unit_test_setup_teardown(meter, disk_open, disk_close),
-		cmocka_unit_test_setup_teardown(cache, disk_open, disk_close),
+		cmocka_unit_test_setup_teardown(kept_answers, disk_open, disk_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
