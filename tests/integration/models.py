@@ -172,7 +172,8 @@ FAULTS = [
 
 def test_faults(double):
     for mode, words in FAULTS:
-        w = world(double, [("one", "openai_chat", "timeout: 700ms"), ("two", "anthropic", "timeout: 700ms")])
+        w = world(double, [("one", "openai_chat", "timeout: 700ms" if mode in ("hang", "slow") else "timeout: 30s"),
+                           ("two", "anthropic", "timeout: 3s" if mode in ("hang", "slow") else "timeout: 30s")])
         double.modes["one"] = mode
         said, (result,), _ = w.ask()
         check(mode + ": the next provider answers",
@@ -376,7 +377,7 @@ def test_budget_liar(double):
 
 
 def test_budget_unknown(double):
-    w = world(double, [("one", "openai_chat", "max_tokens: 100\ntimeout: 500ms")],
+    w = world(double, [("one", "openai_chat", "max_tokens: 100\ntimeout: 2s")],
               "budget: {incident: {tokens: 2500}}\ncache: {ttl: 0s}")
     double.modes["one"] = "no_usage"
     said, _, _ = w.ask(incident="a")
