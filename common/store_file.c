@@ -55,7 +55,8 @@ int store_free_pages(MDB_txn *txn, size_t first_page, size_t *out)
 }
 
 /* LMDB never writes pages that a transaction took and gave back, so the file may end before the
- * last page it knows; but only free pages may be missing. */
+ * last page it knows; but only free pages may be missing. The free list is read in any case: with a
+ * damaged one, LMDB says at the first write that the map is full. */
 static int check_length(MDB_env *env, MDB_txn *txn, const char *path)
 {
 	MDB_envinfo info;
@@ -65,10 +66,10 @@ static int check_length(MDB_env *env, MDB_txn *txn, const char *path)
 		return CHECK_UNREADABLE;
 	size_t in_file = (size_t)file.st_size / stat.ms_psize;
 	size_t free_behind = 0;
-	if (in_file > info.me_last_pgno)
-		return 0;
 	if (store_free_pages(txn, in_file, &free_behind))
 		return CHECK_DAMAGED;
+	if (in_file > info.me_last_pgno)
+		return 0;
 	return free_behind >= info.me_last_pgno + 1 - in_file ? 0 : CHECK_DAMAGED;
 }
 

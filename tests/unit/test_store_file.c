@@ -173,6 +173,27 @@ static void close_for_damage(struct fixture *f)
 	f->store = NULL;
 }
 
+/* One bit of the free list's root, in both of LMDB's meta pages (struct MDB_meta of lmdb's mdb.c).
+ * Unnoticed, the first write would find the map full. */
+static void test_a_damaged_free_list_is_refused(void **state)
+{
+	enum { PAGE = 4096, ROOT_OF_FREE_LIST = 16 + 24 + 40, BYTE = 5 };
+	struct fixture *f = *state;
+	char path[128];
+	struct why why = {0};
+	data_path(f, path);
+	close_for_damage(f);
+	auto_fd int fd = open(path, O_RDWR);
+	for (off_t page = 0; page < 2; page++) {
+		uint8_t byte;
+		off_t at = page * PAGE + ROOT_OF_FREE_LIST + BYTE;
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 0x08;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	assert_int_equal(open_again(f, &why), ERR_CORRUPT);
+}
+
 static void test_damaged_files_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -331,6 +352,7 @@ int main(void)
 		T(test_full_at_the_limit_and_deleting_helps),
 		T(test_readers_while_the_map_grows),
 		T(test_a_flipped_bit_is_noticed),
+		T(test_a_damaged_free_list_is_refused),
 		T(test_damaged_files_are_refused),
 		T(test_set_aside_starts_anew),
 		T(test_second_opener_is_refused),
