@@ -54,6 +54,7 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
 	runners/git_results runners/git_push
+EXECUTOR += sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
@@ -71,6 +72,7 @@ UNIT_REASONER += placeholder prompt
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
+UNIT_EXECUTOR += cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 
@@ -142,6 +144,7 @@ $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/comm
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %/common.a,$(filter %.a,$^)) $(B)/common.a $(LDLIBS) -lcmocka
 $(B)/tests/integration/modelask: $(B)/reasoner.a
+$(B)/tests/integration/sandboxctl: $(B)/executor.a
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o
 $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o

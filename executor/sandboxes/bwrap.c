@@ -1,15 +1,37 @@
 #include "common/base.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 
 #include "common/mem.h"
 #include "executor/inventory.h"
+#include "executor/sandboxes/proxy.h"
 #include "executor/sandboxes/sandbox.h"
 
 #define BWRAP "/usr/bin/bwrap"
 
-enum { ARGS_MAX = 400, TMP_BYTES = 16 << 20 };
+#define SHM_BYTES "67108864"
+
+enum { ARGS_MAX = 400, TMP_BYTES = 16 << 20, PROXY_BACKLOG = 64 };
+
+/* bwrap's own tmpfs has no limit of files. Where it can be done, ours is mounted before, in a
+ * namespace that only the program has, over a directory that no bind is taken from. */
+static const char room_at[] = "/media";
+
+/* What this machine lets us do. */
+struct way {
+	bool fresh_proc;
+	bool counted; /* mount the work directory ourselves */
+};
 
 /* The argument list of bubblewrap and the descriptors it names. */
 struct wrap {
@@ -89,15 +111,31 @@ static void add_root(struct wrap *w, bool fresh_proc)
 		ARGS(w, "--proc", "/proc");
 	else
 		ARGS(w, "--size", "65536", "--tmpfs", "/proc");
-	ARGS(w, "--dev", "/dev", "--remount-ro", "/dev", "--size", "16777216", "--tmpfs", "/tmp");
+	ARGS(w, "--dev", "/dev", "--remount-ro", "/dev");
 }
 
-static void add_network(struct wrap *w, bool network)
+/* /tmp always; for code of strangers the work directory and shared memory, too. */
+static void add_room(struct wrap *w, const struct sandbox_room *room, bool counted)
+{
+	char size[32];
+	snprintf(size, sizeof(size), "%" PRId64, room ? room->disk_bytes : (int64_t)TMP_BYTES);
+	ARGS(w, "--size", size, "--tmpfs", "/tmp");
+	if (!room)
+		return;
+	ARGS(w, "--size", SHM_BYTES, "--tmpfs", "/dev/shm");
+	if (counted)
+		ARGS(w, "--bind", room_at, SANDBOX_WORK);
+	else
+		ARGS(w, "--size", size, "--tmpfs", SANDBOX_WORK);
+}
+
+/* Behind the proxy the namespace is ours already (make_space). */
+static void add_network(struct wrap *w, const struct sandbox_job *job)
 {
 	static const char *const files[] = {
 		"/etc/resolv.conf", "/etc/hosts",           "/etc/nsswitch.conf",
 		"/etc/ssl/certs",   "/etc/ssl/openssl.cnf", "/usr/local/share/ca-certificates"};
-	if (!network) {
+	if (!job->network && !job->proxy) {
 		arg(w, "--unshare-net");
 		return;
 	}
@@ -131,30 +169,161 @@ static int add_accounts(struct wrap *w, const char *user)
 }
 
 static int build(struct wrap *w, const struct sandbox_job *job, const struct target *target,
-		 bool fresh_proc, struct why *out_why)
+		 const struct way *way, struct why *out_why)
 {
 	int rc = sandbox_user(job->user, &w->spawn.ids, out_why);
 	if (rc)
 		return rc;
-	add_root(w, fresh_proc);
-	add_network(w, job->network);
+	if (job->fd)
+		w->spawn.fds[w->spawn.n_fds++] = fcntl(job->fd, F_DUPFD_CLOEXEC, 3);
+	add_root(w, way->fresh_proc);
+	add_room(w, job->room, way->counted);
+	add_network(w, job);
 	rc = add_accounts(w, job->user);
 	if (!rc)
 		rc = add_binds(w, job, target, out_why);
+	enum seccomp_flavour flavour =
+		job->network ? SECCOMP_NAMESPACED_NETWORK : SECCOMP_NAMESPACED;
 	for (size_t i = 0; !rc && i < SECCOMP_FILTERS; i++)
-		rc = add_file(w, "--add-seccomp-fd", seccomp_filter(SECCOMP_NAMESPACED, i), NULL);
+		rc = add_file(w, "--add-seccomp-fd", seccomp_filter(flavour, i), NULL);
 	if (rc)
 		return why_set(out_why, rc, "sandbox: %s", err_name(rc));
-	ARGS(w, "--remount-ro", "/", "--chdir", job->cwd ? job->cwd : "/tmp", "--");
+	const char *cwd = job->cwd ? job->cwd : job->room ? SANDBOX_WORK : "/tmp";
+	ARGS(w, "--remount-ro", "/", "--chdir", cwd, "--");
 	args(w, (const char *const *)job->argv);
 	return 0;
 }
 
-static void run(const struct sandbox_job *job, const struct run_limits *limits,
-		struct run_result *result, bool fresh_proc)
+/* ---- a work directory with a limit of files ---- */
+
+/* Plain data: it crosses to the launcher. */
+struct space {
+	bool room;
+	int64_t bytes, files;
+	uid_t uid;
+	gid_t gid;
+	int proxy; /* where the listening socket goes; 0: no network at all */
+};
+
+/* Between fork and exec: nothing but system calls, so digits by hand. */
+static char *add_number(char *to, uint64_t n)
+{
+	char digits[24];
+	size_t len = 0;
+	do
+		digits[len++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (len)
+		*to++ = digits[--len];
+	return to;
+}
+
+static char *add_text(char *to, const char *text)
+{
+	while (*text)
+		*to++ = *text++;
+	return to;
+}
+
+static bool put_file(const char *path, const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, len) == (ssize_t)len;
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+static bool put_map(const char *path, unsigned id)
+{
+	char line[64], *end = add_number(line, id);
+	end = add_number(add_text(end, " "), id);
+	end = add_text(end, " 1\n");
+	return put_file(path, line, (size_t)(end - line));
+}
+
+static bool mount_room(const struct space *m)
+{
+	char options[128];
+	char *end = add_number(add_text(options, "mode=0755,size="), (uint64_t)m->bytes);
+	*add_number(add_text(end, ",nr_inodes="), (uint64_t)m->files) = '\0';
+	return mount("healbus", room_at, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+/* A namespace with a loopback of its own; who listens there is outside. */
+static int listen_inside(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_port = htons(PROXY_PORT),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &up) ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, PROXY_BACKLOG))
+		return -1;
+	return fd;
+}
+
+static bool hand_out(int to, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} space = {.header = {.cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(int))}};
+	char byte = 1;
+	struct iovec io = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr m = {.msg_iov = &io,
+			   .msg_iovlen = 1,
+			   .msg_control = space.bytes,
+			   .msg_controllen = sizeof(space.bytes)};
+	memcpy(CMSG_DATA(&space.header), &fd, sizeof(int));
+	bool sent = fd >= 0 && sendmsg(to, &m, MSG_NOSIGNAL) == 1;
+	if (fd >= 0)
+		close(fd);
+	close(to);
+	return sent;
+}
+
+static int make_space(const void *ctx)
+{
+	const struct space *m = ctx;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | (m->proxy ? CLONE_NEWNET : 0)))
+		return -1;
+	/* Who has just changed his user may not write his own /proc before he says so. */
+	prctl(PR_SET_DUMPABLE, 1);
+	bool mapped = put_file("/proc/self/setgroups", "deny", 4) &&
+		      put_map("/proc/self/uid_map", m->uid) &&
+		      put_map("/proc/self/gid_map", m->gid);
+	prctl(PR_SET_DUMPABLE, 0);
+	if (!mapped || (m->room && !mount_room(m)))
+		return -1;
+	return m->proxy && !hand_out(m->proxy, listen_inside()) ? -1 : 0;
+}
+
+static void add_space(struct wrap *w, const struct sandbox_job *job, struct space *m)
+{
+	*m = (struct space){.room = job->room != NULL,
+			    .bytes = job->room ? job->room->disk_bytes : 0,
+			    .files = job->room ? job->room->files : 0,
+			    .uid = w->spawn.ids.uid,
+			    .gid = w->spawn.ids.gid};
+	if (job->proxy) {
+		m->proxy = SPAWN_FD_BASE + (int)w->spawn.n_fds;
+		w->spawn.fds[w->spawn.n_fds++] = fcntl(job->proxy, F_DUPFD_CLOEXEC, 3);
+	}
+	w->spawn.confine = make_space;
+	w->spawn.confine_ctx = m;
+	w->spawn.confine_len = sizeof(*m);
+}
+
+static void run_way(const struct sandbox_job *job, const struct run_limits *limits,
+		    struct run_result *result, const struct way *way)
 {
 	struct wrap w = {0};
-	if (build(&w, job, limits->target, fresh_proc, &result->why)) {
+	struct space space;
+	if (build(&w, job, limits->target, way, &result->why)) {
 		result->state = RUN_FAILED;
 		wrap_release(&w);
 		return;
@@ -163,8 +332,44 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 	w.spawn.env = job->env;
 	w.spawn.cpu_limit_s = limits->timeout_ms / 500 + 1;
 	w.spawn.bounds = job->bounds;
+	if (way->counted)
+		add_space(&w, job, &space);
 	spawn_run(&w.spawn, limits, result);
 	wrap_release(&w);
+}
+
+/* Found out once: a machine may allow bwrap its namespaces and nobody else any. */
+static bool can_count;
+
+static void find_out(void)
+{
+	static const struct sandbox_room room = {.disk_bytes = 1 << 20, .files = 100};
+	char *const argv[] = {(char *)"/usr/bin/true", NULL}, *const env[] = {NULL};
+	const struct way way = {.counted = true};
+	struct sandbox_job job = {.argv = argv, .env = env, .room = &room};
+	struct run_limits limits = {.timeout_ms = 10000, .output_limit_bytes = 1024};
+	struct run_result result = {0};
+	run_way(&job, &limits, &result, &way);
+	can_count = result.state == RUN_ENDED && result.exit_code == 0;
+	buf_release(&result.output);
+}
+
+static void run(const struct sandbox_job *job, const struct run_limits *limits,
+		struct run_result *result, bool fresh_proc)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct way way = {.fresh_proc = fresh_proc};
+	if (job->room || job->proxy) {
+		pthread_once(&once, find_out);
+		way.counted = can_count;
+	}
+	if (job->proxy && !can_count) {
+		result->state = RUN_FAILED;
+		why_set(&result->why, ERR_UNSUPPORTED,
+			"listed hosts need a network namespace, which this machine does not give");
+		return;
+	}
+	run_way(job, limits, result, &way);
 }
 
 static void run_full(const struct sandbox_job *job, const struct run_limits *limits,

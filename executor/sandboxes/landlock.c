@@ -182,6 +182,11 @@ static void run(const struct sandbox_job *job, const struct run_limits *limits,
 			  .confine_len = sizeof(c)};
 	seccomp_filter(c.flavour, 0); /* built before the fork */
 	result->state = RUN_FAILED;
+	if (job->proxy) {
+		why_set(&result->why, ERR_UNSUPPORTED,
+			"listed hosts need a network namespace; this sandbox has none");
+		return;
+	}
 	int rc = prepare(&c, &s, job, limits, &result->why);
 	auto_fd int rules = c.rules;
 	auto_fd int cwd = c.cwd;

@@ -38,6 +38,11 @@ void sandbox_probe(enum sandbox_wish wish)
 			chosen = rows[i];
 }
 
+void sandbox_forget(void)
+{
+	chosen = NULL;
+}
+
 enum sandbox_level sandbox_level(void)
 {
 	return chosen ? chosen->level : SANDBOX_NONE;
@@ -80,6 +85,18 @@ void sandbox_run(const struct sandbox_job *job, const struct run_limits *limits,
 	s->run(job, limits, result);
 }
 
+static int user_number(const char *text, struct spawn_ids *out, struct why *out_why)
+{
+	unsigned long id = strtoul(text, NULL, 10);
+	if (id == 0 || id >= INT32_MAX)
+		return why_set(out_why, ERR_NOT_FOUND, "no user %s", text);
+	if (geteuid() != 0 && id != geteuid())
+		return why_set(out_why, ERR_DENIED, "needs user %s, the executor is not root",
+			       text);
+	*out = (struct spawn_ids){.uid = (uid_t)id, .gid = (gid_t)id, .change = geteuid() == 0};
+	return 0;
+}
+
 int sandbox_user(const char *name, struct spawn_ids *out, struct why *out_why)
 {
 	uid_t me = geteuid();
@@ -89,6 +106,8 @@ int sandbox_user(const char *name, struct spawn_ids *out, struct why *out_why)
 	}
 	struct passwd entry, *found = NULL;
 	char text[4096];
+	if (name && *name && strspn(name, "0123456789") == strlen(name))
+		return user_number(name, out, out_why);
 	if (getpwnam_r(name ? name : "nobody", &entry, text, sizeof(text), &found) || !found)
 		return why_set(out_why, ERR_NOT_FOUND, "no user %s", name ? name : "nobody");
 	if (me != 0 && found->pw_uid != me)

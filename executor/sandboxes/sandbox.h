@@ -21,6 +21,15 @@ struct sandbox_bind {
 	bool writable;
 };
 
+/* Where an empty directory of the job's own appears, when it has room. */
+#define SANDBOX_WORK "/work"
+
+/* For code of strangers. */
+struct sandbox_room {
+	int64_t disk_bytes; /* of SANDBOX_WORK, and of /tmp */
+	int64_t files;      /* in SANDBOX_WORK; kept where this machine can count them */
+};
+
 /* One program to run. All borrowed. */
 struct sandbox_job {
 	char *const *argv;
@@ -28,14 +37,20 @@ struct sandbox_job {
 	const struct sandbox_bind *binds;
 	size_t n_binds;
 	const char *user; /* NULL: nobody, or whoever the executor is when it is not root */
-	const char *cwd;  /* one of the binds; NULL: where nothing of the host is */
+	const char *cwd; /* one of the binds; NULL: SANDBOX_WORK, or where nothing of the host is */
 	struct spawn_bounds bounds;
 	bool network;
-	bool unconfined; /* the tool said so and the configuration allowed it */
+	int proxy; /* proxy.h: a network of its own, from which only listed hosts are reached; 0:
+		      none */
+	bool unconfined;                 /* the tool said so and the configuration allowed it */
+	const struct sandbox_room *room; /* NULL: no work directory of its own */
+	int fd;                          /* the program has it as SPAWN_FD_BASE; 0: none */
 };
 
 /* Finds out what this machine can do. Called once, before threads start; runs a few programs. */
 void sandbox_probe(enum sandbox_wish wish);
+/* As on a machine where none works. */
+void sandbox_forget(void);
 enum sandbox_level sandbox_level(void);
 const char *sandbox_level_name(enum sandbox_level level);
 
@@ -43,8 +58,8 @@ const char *sandbox_level_name(enum sandbox_level level);
 void sandbox_run(const struct sandbox_job *job, const struct run_limits *limits,
 		 struct run_result *result);
 
-/* Whom a program runs as. ERR_NOT_FOUND (no such user), ERR_DENIED (we are not root and it is
- * somebody else). */
+/* Whom a program runs as: a name or a number. ERR_NOT_FOUND (no such user), ERR_DENIED (we are not
+ * root and it is somebody else). */
 int sandbox_user(const char *name, struct spawn_ids *out, struct why *out_why);
 
 /* ---- the rows: one sandbox each ---- */
@@ -63,7 +78,13 @@ extern const struct sandbox sandbox_off;
 
 /* Two seccomp programs (see seccomp.c), as struct sock_filter arrays. network: sockets of
  * AF_INET/6; without namespaces no sockets at all otherwise. */
-enum seccomp_flavour { SECCOMP_NAMESPACED, SECCOMP_BARE, SECCOMP_BARE_NETWORK };
+enum seccomp_flavour {
+	SECCOMP_BARE,
+	SECCOMP_BARE_NETWORK,
+	SECCOMP_NAMESPACED,
+	SECCOMP_NAMESPACED_NETWORK,
+	SECCOMP_FLAVOURS
+};
 enum { SECCOMP_FILTERS = 2 };
 const struct buf *seccomp_filter(enum seccomp_flavour flavour, size_t i);
 

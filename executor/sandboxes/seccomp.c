@@ -89,7 +89,7 @@ static const char *const refused[] = {"add_key",
 static const unsigned long namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
 					CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
 
-static struct buf filters[3][SECCOMP_FILTERS];
+static struct buf filters[SECCOMP_FLAVOURS][SECCOMP_FILTERS];
 
 static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
 {
@@ -106,14 +106,19 @@ static int add_sockets(scmp_filter_ctx ctx, enum seccomp_flavour flavour)
 {
 	static const unsigned long types[] = {SOCK_STREAM, SOCK_DGRAM};
 	const unsigned long families[] = {AF_INET, AF_INET6, AF_UNIX};
-	size_t n = flavour == SECCOMP_NAMESPACED ? 3 : flavour == SECCOMP_BARE_NETWORK ? 2 : 0;
+	static const size_t counts[] = {[SECCOMP_NAMESPACED] = 3,
+					[SECCOMP_NAMESPACED_NETWORK] = 3,
+					[SECCOMP_BARE_NETWORK] = 2};
+	bool network = flavour == SECCOMP_NAMESPACED_NETWORK || flavour == SECCOMP_BARE_NETWORK;
+	size_t n = counts[flavour];
 	int rc = 0;
 	for (size_t f = 0; f < n; f++)
 		for (size_t t = 0; !rc && t < ARRAY_SIZE(types); t++)
 			rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 					      SCMP_A0(SCMP_CMP_EQ, families[f], 0),
 					      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[t]));
-	if (!rc && n)
+	/* The C library asks the kernel which addresses there are. */
+	if (!rc && network)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 				      SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
 				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW));
@@ -173,7 +178,7 @@ static void export_filter(scmp_filter_ctx ctx, struct buf *out)
 
 static void build_all(void)
 {
-	for (size_t f = 0; f < ARRAY_SIZE(filters); f++) {
+	for (size_t f = 0; f < SECCOMP_FLAVOURS; f++) {
 		scmp_filter_ctx main_ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 		scmp_filter_ctx rest_ctx = seccomp_init(SCMP_ACT_ALLOW);
 		if (!main_ctx || !rest_ctx || build_main(main_ctx, (enum seccomp_flavour)f) ||
