@@ -1,6 +1,7 @@
 #include "reasoner/memory_api.h"
 
 #include "reasoner/config.h"
+#include "reasoner/memories/memories.h"
 #include "reasoner/memory_json.h"
 #include "reasoner/shared.h"
 
@@ -56,12 +57,24 @@ void memory_api_enqueue(void *ctx, struct http_request *req)
 
 /* ---- answers ---- */
 
+/* One thread's. */
+struct desk_of_memory {
+	struct stage *stage;
+	struct memory_index index;
+	struct http_client *http;
+	struct arena arena; /* of one request */
+};
+
 struct asked {
+	struct desk_of_memory *desk;
 	struct http_request *req;
-	struct store_txn *txn;
-	struct memory_index *index;
 	const struct memory_config *config;
 };
+
+static struct store_txn *begin(const struct asked *a)
+{
+	return store_begin_read(fold_store(stage_fold(a->desk->stage, 0, 0)));
+}
 
 static size_t asked_k(const struct asked *a)
 {
@@ -71,24 +84,65 @@ static size_t asked_k(const struct asked *a)
 	return text && (*end || end == text) ? K_DEFAULT : (size_t)MIN(MAX(k, 1), K_MAX);
 }
 
+struct recalled {
+	Healbus__Recalled **list;
+	size_t n;
+};
+
+/* Not within a transaction. Adds what could not be had. */
+static void ask_others(const struct asked *a, const struct memory_query *q, struct recalled *io,
+		       json_t *missing)
+{
+	const char *others = http_query(a->req, "others");
+	struct memories m = {.config = a->config, .http = a->desk->http, .arena = &a->desk->arena};
+	if (!others || !str_eq(others, "1"))
+		return;
+	memories_recall(&m, q, &io->list, &io->n);
+	for (size_t i = 0; i < m.n_missing; i++)
+		json_array_append_new(missing, json_string(m.missing[i]));
+}
+
+static int answer_like(const struct asked *a, const char *like, json_t **out)
+{
+	struct memory_query q = {.text = like, .k = asked_k(a), .index = &a->desk->index};
+	struct recalled found = {0};
+	json_t *missing = json_array();
+	struct store_txn *txn = begin(a);
+	int rc = memory_recall(txn, &q, &a->desk->arena, &found.list, &found.n);
+	store_end(txn);
+	if (!rc) {
+		ask_others(a, &q, &found, missing);
+		txn = begin(a);
+		rc = memories_json_recalled(txn, found.list, found.n, out);
+		store_end(txn);
+	}
+	if (rc)
+		json_decref(missing);
+	else
+		json_object_set_new(*out, "missing", missing);
+	return rc;
+}
+
 static int answer_list(const struct asked *a, json_t **out)
 {
 	const char *like = http_query(a->req, "like");
-	struct memory_query q = {.text = like, .k = asked_k(a), .index = a->index};
-	if (!like || !*like)
-		return memories_json_latest(a->txn, asked_k(a), out);
-	return memories_json_alike(a->txn, &q, out);
+	if (like && *like)
+		return answer_like(a, like, out);
+	auto_txn txn = begin(a);
+	return memories_json_latest(txn, asked_k(a), out);
 }
 
 static int answer_one(const struct asked *a, json_t **out)
 {
 	const char *incident = http_wildcard(a->req);
-	return token_valid(incident) ? memory_json(a->txn, incident, out) : ERR_NOT_FOUND;
+	auto_txn txn = begin(a);
+	return token_valid(incident) ? memory_json(txn, incident, out) : ERR_NOT_FOUND;
 }
 
 static int answer_statistics(const struct asked *a, json_t **out)
 {
-	return statistics_json(a->txn, &a->config->prior, out);
+	auto_txn txn = begin(a);
+	return statistics_json(txn, &a->config->prior, out);
 }
 
 static const struct {
@@ -121,30 +175,29 @@ static void reply(struct http_request *req, int rc, json_t *out)
 	http_reply_error(req, rc ? rc : ERR_INTERNAL, &why);
 }
 
-static void serve(struct stage *s, struct http_request *req, struct memory_index *index)
+static void serve(struct desk_of_memory *desk, struct http_request *req)
 {
-	const void *config = stage_config_get(s);
-	struct asked a = {
-		.req = req,
-		.txn = store_begin_read(fold_store(stage_fold(s, 0, 0))),
-		.index = index,
-		.config = &settings_of(config)->memory,
-	};
+	const void *config = stage_config_get(desk->stage);
+	struct asked a = {.desk = desk, .req = req, .config = &settings_of(config)->memory};
 	json_t *out = NULL;
 	int rc = answer(&a, &out);
-	store_end(a.txn);
-	stage_config_put(s, config);
+	stage_config_put(desk->stage, config);
 	reply(req, rc, out);
+	arena_reset(&desk->arena);
 }
 
 void memory_api_run(struct stage *s)
 {
 	const struct shared *all = stage_data(s);
-	struct memory_index index = {0};
+	struct desk_of_memory desk = {.stage = s};
+	if (http_client_new(&desk.http))
+		return;
 	while (!stage_stopping(s)) {
 		struct http_request *req = queue_take(all->memory, QUEUE_POLL_MS);
 		if (req)
-			serve(s, req, &index);
+			serve(&desk, req);
 	}
-	memory_index_release(&index);
+	http_client_free(desk.http);
+	memory_index_release(&desk.index);
+	arena_release(&desk.arena);
 }

@@ -1,5 +1,6 @@
 /*
- * Memory for people and for other memories: GET /memory (?like=TEXT&k=N), /memory/<incident> and
+ * Memory for people and for other memories: GET /memory (?like=TEXT&k=N, and &others=1 to
+ * ask the other memories, too), /memory/<incident> and
  * /statistics on the reasoner's HTTP server, and a thread that tells the stores of `memory.stores`
  * what was learned.
  */

@@ -61,30 +61,27 @@ int memories_json_latest(struct store_txn *txn, size_t max, json_t **out)
 	return rc;
 }
 
-static int add_alike(struct store_txn *txn, const Healbus__Recalled *r, json_t *list)
+/* With what we know besides; another memory's may be all news. */
+static int add_recalled(struct store_txn *txn, const Healbus__Recalled *r, json_t *list)
 {
 	struct arena arena = {0};
 	Healbus__ModelExchange *m;
 	int rc = memory_of(txn, r->incident, &arena, &m);
-	if (!rc) {
-		json_t *j = in_short(m);
-		json_object_set_new(j, "similarity", json_real(r->similarity));
-		json_array_append_new(list, j);
-	}
+	json_t *j = rc ? wire_to_json(&r->base) : in_short(m);
+	json_object_del(j, "steps");
+	json_object_set_new(j, "similarity", json_real(r->similarity));
+	json_array_append_new(list, j);
 	arena_release(&arena);
-	return rc;
+	return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int memories_json_alike(struct store_txn *txn, const struct memory_query *q, json_t **out)
+int memories_json_recalled(struct store_txn *txn, Healbus__Recalled *const *recalled, size_t n,
+			   json_t **out)
 {
-	struct arena arena = {0};
-	Healbus__Recalled **found = NULL;
-	size_t n = 0;
 	json_t *list = json_array();
-	int rc = memory_recall(txn, q, &arena, &found, &n);
+	int rc = 0;
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = add_alike(txn, found[i], list);
-	arena_release(&arena);
+		rc = add_recalled(txn, recalled[i], list);
 	if (rc)
 		json_decref(list);
 	else
