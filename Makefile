@@ -59,7 +59,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
+	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
@@ -197,9 +197,18 @@ demo: deps-demo
 
 ## make test       install what is missing, build, run all tests
 test: deps-test
+	-@command -v npm >/dev/null && $(MAKE) --no-print-directory B=$(B) peers
 	@$(MAKE) --no-print-directory B=$(B) tests
 tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/fuzz/replay_%) $(B)/tests/sim/sim
 	tests/run --build $(B) all
+
+## make peers      real programs from npm that tests talk to; without them those tests say skipped
+peers: $(B)/peers/chroma/node_modules/.package-lock.json
+$(B)/peers/chroma/node_modules/.package-lock.json: tests/peers/chroma/package-lock.json
+	@mkdir -p $(B)/peers/chroma
+	cp tests/peers/chroma/*.json $(B)/peers/chroma/
+	# Not ci: it wants the bindings of all platforms in the lock file.
+	cd $(B)/peers/chroma && npm install --no-audit --no-fund --loglevel=error
 
 ## make unit       the tests that need no network and no server
 unit: $(UNIT_T) $(B)/tests/sim/sim
@@ -324,6 +333,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
+.PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
 	layers format cover sim bench profile demo man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

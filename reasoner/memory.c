@@ -422,3 +422,34 @@ int memory_next(struct store_txn *txn, uint64_t from, uint64_t *out_number, stru
 		*out_number = number;
 	return rc;
 }
+
+struct finding {
+	char *out;
+	size_t n;
+};
+
+static int take_id(void *ctx, const void *key, size_t key_len, struct store_val val)
+{
+	struct finding *f = ctx;
+	(void)val;
+	if (key_len > TOKEN_MAX)
+		return ERR_CORRUPT;
+	if (f->n++ == 0)
+		snprintf(f->out, TOKEN_MAX + 1, "%.*s", (int)key_len, (const char *)key);
+	return 0;
+}
+
+int memory_find(struct store_txn *txn, const char *prefix, char out[static TOKEN_MAX + 1])
+{
+	char id[TOKEN_MAX + 1];
+	struct finding f = {id, 0};
+	struct memory_place exact;
+	struct store_range range = {.prefix = prefix, .prefix_len = strlen(prefix), .limit = 2};
+	int rc = store_each(txn, &table_memory_places, &range, take_id, &f);
+	bool whole = !rc && f.n && place_load(txn, prefix, &exact) == 0;
+	if (!rc && f.n != 1 && !whole)
+		rc = ERR_NOT_FOUND;
+	if (!rc)
+		memcpy(out, id, sizeof(id)); /* the shortest comes first */
+	return rc;
+}

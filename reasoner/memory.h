@@ -98,6 +98,8 @@ int memory_latest(struct store_txn *txn, size_t max, struct arena *arena,
  * ERR_NOT_FOUND. */
 int memory_next(struct store_txn *txn, uint64_t from, uint64_t *out_number, struct arena *arena,
 		Healbus__ModelExchange **out);
+/* The incident whose id starts so; ERR_NOT_FOUND also when there are several. */
+int memory_find(struct store_txn *txn, const char *prefix, char out[static TOKEN_MAX + 1]);
 /* Of one incident. 0 or ERR_NOT_FOUND. */
 int memory_of(struct store_txn *txn, const char *incident, struct arena *arena,
 	      Healbus__ModelExchange **out);

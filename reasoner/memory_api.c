@@ -134,9 +134,11 @@ static int answer_list(const struct asked *a, json_t **out)
 
 static int answer_one(const struct asked *a, json_t **out)
 {
-	const char *incident = http_wildcard(a->req);
+	char incident[TOKEN_MAX + 1];
+	const char *prefix = http_wildcard(a->req);
 	auto_txn txn = begin(a);
-	return token_valid(incident) ? memory_json(txn, incident, out) : ERR_NOT_FOUND;
+	int rc = token_valid(prefix) ? memory_find(txn, prefix, incident) : ERR_NOT_FOUND;
+	return rc ? rc : memory_json(txn, incident, out);
 }
 
 static int answer_statistics(const struct asked *a, json_t **out)

@@ -11,6 +11,8 @@ const char *ctl_url(const struct ctl *c)
 {
 	const char *url = ctl_flag(c, "url");
 
+	if (c->base)
+		return c->base;
 	if (!url)
 		url = getenv("HEALBUS_URL");
 	return url && *url ? url : "http://127.0.0.1:9098";
@@ -123,7 +125,9 @@ static int refused(const struct http_answer *a)
 
 static int unreachable(const struct ctl *c, int rc, const struct why *why)
 {
-	const char *next = "is healbus-notifier running? --url or HEALBUS_URL say where";
+	const char *next = c->base ? "is healbus-reasoner running? --reasoner or "
+				     "HEALBUS_REASONER_URL say where"
+				   : "is healbus-notifier running? --url or HEALBUS_URL say where";
 
 	if (rc == ERR_CONFIG)
 		next = "the token file must exist and be readable by you only (chmod 600)";

@@ -325,6 +325,38 @@ const struct ctl_command ctl_commands[] = {
 			  {"specialists", 0, "FILE", "Likewise the table of routes."}},
 	},
 	{
+		.name = "memory",
+		.args = "[INCIDENT]",
+		.summary = "what earlier incidents taught: the latest, those like a text, or one",
+		.help = "Asks the reasoner itself, which serves local requests and those with a "
+			"token (http.token_file in reasoner.yaml). With --like, words of a log "
+			"line or a title; numbers, paths, hosts and ids do not matter. With an "
+			"incident, all that is remembered of it.",
+		.run = cmd_memory,
+		.args_max = 1,
+		.names = NAMES_INCIDENT,
+		.flags = {{"like", 0, "TEXT", "The most alike first."},
+			  {"others", 0, NULL, "Also ask the memories of memory.stores."},
+			  {"limit", 'n', "N", "How many. Default: 10."},
+			  {"reasoner", 0, "URL",
+			   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
+			   "http://127.0.0.1:9096."}},
+	},
+	{
+		.name = "rates",
+		.args = "",
+		.summary = "what worked: success rates by failure type, specialist and tool",
+		.help = "The rate is what can be expected of the next time, given what was seen; "
+			"it is at least the lower bound with 95 percent probability "
+			"(memory.prior in reasoner.yaml). Rows without a tool count whole plans. "
+			"Also tells which failures were healed by another specialist than the one "
+			"first asked.",
+		.run = cmd_rates,
+		.flags = {{"reasoner", 0, "URL",
+			   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
+			   "http://127.0.0.1:9096."}},
+	},
+	{
 		.name = "doctor",
 		.args = "",
 		.summary = "check configuration, bus, permissions, sandbox and clock",

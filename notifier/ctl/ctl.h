@@ -68,6 +68,7 @@ struct ctl {
 	size_t n_args;
 	const char *values[CTL_FLAGS_MAX]; /* of command->flags, by index; NULL: not given */
 	const char *globals[CTL_FLAGS_MAX];
+	const char *base; /* address, when it is not the notifier's */
 	struct http_client *client;
 	struct buf out; /* standard output, written by ctl_flush and at the end */
 	bool terminal;  /* standard output is one */
@@ -211,6 +212,8 @@ int cmd_dead_requeue(struct ctl *c);
 int cmd_backtest(struct ctl *c);
 int cmd_classify(struct ctl *c);
 int cmd_shadow(struct ctl *c);
+int cmd_memory(struct ctl *c);
+int cmd_rates(struct ctl *c);
 int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);
 int cmd_names(struct ctl *c);

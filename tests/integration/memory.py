@@ -42,7 +42,8 @@ if not shutil.which("nats-server"):
 
 base = tempfile.mkdtemp(prefix="healbus-memory-")
 nats_port, port = free_port(), free_port()
-env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % nats_port)
+env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % nats_port,
+           HEALBUS_REASONER_URL="http://127.0.0.1:%d" % port)
 procs = []
 RUNBOOK = """
 name: any
@@ -152,6 +153,27 @@ def test_learned():
        and rates[""]["successes"] == rates[""]["failures"] == 2, "successes and failures are counted", rates)
     ok(abs(rates["service_clean"]["mean"] - 0.75) < 1e-6 and rates["service_clean"]["lower"] < 0.5 <
        rates["service_clean"]["mean"], "and judged with care", rates)
+
+
+def healctl(*words):
+    return subprocess.run([os.path.join(BUILD, "healctl")] + list(words), env=dict(env, HOME=base), capture_output=True, text=True,
+                          timeout=60)
+
+
+def test_healctl():
+    r = healctl("memory", "--like", "disk 5% full")
+    ok(r.returncode == 0 and "service_clean(web)" in r.stdout and "2 incidents are remembered" in r.stdout and
+       "i1" in r.stdout, "healctl memory --like", (r.stdout, r.stderr))
+    r = healctl("memory", "i1")
+    ok(r.returncode == 0 and "healed after" in r.stdout and "failed: service_restart(web): exit code 1" in r.stdout,
+       "healctl memory INCIDENT", (r.stdout, r.stderr))
+    r = healctl("rates")
+    ok(r.returncode == 0 and "2 of 2" in r.stdout and "75 %" in r.stdout, "healctl rates", (r.stdout, r.stderr))
+    r = healctl("rates", "--json")
+    ok(r.returncode == 0 and len(json.loads(r.stdout)["statistics"]) == 3, "and as JSON", (r.stdout, r.stderr))
+    r = healctl("memory", "--reasoner", "http://127.0.0.1:1")
+    ok(r.returncode == 69 and "healbus-reasoner" in r.stderr, "without a reasoner it says so", r.stderr)
+    ok(healctl("memory", "nobody").returncode == 1, "and what is not there")
 
 
 def test_told(double):
@@ -286,6 +308,7 @@ try:
     ok(get("/memory")[1] == {"count": 0, "memories": []} and get("/statistics")[1] == {"statistics": [], "misrouted": []},
        "nothing is remembered at first")
     test_learned()
+    test_healctl()
     test_told(double)
     test_asked(double)
     the_reasoner = test_outage(double, the_reasoner)

@@ -230,6 +230,31 @@ static void test_equals(void **state)
 	kit_close(&k);
 }
 
+static int find(struct kit *k, const char *prefix, char out[static TOKEN_MAX + 1])
+{
+	auto_txn txn = store_begin_read(k->store);
+	return memory_find(txn, prefix, out);
+}
+
+/* By the beginning of its id, when that is one's only. */
+static void test_find(void **state)
+{
+	(void)state;
+	struct kit k;
+	char id[TOKEN_MAX + 1];
+	kit_open(&k);
+	remember(&k, "abc", "w", true, 0);
+	remember(&k, "abcd", "w", true, 0);
+	remember(&k, "xyz", "w", true, 0);
+	assert_int_equal(find(&k, "x", id), 0);
+	assert_string_equal(id, "xyz");
+	assert_int_equal(find(&k, "abc", id), 0);
+	assert_string_equal(id, "abc");
+	assert_int_equal(find(&k, "ab", id), ERR_NOT_FOUND);
+	assert_int_equal(find(&k, "q", id), ERR_NOT_FOUND);
+	kit_close(&k);
+}
+
 static void test_text_and_limits(void **state)
 {
 	(void)state;
@@ -264,11 +289,11 @@ static void test_text_and_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_recall),          cmocka_unit_test(test_unhealed),
-		cmocka_unit_test(test_noted_again),     cmocka_unit_test(test_big_steps),
-		cmocka_unit_test(test_forgetting),      cmocka_unit_test(test_the_same_again),
-		cmocka_unit_test(test_index_follows),   cmocka_unit_test(test_equals),
-		cmocka_unit_test(test_text_and_limits),
+		cmocka_unit_test(test_recall),        cmocka_unit_test(test_unhealed),
+		cmocka_unit_test(test_noted_again),   cmocka_unit_test(test_big_steps),
+		cmocka_unit_test(test_forgetting),    cmocka_unit_test(test_the_same_again),
+		cmocka_unit_test(test_index_follows), cmocka_unit_test(test_equals),
+		cmocka_unit_test(test_find),          cmocka_unit_test(test_text_and_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
