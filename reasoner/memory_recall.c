@@ -98,7 +98,7 @@ static bool is_stale(const struct memory_index *x, struct store_txn *txn,
 		     const struct memory_counter *c)
 {
 	size_t now = memory_count(txn), most = x->weighed / GROWN_SHARE;
-	bool small = now < SLACK * GROWN_SHARE;
+	bool small = now < (size_t)SLACK * GROWN_SHARE;
 	if (!x->frequencies.idf || c->next < x->next || c->removed < x->removed)
 		return true;
 	if (small)

@@ -57,10 +57,15 @@ static size_t count_char(struct span w, char c)
 	return n;
 }
 
+static bool is_in(char c, const char *set)
+{
+	return c && strchr(set, c);
+}
+
 static bool only_of(struct span w, const char *more)
 {
 	for (size_t i = 0; i < w.len; i++) {
-		if (!is_digit(w.s[i]) && !memchr(more, w.s[i], strlen(more)))
+		if (!is_digit(w.s[i]) && !is_in(w.s[i], more))
 			return false;
 	}
 	return true;
@@ -103,7 +108,7 @@ static bool chunk_is_ip(struct span w)
 /* 12, 1.2.3, v1.2.3-rc.1, ^18.0.0, 12.5% */
 static bool chunk_is_number(struct span w)
 {
-	while (w.len && memchr("v^~<>=+-#", w.s[0], 9)) {
+	while (w.len && is_in(w.s[0], "v^~<>=+-#")) {
 		w.s++;
 		w.len--;
 	}
@@ -142,7 +147,7 @@ static bool chunk_is_path(struct span w)
 	size_t slashes = count_char(w, '/') + count_char(w, '\\');
 	if (!slashes || w.s[0] == '@')
 		return false;
-	return memchr("/.~", w.s[0], 3) || slashes >= 2 || (w.len > 2 && w.s[1] == ':') ||
+	return is_in(w.s[0], "/.~") || slashes >= 2 || (w.len > 2 && w.s[1] == ':') ||
 	       extension_of(w).len > 0;
 }
 
@@ -295,9 +300,9 @@ static void words(struct buf *out, size_t start, struct span chunk)
 static struct span trim(struct span w)
 {
 	static const char marks[] = "'\"`()[]{}<>,;:!?|*";
-	while (w.len && memchr(marks, w.s[w.len - 1], sizeof(marks) - 1) && !chunk_is_colour(w))
+	while (w.len && is_in(w.s[w.len - 1], marks) && !chunk_is_colour(w))
 		w.len--;
-	while (w.len && memchr(marks, w.s[0], sizeof(marks) - 1) && !chunk_is_colour(w)) {
+	while (w.len && is_in(w.s[0], marks) && !chunk_is_colour(w)) {
 		w.s++;
 		w.len--;
 	}

@@ -216,6 +216,8 @@ static void test_recurring_failures(void **state)
 
 /* ---- real logs ---- */
 
+static struct arena repositories; /* their names */
+
 static int is_in_groups(const json_t *items, const char *group)
 {
 	size_t i;
@@ -259,43 +261,74 @@ static void real_case(struct kit_case *c, const json_t *item, size_t number)
 	kit_step(c, "code_fix", json_string_value(json_object_get(item, "group")));
 }
 
-static void test_real_logs(void **state)
+/* "lc|owner/name|.." -> owner/name: the incident would know it. */
+static void label_repository(struct kit_case *c, const char *group)
 {
-	(void)state;
-	json_t *items = corpus(), *item;
-	struct kit k;
-	struct score s = {0};
+	const char *from = strchr(group, '|');
+	if (!from)
+		return;
+	char *name = arena_printf(&repositories, "%.*s", (int)strcspn(from + 1, "|"), from + 1);
+	kit_label(c, "repository", name);
+}
+
+static void recall_real(struct kit *k, const json_t *items, bool with_repository, struct score *out)
+{
 	struct memory_index index = {0};
 	auto_free struct kit_case *c = mem_alloc(sizeof(*c));
+	json_t *item;
 	size_t i;
-	if (!items) {
-		print_message("skipped: no corpus\n");
-		skip();
-	}
-	kit_open(&k);
-	json_array_foreach(items, i, item)
-	{
-		real_case(c, item, i);
-		kit_note(&k, c, true, 0);
-	}
-	json_array_foreach(items, i, item)
+	json_array_foreach((json_t *)(uintptr_t)items, i, item)
 	{
 		const char *group = json_string_value(json_object_get(item, "group"));
+		real_case(c, item, i);
+		if (with_repository)
+			label_repository(c, group);
 		if (is_in_groups(items, group) < 2)
 			continue;
-		real_case(c, item, i);
-		const Healbus__Recalled *r = kit_first(&k, c, &index);
+		const Healbus__Recalled *r = kit_first(k, c, &index);
 		bool right = r && r->what && strstr(r->what, group);
-		s.asked++;
-		s.right += right;
+		out->asked++;
+		out->right += right;
 		if (!right && getenv("VERBOSE"))
 			print_message("# %s\n#    %s (%.2f)\n", group, r ? r->what : "-",
 				      r ? r->similarity : 0);
 	}
-	print_score("real logs, groups of at least two", &s);
-	assert_true(s.right >= SHARE * s.asked);
 	memory_index_release(&index);
-	kit_close(&k);
+}
+
+static void remember_real(struct kit *k, const json_t *items, bool with_repository)
+{
+	auto_free struct kit_case *c = mem_alloc(sizeof(*c));
+	json_t *item;
+	size_t i;
+	json_array_foreach((json_t *)(uintptr_t)items, i, item)
+	{
+		real_case(c, item, i);
+		if (with_repository)
+			label_repository(c, json_string_value(json_object_get(item, "group")));
+		kit_note(k, c, true, 0);
+	}
+}
+
+static void test_real_logs(void **state)
+{
+	(void)state;
+	json_t *items = corpus();
+	if (!items) {
+		print_message("skipped: no corpus\n");
+		skip();
+	}
+	for (int with = 0; with <= 1; with++) {
+		struct kit k;
+		struct score s = {0};
+		kit_open(&k);
+		remember_real(&k, items, with);
+		recall_real(&k, items, with, &s);
+		print_score(with ? "real logs" : "real logs, repository not known", &s);
+		assert_true(s.right >= SHARE * s.asked);
+		kit_close(&k);
+	}
+	arena_release(&repositories);
 	json_decref(items);
 }
 
