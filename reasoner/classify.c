@@ -1,3 +1,4 @@
+#include "common/redact.h"
 #include "reasoner/classify_private.h"
 
 #include <math.h>
@@ -289,13 +290,14 @@ static int say_considered(struct judgement *j, size_t best, Healbus__Diagnosis *
 	return 0;
 }
 
-/* A line as people may read it. */
+/* A line as people may read it, without what looks like a secret. */
 static char *evidence_text(struct arena *arena, const char *raw, size_t len)
 {
 	struct line l;
-	auto_buf text = {0};
+	auto_buf safe = {0}, text = {0};
 	line_read(raw, len, &l);
-	buf_add_printable(&text, l.text, MIN(l.len, (size_t)EVIDENCE_MAX_BYTES));
+	redact(NULL, l.text, l.len, &safe);
+	buf_add_printable(&text, buf_str(&safe), safe.len);
 	size_t n = MIN(text.len, (size_t)EVIDENCE_MAX_BYTES);
 	while (n > 0 && n < text.len && ((unsigned char)text.data[n] & 0xc0) == 0x80)
 		n--;

@@ -47,9 +47,9 @@ struct classify_input {
 /*
  * Fills failure_type, confidence, evidence and considered of *out, which the caller has
  * initialised; strings and arrays live in the arena. confidence: the probability that the type is
- * of the right kind (its label), calibrated on recorded logs. Evidence is made printable and cut,
- * not redacted: whoever sends it out of the process does that. Any thread; about 10 ms for each
- * MiB. 0, or ERR_TOO_LARGE when the arena is full.
+ * of the right kind (its label), calibrated on recorded logs. Evidence is cut, printable, and
+ * without what looks like a secret; whoever knows secrets by value takes those out. Any thread;
+ * about 10 ms for each MiB. 0, or ERR_TOO_LARGE when the arena is full.
  */
 int classify(const struct failures *f, const struct classify_input *in, struct arena *arena,
 	     Healbus__Diagnosis *out);
