@@ -165,7 +165,8 @@ static const char *trailer_of(struct arena *arena, const char *message)
 
 	while (line && strncasecmp(line, name, sizeof(name) - 1) != 0) {
 		line = strchr(line, '\n');
-		line += line != NULL;
+		if (line)
+			line++;
 	}
 	if (!line)
 		return NULL;
@@ -194,6 +195,23 @@ bool read_message(struct delivery *g, const char *branch, const char *message)
 	if (incident && token_valid(incident))
 		add_annotation(g, "incident", incident);
 	return skip;
+}
+
+bool is_our_commit(const struct delivery *g, const char *message)
+{
+	static const char merge[] = "Merge pull request #";
+	const char *prefix = g->rules->fix_prefix, *from;
+
+	if (!message)
+		return false;
+	if (trailer_of(g->r->arena, message))
+		return true;
+	if (!prefix || !*prefix || !str_starts(message, merge))
+		return false;
+	/* "... from owner/fix/test-1234": the branch follows the owner. */
+	from = strstr(message, " from ");
+	from = from ? strchr(from, '/') : NULL;
+	return from && str_starts(from + 1, prefix);
 }
 
 bool login_in(const struct names *list, const char *login)
@@ -275,7 +293,14 @@ static bool event_known(const char *event)
 static int github_read(struct reading *r, struct why *out_why)
 {
 	struct delivery g = {
-		.r = r, .rules = &r->rules->github, .event = r->kind, .d = {.where = ""}};
+		.r = r,
+		.rules = &r->rules->github,
+		.event = r->kind,
+		.action = "",
+		.repository = "",
+		.sender = "",
+		.d = {.where = ""},
+	};
 	bool known = false;
 	int rc;
 

@@ -53,6 +53,8 @@ const char *branch_of(const struct delivery *g, const char *branch, const char *
 /* What the head commit's message says to us: skip, or whose fix it is. True when it says to skip.
  */
 bool read_message(struct delivery *g, const char *branch, const char *message);
+/* Does a head commit's message say that we made it, or that it merges what we made? */
+bool is_our_commit(const struct delivery *g, const char *message);
 /* Is this login in the list? Case does not count. */
 bool login_in(const struct names *list, const char *login);
 

@@ -296,6 +296,7 @@ static int own_push(struct delivery *g, const char *branch)
 int read_push(struct delivery *g, struct why *out_why)
 {
 	const char *ref, *branch, *sha = at_text(g, "after"), *own = g->rules->own_login;
+	const char *message = at_text(g, "head_commit.message");
 	bool skip;
 	int rc = need_text(g, "ref", &ref, out_why);
 
@@ -307,8 +308,8 @@ int read_push(struct delivery *g, struct why *out_why)
 	if (json_is_true(at(g, "deleted")))
 		return branch_ends(g, branch, "branch deleted", 0);
 	draft_branch(g, branch, sha);
-	skip = read_message(g, branch, at_text(g, "head_commit.message"));
-	if (own && strcasecmp(own, g->sender) == 0)
+	skip = read_message(g, branch, message);
+	if ((own && strcasecmp(own, g->sender) == 0) || is_our_commit(g, message))
 		return own_push(g, branch);
 	if (g->bot && !skip)
 		return ignore(g, "bot");

@@ -137,6 +137,11 @@ static void test_ignored(void **state)
 		 told_job((struct told){.conclusion = "action_required"})},
 		{"workflow_job", "bot", told_job(bot)},
 		{"push", "bot", told_push(bot)},
+		{"push", "own_push",
+		 told_push((struct told){.message = "Fix\\n\\nHealbus-Incident: abc"})},
+		{"push", "own_push",
+		 told_push(
+			 (struct told){.message = "Merge pull request #5 from octo-org/fix/x-1"})},
 		{"status", "not_concluded", told_status((struct told){.conclusion = "pending"})},
 		{"pull_request", "action", told_pull("labeled", "x", NULL)},
 		{"issue_comment", "no_command", told_comment("ada", "OWNER", "please /heal fix")},
