@@ -94,6 +94,7 @@ const struct model_kind model_anthropic = {
 	.name = "anthropic",
 	.key_header = "x-api-key",
 	.extra = "anthropic-version: 2023-06-01",
+	.temperature_max = 1,
 	.request = request,
 	.reply = reply,
 };

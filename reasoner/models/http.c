@@ -83,6 +83,7 @@ const struct model_kind model_http = {
 	.name = "http",
 	.key_header = "Authorization",
 	.mapped = true,
+	.temperature_max = 2,
 	.request = request,
 	.reply = reply,
 };

@@ -35,6 +35,7 @@ struct model_kind {
 	const char *key_header; /* "Authorization" */
 	const char *extra;      /* one more header, or NULL */
 	bool mapped;            /* wants request and response in the configuration */
+	double temperature_max;
 	/* *out: a new reference. ERR_INVALID when the question cannot be put (a mapping failed). */
 	int (*request)(const struct model_call *call, json_t **out, struct why *out_why);
 	/* The body of a 2xx answer. ERR_SCHEMA: it is not what this API answers. */

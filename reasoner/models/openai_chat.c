@@ -70,6 +70,7 @@ static int reply(const struct model_provider *p, const json_t *body, struct mode
 const struct model_kind model_openai_chat = {
 	.name = "openai_chat",
 	.key_header = "Authorization",
+	.temperature_max = 2,
 	.request = request,
 	.reply = reply,
 };

@@ -81,6 +81,7 @@ static int reply(const struct model_provider *p, const json_t *body, struct mode
 const struct model_kind model_openai_responses = {
 	.name = "openai_responses",
 	.key_header = "Authorization",
+	.temperature_max = 2,
 	.request = request,
 	.reply = reply,
 };

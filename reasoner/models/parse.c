@@ -164,8 +164,8 @@ static int take_numbers(const struct yaml_node *map, struct model_provider *p, s
 		rc = yaml_int(yaml_get(map, "bytes_per_token"), "bytes_per_token", 1, 8,
 			      &p->bytes_per_token, out_why);
 	if (!rc)
-		rc = yaml_double(yaml_get(map, "temperature"), "temperature", 0, 2, &p->temperature,
-				 out_why);
+		rc = yaml_double(yaml_get(map, "temperature"), "temperature", 0,
+				 p->kind->temperature_max, &p->temperature, out_why);
 	if (!rc)
 		rc = yaml_double(yaml_get(map, "complexity"), "complexity", 0, 1, &p->complexity,
 				 out_why);

@@ -128,6 +128,7 @@ class Double:
             "500": (500, {"error": {"message": "boom \u202e\x1b[31m", "type": "server_error"}}, ()),
             "429": (429, {"error": {"message": "slow down"}}, (("Retry-After", "3000"),)),
             "429_short": (429, {"error": {"message": "slow down"}}, (("Retry-After", "1"),)),
+            "503": (503, b"<h1>Service Unavailable</h1>", (("Retry-After", "2000"),)),
             "529": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, ()),
             "400": (400, {"error": {"message": "Invalid schema for response_format 'answer'"}}, ()),
             "401": (401, {"error": {"message": "Bad key " + str(h.headers.get("Authorization"))}}, ()),

@@ -162,7 +162,7 @@ def test_requests(double):
 
 # ---- one fault each: the next provider answers, or the caller is told why ----
 FAULTS = [
-    ("500", "HTTP 500: boom"), ("429", "HTTP 429"), ("529", "Overloaded"), ("hang", "deadline"),
+    ("500", "HTTP 500: boom"), ("429", "HTTP 429"), ("503", "HTTP 503"), ("529", "Overloaded"), ("hang", "deadline"),
     ("slow", "deadline"), ("garbage", "no JSON"), ("truncated", "cut short"), ("cut_body", "cut short"),
     ("wrong_schema", "confidence: is over"), ("400", "Invalid schema"), ("refusal", "refused"),
     ("length", "max_tokens"), ("filter", "filter"), ("tool", "tool"), ("endless", "too large"),
@@ -233,6 +233,9 @@ def test_key(double):
     w = world(double, [("one", "openai_chat", "")])
     double.modes["one"] = "leak"
     said, (result,), _ = w.ask()
+    files = [os.path.join(at, f) for at, _, names in os.walk(os.path.join(w.dir, "state")) for f in names]
+    held = [f for f in files if KEY.encode() in open(f, "rb").read()]
+    check("no file of the state holds the key", files and not held, (files, held))
     check("a key that comes back is hidden", result["rc"] == "ok" and "Bearer ***" in result["json"]["analysis"],
           (said, result))
     w.close()
