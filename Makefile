@@ -143,7 +143,7 @@ INTEGRATION_T := $(INTEGRATION_C:%=$(B)/tests/integration/%)
 $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %/common.a,$(filter %.a,$^)) $(B)/common.a $(LDLIBS) -lcmocka
-$(B)/tests/integration/modelask: $(B)/reasoner.a
+$(B)/tests/integration/modelask $(B)/tests/integration/contextask: $(B)/reasoner.a
 $(B)/tests/integration/sandboxctl: $(B)/executor.a
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o

@@ -6,34 +6,35 @@ enum { RESOURCES_MAX = 30, CONDITIONS_MAX = 20, HISTORY_MAX = 3, MESSAGE_MAX = 5
 
 static void add_state(const json_t *app, struct buf *out)
 {
-	buf_printf(out, "sync %s, health %s", json_text(app, "status.sync.status"),
-		   json_text(app, "status.health.status"));
-	if (*json_text(app, "status.health.message"))
-		buf_printf(out, " (%.500s)", json_text(app, "status.health.message"));
+	buf_printf(out, "sync %s, health %s", answer_text(app, "status.sync.status"),
+		   answer_text(app, "status.health.status"));
+	if (*answer_text(app, "status.health.message"))
+		buf_printf(out, " (%.500s)", answer_text(app, "status.health.message"));
 	buf_printf(out, "\nrevision %s of %s %s, target %s\n",
-		   json_text(app, "status.sync.revision"), json_text(app, "spec.source.repoURL"),
-		   json_text(app, "spec.source.path"),
-		   json_text(app, "spec.source.targetRevision"));
+		   answer_text(app, "status.sync.revision"),
+		   answer_text(app, "spec.source.repoURL"), answer_text(app, "spec.source.path"),
+		   answer_text(app, "spec.source.targetRevision"));
 }
 
 static void add_operation(const json_t *app, struct buf *out)
 {
-	const json_t *operation = json_at(app, "status.operationState"), *item;
+	const json_t *operation = answer_at(app, "status.operationState"), *item;
 	size_t i;
 
 	if (!operation)
 		return;
-	buf_printf(out, "last sync %s: %.*s\n", json_text(operation, "phase"), MESSAGE_MAX,
-		   json_text(operation, "message"));
-	json_array_foreach(json_at(operation, "syncResult.resources"), i, item)
+	buf_printf(out, "last sync %s: %.*s\n", answer_text(operation, "phase"), MESSAGE_MAX,
+		   answer_text(operation, "message"));
+	json_array_foreach(answer_at(operation, "syncResult.resources"), i, item)
 	{
-		const char *status = json_text(item, "status");
+		const char *status = answer_text(item, "status");
 		if (i >= RESOURCES_MAX ||
-		    (str_eq(status, "Synced") && !*json_text(item, "hookType")))
+		    (str_eq(status, "Synced") && !*answer_text(item, "hookType")))
 			continue;
-		buf_printf(out, "- %s %s/%s: %s %s %.*s\n", json_text(item, "kind"),
-			   json_text(item, "namespace"), json_text(item, "name"), status,
-			   json_text(item, "hookPhase"), MESSAGE_MAX, json_text(item, "message"));
+		buf_printf(out, "- %s %s/%s: %s %s %.*s\n", answer_text(item, "kind"),
+			   answer_text(item, "namespace"), answer_text(item, "name"), status,
+			   answer_text(item, "hookPhase"), MESSAGE_MAX,
+			   answer_text(item, "message"));
 	}
 }
 
@@ -42,11 +43,11 @@ static void add_conditions(const json_t *app, struct buf *out)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(json_at(app, "status.conditions"), i, item)
+	json_array_foreach(answer_at(app, "status.conditions"), i, item)
 	{
 		if (i < CONDITIONS_MAX)
-			buf_printf(out, "condition %s: %.*s\n", json_text(item, "type"),
-				   MESSAGE_MAX, json_text(item, "message"));
+			buf_printf(out, "condition %s: %.*s\n", answer_text(item, "type"),
+				   MESSAGE_MAX, answer_text(item, "message"));
 	}
 }
 
@@ -55,28 +56,28 @@ static void add_unhealthy(const json_t *app, struct buf *out)
 	const json_t *item;
 	size_t i, n = 0;
 
-	json_array_foreach(json_at(app, "status.resources"), i, item)
+	json_array_foreach(answer_at(app, "status.resources"), i, item)
 	{
-		const char *health = json_text(item, "health.status");
+		const char *health = answer_text(item, "health.status");
 		bool well = !*health || str_eq(health, "Healthy");
-		if ((well && str_eq(json_text(item, "status"), "Synced")) || n++ >= RESOURCES_MAX)
+		if ((well && str_eq(answer_text(item, "status"), "Synced")) || n++ >= RESOURCES_MAX)
 			continue;
-		buf_printf(out, "%s %s/%s: %s, %s %.*s\n", json_text(item, "kind"),
-			   json_text(item, "namespace"), json_text(item, "name"),
-			   json_text(item, "status"), *health ? health : "no health", MESSAGE_MAX,
-			   json_text(item, "health.message"));
+		buf_printf(out, "%s %s/%s: %s, %s %.*s\n", answer_text(item, "kind"),
+			   answer_text(item, "namespace"), answer_text(item, "name"),
+			   answer_text(item, "status"), *health ? health : "no health", MESSAGE_MAX,
+			   answer_text(item, "health.message"));
 	}
 }
 
 static void add_history(const json_t *app, struct buf *out)
 {
-	const json_t *history = json_at(app, "status.history");
+	const json_t *history = answer_at(app, "status.history");
 	size_t n = json_array_size(history);
 
 	for (size_t i = 0; i < n && i < HISTORY_MAX; i++) {
 		const json_t *item = json_array_get(history, n - 1 - i);
-		buf_printf(out, "deployed %s at %s\n", json_text(item, "revision"),
-			   json_text(item, "deployedAt"));
+		buf_printf(out, "deployed %s at %s\n", answer_text(item, "revision"),
+			   answer_text(item, "deployedAt"));
 	}
 }
 

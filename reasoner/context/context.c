@@ -33,8 +33,8 @@ static struct gathering *begin(const struct context_config *c, const struct cont
 	g->config = c;
 	g->service = &c->services[source->service];
 	g->ask = ask;
-	g->timeout_ms = MIN(g->service->timeout_ms, c->timeout_ms);
-	g->deadline_ms = clock_mono_ms() + g->timeout_ms;
+	g->began_ms = clock_mono_ms();
+	g->deadline_ms = g->began_ms + MIN(g->service->timeout_ms, c->timeout_ms);
 	return g;
 }
 

@@ -93,7 +93,7 @@ void text_add_clock(struct buf *out, int64_t ms)
 	buf_add(out, text + 11, 8);
 }
 
-const json_t *json_at(const json_t *v, const char *path)
+const json_t *answer_at(const json_t *v, const char *path)
 {
 	while (v && *path) {
 		char key[JSON_KEY_MAX];
@@ -108,14 +108,14 @@ const json_t *json_at(const json_t *v, const char *path)
 	return v;
 }
 
-const char *json_text(const json_t *v, const char *path)
+const char *answer_text(const json_t *v, const char *path)
 {
-	const char *s = json_string_value(json_at(v, path));
+	const char *s = json_string_value(answer_at(v, path));
 
 	return s ? s : "";
 }
 
-int64_t json_number(const json_t *v, const char *path)
+int64_t answer_number(const json_t *v, const char *path)
 {
-	return json_integer_value(json_at(v, path));
+	return json_integer_value(answer_at(v, path));
 }

@@ -58,7 +58,7 @@ void found_missing(struct gathering *g, const char *what, int rc, const struct w
 {
 	char after[DURATION_TEXT_BYTES];
 	auto_free char *text = NULL;
-	int64_t waited = (g->timeout_ms - gathering_left_ms(g) + 999) / 1000 * 1000;
+	int64_t waited = (clock_mono_ms() - g->began_ms + 999) / 1000 * 1000;
 
 	g->closed |= rc == ERR_CLOSED;
 	if (g->n_missing == CONTEXT_LINES_MAX)

@@ -104,9 +104,9 @@ static int find_run(struct gathering *g, int64_t *out_run, struct why *out_why)
 	int rc = get(g, buf_str(&path), &runs, out_why);
 	json_array_foreach(json_object_get(runs, "workflow_runs"), i, run)
 	{
-		bool named = str_eq(json_text(run, "name"), g->ask->workflow);
+		bool named = str_eq(answer_text(run, "name"), g->ask->workflow);
 		if (!*out_run || named)
-			*out_run = json_number(run, "id");
+			*out_run = answer_number(run, "id");
 	}
 	json_decref(runs);
 	return rc;
@@ -138,7 +138,7 @@ static int find_job(struct gathering *g, int64_t *out_run, json_t **out, struct 
 		buf_printf(&path, "/actions/jobs/%" PRId64, g->ask->job_id);
 		rc = get(g, buf_str(&path), out, out_why);
 		if (!rc && !*out_run)
-			*out_run = json_number(*out, "run_id");
+			*out_run = answer_number(*out, "run_id");
 		return rc;
 	}
 	rc = find_run(g, out_run, out_why);
@@ -236,14 +236,14 @@ static int gather_job(struct gathering *g, struct why *out_why)
 	if (rc)
 		found_missing(g, "the job", rc, &why);
 	if (job) {
-		set_text(&g->job, g, json_text(job, "name"));
+		set_text(&g->job, g, answer_text(job, "name"));
 		set_text(&g->step, g, github_failed_step(job));
-		set_text(&g->workflow, g, json_text(job, "workflow_name"));
-		set_text(&g->sha, g, *g->ask->sha ? "" : json_text(job, "head_sha"));
+		set_text(&g->workflow, g, answer_text(job, "workflow_name"));
+		set_text(&g->sha, g, *g->ask->sha ? "" : answer_text(job, "head_sha"));
 		github_read_steps(job, &text);
 		found_item(g, "steps of the job", buf_str(&text), text.len);
 	}
-	int64_t id = job ? json_number(job, "id") : g->ask->job_id;
+	int64_t id = job ? answer_number(job, "id") : g->ask->job_id;
 	if (id || run)
 		add_log(g, run, id);
 	if (job)
@@ -262,8 +262,8 @@ static void take_files(struct gathering *g, const json_t *files, const char *tit
 
 	json_array_foreach(files, i, file)
 	{
-		found_file(g, json_text(file, "filename"));
-		found_file(g, json_text(file, "previous_filename"));
+		found_file(g, answer_text(file, "filename"));
+		found_file(g, answer_text(file, "previous_filename"));
 	}
 	github_read_diff(files, &text);
 	found_item(g, title, buf_str(&text), text.len);
@@ -318,8 +318,8 @@ static void find_pull(struct gathering *g)
 	if (get(g, buf_str(&path), &list, NULL) == 0) {
 		json_array_foreach(list, i, pull)
 		{
-			if (!g->pr && str_eq(json_text(pull, "state"), "open"))
-				g->pr = json_number(pull, "number");
+			if (!g->pr && str_eq(answer_text(pull, "state"), "open"))
+				g->pr = answer_number(pull, "number");
 		}
 	}
 	json_decref(list);
@@ -343,12 +343,12 @@ static void gather_pull(struct gathering *g)
 		found_missing(g, "pull request", rc, &why);
 		return;
 	}
-	set_text(&g->base, g, json_text(pull, "base.ref"));
-	set_text(&g->default_branch, g, json_text(pull, "base.repo.default_branch"));
+	set_text(&g->base, g, answer_text(pull, "base.ref"));
+	set_text(&g->default_branch, g, answer_text(pull, "base.repo.default_branch"));
 	github_read_pull(pull, &text);
 	found_item(g, "pull request", buf_str(&text), text.len);
 	found_line(g, "github: pull request #%" PRId64, pr);
-	if (json_number(pull, "comments"))
+	if (answer_number(pull, "comments"))
 		get_item(g, buf_str(&comments), "comments", github_read_comments);
 	json_decref(pull);
 }

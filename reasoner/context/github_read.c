@@ -24,13 +24,13 @@ const json_t *github_failed_job(const json_t *jobs, const char *name)
 
 	json_array_foreach(jobs, i, job)
 	{
-		const char *conclusion = json_text(job, "conclusion");
-		if (*name && str_eq(json_text(job, "name"), name))
+		const char *conclusion = answer_text(job, "conclusion");
+		if (*name && str_eq(answer_text(job, "name"), name))
 			return job;
 		if (!is_failure(conclusion))
 			continue;
 		/* What was cancelled was so because of another, mostly. */
-		if (!best || (str_eq(json_text(best, "conclusion"), "cancelled") &&
+		if (!best || (str_eq(answer_text(best, "conclusion"), "cancelled") &&
 			      !str_eq(conclusion, "cancelled")))
 			best = job;
 	}
@@ -44,8 +44,8 @@ const char *github_failed_step(const json_t *job)
 
 	json_array_foreach(json_object_get(job, "steps"), i, step)
 	{
-		if (is_failure(json_text(step, "conclusion")))
-			return json_text(step, "name");
+		if (is_failure(answer_text(step, "conclusion")))
+			return answer_text(step, "name");
 	}
 	return "";
 }
@@ -55,13 +55,13 @@ void github_read_steps(const json_t *job, struct buf *out)
 	const json_t *step;
 	size_t i;
 
-	buf_printf(out, "job %.200s of workflow %.200s: %s\n", json_text(job, "name"),
-		   json_text(job, "workflow_name"), json_text(job, "conclusion"));
+	buf_printf(out, "job %.200s of workflow %.200s: %s\n", answer_text(job, "name"),
+		   answer_text(job, "workflow_name"), answer_text(job, "conclusion"));
 	json_array_foreach(json_object_get(job, "steps"), i, step)
 	{
-		if (!str_eq(json_text(step, "conclusion"), "skipped"))
-			buf_printf(out, "%" PRId64 ". %.200s: %s\n", json_number(step, "number"),
-				   json_text(step, "name"), json_text(step, "conclusion"));
+		if (!str_eq(answer_text(step, "conclusion"), "skipped"))
+			buf_printf(out, "%" PRId64 ". %.200s: %s\n", answer_number(step, "number"),
+				   answer_text(step, "name"), answer_text(step, "conclusion"));
 	}
 }
 
@@ -74,11 +74,11 @@ void github_read_annotations(const json_t *list, struct buf *out)
 	{
 		if (i >= ANNOTATIONS_MAX)
 			break;
-		buf_printf(out, "%s:%" PRId64 ": %s: ", json_text(a, "path"),
-			   json_number(a, "start_line"), json_text(a, "annotation_level"));
-		if (*json_text(a, "title"))
-			buf_printf(out, "%.200s: ", json_text(a, "title"));
-		buf_printf(out, "%.*s\n", MESSAGE_MAX, json_text(a, "message"));
+		buf_printf(out, "%s:%" PRId64 ": %s: ", answer_text(a, "path"),
+			   answer_number(a, "start_line"), answer_text(a, "annotation_level"));
+		if (*answer_text(a, "title"))
+			buf_printf(out, "%.200s: ", answer_text(a, "title"));
+		buf_printf(out, "%.*s\n", MESSAGE_MAX, answer_text(a, "message"));
 	}
 }
 
@@ -89,11 +89,11 @@ void github_read_diff(const json_t *files, struct buf *out)
 
 	json_array_foreach(files, i, f)
 	{
-		const char *name = json_text(f, "filename"), *patch = json_text(f, "patch");
-		const char *from = json_text(f, "previous_filename");
+		const char *name = answer_text(f, "filename"), *patch = answer_text(f, "patch");
+		const char *from = answer_text(f, "previous_filename");
 		buf_printf(out, "--- %.500s (%s, +%" PRId64 " -%" PRId64 ")%s%.500s\n", name,
-			   json_text(f, "status"), json_number(f, "additions"),
-			   json_number(f, "deletions"), *from ? " from " : "", from);
+			   answer_text(f, "status"), answer_number(f, "additions"),
+			   answer_number(f, "deletions"), *from ? " from " : "", from);
 		size_t len = strlen(patch), kept = MIN(len, (size_t)PATCH_MAX);
 		while (kept > 0 && kept < len && patch[kept - 1] != '\n')
 			kept--;
@@ -107,19 +107,19 @@ void github_read_diff(const json_t *files, struct buf *out)
 
 void github_read_pull(const json_t *pull, struct buf *out)
 {
-	buf_printf(out, "#%" PRId64 " %.300s\n", json_number(pull, "number"),
-		   json_text(pull, "title"));
+	buf_printf(out, "#%" PRId64 " %.300s\n", answer_number(pull, "number"),
+		   answer_text(pull, "title"));
 	buf_printf(out,
 		   "by %.64s, %s%s, %.200s into %.200s, +%" PRId64 " -%" PRId64 " in %" PRId64
 		   " files\n",
-		   json_text(pull, "user.login"), json_text(pull, "state"),
+		   answer_text(pull, "user.login"), answer_text(pull, "state"),
 		   json_is_true(json_object_get(pull, "draft")) ? " draft" : "",
-		   json_text(pull, "head.ref"), json_text(pull, "base.ref"),
-		   json_number(pull, "additions"), json_number(pull, "deletions"),
-		   json_number(pull, "changed_files"));
-	if (*json_text(pull, "mergeable_state"))
-		buf_printf(out, "mergeable: %s\n", json_text(pull, "mergeable_state"));
-	buf_printf(out, "\n%.*s\n", BODY_MAX, json_text(pull, "body"));
+		   answer_text(pull, "head.ref"), answer_text(pull, "base.ref"),
+		   answer_number(pull, "additions"), answer_number(pull, "deletions"),
+		   answer_number(pull, "changed_files"));
+	if (*answer_text(pull, "mergeable_state"))
+		buf_printf(out, "mergeable: %s\n", answer_text(pull, "mergeable_state"));
+	buf_printf(out, "\n%.*s\n", BODY_MAX, answer_text(pull, "body"));
 }
 
 /* The newest are the last of the list. */
@@ -129,8 +129,8 @@ void github_read_comments(const json_t *list, struct buf *out)
 
 	for (size_t i = n > COMMENTS_MAX ? n - COMMENTS_MAX : 0; i < n; i++) {
 		const json_t *c = json_array_get(list, i);
-		buf_printf(out, "%.64s at %s:\n%.*s\n", json_text(c, "user.login"),
-			   json_text(c, "created_at"), MESSAGE_MAX, json_text(c, "body"));
+		buf_printf(out, "%.64s at %s:\n%.*s\n", answer_text(c, "user.login"),
+			   answer_text(c, "created_at"), MESSAGE_MAX, answer_text(c, "body"));
 	}
 }
 
@@ -141,11 +141,12 @@ void github_read_commits(const json_t *list, struct buf *out)
 
 	json_array_foreach(list, i, c)
 	{
-		const char *message = json_text(c, "commit.message");
+		const char *message = answer_text(c, "commit.message");
 		if (i >= COMMITS_MAX)
 			break;
-		buf_printf(out, "%.12s %s %.64s: %.*s\n", json_text(c, "sha"),
-			   json_text(c, "commit.author.date"), json_text(c, "commit.author.name"),
+		buf_printf(out, "%.12s %s %.64s: %.*s\n", answer_text(c, "sha"),
+			   answer_text(c, "commit.author.date"),
+			   answer_text(c, "commit.author.name"),
 			   (int)MIN(strcspn(message, "\n"), (size_t)200), message);
 	}
 }

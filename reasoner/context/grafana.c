@@ -19,12 +19,12 @@ void grafana_read_annotations(const json_t *list, struct buf *out)
 	{
 		if (i >= ANNOTATIONS_MAX)
 			break;
-		text_add_clock(out, json_number(a, "time"));
-		const char *text = json_text(a, "text");
+		text_add_clock(out, answer_number(a, "time"));
+		const char *text = answer_text(a, "text");
 		buf_printf(out, " %.*s", (int)MIN(strcspn(text, "\n"), (size_t)TEXT_MAX), text);
-		if (*json_text(a, "newState"))
-			buf_printf(out, " (%s to %s)", json_text(a, "prevState"),
-				   json_text(a, "newState"));
+		if (*answer_text(a, "newState"))
+			buf_printf(out, " (%s to %s)", answer_text(a, "prevState"),
+				   answer_text(a, "newState"));
 		json_array_foreach(json_object_get(a, "tags"), k, tag)
 		{
 			if (k < 10 && json_is_string(tag))
@@ -44,15 +44,15 @@ void grafana_read_alerts(const json_t *list, struct buf *out)
 	{
 		if (i >= ALERTS_MAX)
 			break;
-		buf_printf(out, "%s %s since %s:", json_text(a, "labels.alertname"),
-			   json_text(a, "status.state"), json_text(a, "startsAt"));
+		buf_printf(out, "%s %s since %s:", answer_text(a, "labels.alertname"),
+			   answer_text(a, "status.state"), answer_text(a, "startsAt"));
 		json_object_foreach(json_object_get(a, "labels"), key, value)
 		{
 			if (!str_eq(key, "alertname") && json_is_string(value))
 				buf_printf(out, " %.64s=%.128s", key, json_string_value(value));
 		}
-		if (*json_text(a, "annotations.summary"))
-			buf_printf(out, ": %.*s", TEXT_MAX, json_text(a, "annotations.summary"));
+		if (*answer_text(a, "annotations.summary"))
+			buf_printf(out, ": %.*s", TEXT_MAX, answer_text(a, "annotations.summary"));
 		buf_add_char(out, '\n');
 	}
 }

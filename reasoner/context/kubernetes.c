@@ -25,12 +25,12 @@ static void add_state(const json_t *state, struct buf *out)
 		if (!of)
 			continue;
 		buf_printf(out, " %s", kinds[i]);
-		if (*json_text(of, "reason"))
-			buf_printf(out, " (%s)", json_text(of, "reason"));
+		if (*answer_text(of, "reason"))
+			buf_printf(out, " (%s)", answer_text(of, "reason"));
 		if (json_object_get(of, "exitCode"))
-			buf_printf(out, " exit %" PRId64, json_number(of, "exitCode"));
-		if (*json_text(of, "message"))
-			buf_printf(out, ": %.300s", json_text(of, "message"));
+			buf_printf(out, " exit %" PRId64, answer_number(of, "exitCode"));
+		if (*answer_text(of, "message"))
+			buf_printf(out, ": %.300s", answer_text(of, "message"));
 	}
 }
 
@@ -43,11 +43,12 @@ static void add_containers(const json_t *list, struct buf *out)
 	{
 		if (i >= CONTAINERS_MAX)
 			return;
-		buf_printf(out, "container %s (%s):", json_text(c, "name"), json_text(c, "image"));
+		buf_printf(out, "container %s (%s):", answer_text(c, "name"),
+			   answer_text(c, "image"));
 		add_state(json_object_get(c, "state"), out);
 		buf_printf(out, ", %sready, %" PRId64 " restarts",
 			   json_is_true(json_object_get(c, "ready")) ? "" : "not ",
-			   json_number(c, "restartCount"));
+			   answer_number(c, "restartCount"));
 		if (json_object_size(json_object_get(c, "lastState"))) {
 			buf_add_str(out, ", before:");
 			add_state(json_object_get(c, "lastState"), out);
@@ -61,19 +62,19 @@ void kubernetes_read_pod(const json_t *pod, struct buf *out)
 	const json_t *c;
 	size_t i;
 
-	buf_printf(out, "phase %s", json_text(pod, "status.phase"));
-	if (*json_text(pod, "status.reason"))
-		buf_printf(out, " (%s)", json_text(pod, "status.reason"));
-	buf_printf(out, " on node %s, since %s\n", json_text(pod, "spec.nodeName"),
-		   json_text(pod, "status.startTime"));
-	json_array_foreach(json_at(pod, "status.conditions"), i, c)
+	buf_printf(out, "phase %s", answer_text(pod, "status.phase"));
+	if (*answer_text(pod, "status.reason"))
+		buf_printf(out, " (%s)", answer_text(pod, "status.reason"));
+	buf_printf(out, " on node %s, since %s\n", answer_text(pod, "spec.nodeName"),
+		   answer_text(pod, "status.startTime"));
+	json_array_foreach(answer_at(pod, "status.conditions"), i, c)
 	{
-		if (i < CONTAINERS_MAX && str_eq(json_text(c, "status"), "False"))
-			buf_printf(out, "not %s: %s %.300s\n", json_text(c, "type"),
-				   json_text(c, "reason"), json_text(c, "message"));
+		if (i < CONTAINERS_MAX && str_eq(answer_text(c, "status"), "False"))
+			buf_printf(out, "not %s: %s %.300s\n", answer_text(c, "type"),
+				   answer_text(c, "reason"), answer_text(c, "message"));
 	}
-	add_containers(json_at(pod, "status.initContainerStatuses"), out);
-	add_containers(json_at(pod, "status.containerStatuses"), out);
+	add_containers(answer_at(pod, "status.initContainerStatuses"), out);
+	add_containers(answer_at(pod, "status.containerStatuses"), out);
 }
 
 static const char *event_time(const json_t *event)
@@ -82,8 +83,8 @@ static const char *event_time(const json_t *event)
 					   "metadata.creationTimestamp"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		if (*json_text(event, keys[i]))
-			return json_text(event, keys[i]);
+		if (*answer_text(event, keys[i]))
+			return answer_text(event, keys[i]);
 	}
 	return "";
 }
@@ -97,13 +98,13 @@ void kubernetes_read_events(const json_t *list, struct buf *out)
 	for (int warnings = 1; warnings >= 0; warnings--) {
 		json_array_foreach(json_object_get(list, "items"), i, e)
 		{
-			bool warning = str_eq(json_text(e, "type"), "Warning");
+			bool warning = str_eq(answer_text(e, "type"), "Warning");
 			if (warning != (warnings == 1) || n++ >= EVENTS_MAX)
 				continue;
 			buf_printf(out, "%s %s %s/%s %s (%" PRId64 "x): %.400s\n", event_time(e),
-				   json_text(e, "type"), json_text(e, "involvedObject.kind"),
-				   json_text(e, "involvedObject.name"), json_text(e, "reason"),
-				   json_number(e, "count"), json_text(e, "message"));
+				   answer_text(e, "type"), answer_text(e, "involvedObject.kind"),
+				   answer_text(e, "involvedObject.name"), answer_text(e, "reason"),
+				   answer_number(e, "count"), answer_text(e, "message"));
 		}
 	}
 	if (n > EVENTS_MAX)
@@ -128,23 +129,25 @@ static bool wanted(const struct context_config *c, const struct context_ask *ask
 static void add_log(struct gathering *g, const json_t *pod)
 {
 	const json_t *c, *worst = NULL;
-	const char *name = json_text(pod, "metadata.name");
+	const char *name = answer_text(pod, "metadata.name");
 	auto_buf path = {0}, text = {0};
 	struct why why = {0};
 	size_t i;
 
-	json_array_foreach(json_at(pod, "status.containerStatuses"), i, c)
+	json_array_foreach(answer_at(pod, "status.containerStatuses"), i, c)
 	{
-		if (!worst || json_number(c, "restartCount") > json_number(worst, "restartCount"))
+		if (!worst ||
+		    answer_number(c, "restartCount") > answer_number(worst, "restartCount"))
 			worst = c;
 	}
-	bool previous = json_at(worst, "state.waiting") && json_number(worst, "restartCount") > 0;
+	bool previous =
+		answer_at(worst, "state.waiting") && answer_number(worst, "restartCount") > 0;
 	github_path(&path, "/api/v1/namespaces/{}/pods/{}/log?container={}",
-		    text_of(g->ask, TEXT_NAMESPACE), name, json_text(worst, "name"));
+		    text_of(g->ask, TEXT_NAMESPACE), name, answer_text(worst, "name"));
 	buf_printf(&path, "&tailLines=%d&limitBytes=%d&timestamps=true%s", LOG_LINES, LOG_MAX_BYTES,
 		   previous ? "&previous=true" : "");
 	int rc = worst ? service_get_text(g, buf_str(&path), &text, &why) : 0;
-	auto_free char *title = mem_printf("log of %s %s%s", name, json_text(worst, "name"),
+	auto_free char *title = mem_printf("log of %s %s%s", name, answer_text(worst, "name"),
 					   previous ? " before its restart" : "");
 	if (rc)
 		found_missing(g, title, rc, &why);
@@ -155,7 +158,7 @@ static void add_log(struct gathering *g, const json_t *pod)
 static void add_pod(struct gathering *g, const json_t *pod)
 {
 	auto_buf text = {0};
-	auto_free char *title = mem_printf("pod %s", json_text(pod, "metadata.name"));
+	auto_free char *title = mem_printf("pod %s", answer_text(pod, "metadata.name"));
 
 	kubernetes_read_pod(pod, &text);
 	found_item(g, title, buf_str(&text), text.len);

@@ -21,7 +21,7 @@ static size_t entries_read(const json_t *answer, struct entry *out, size_t max)
 	const json_t *stream, *value;
 	size_t i, k, n = 0;
 
-	json_array_foreach(json_at(answer, "data.result"), i, stream)
+	json_array_foreach(answer_at(answer, "data.result"), i, stream)
 	{
 		json_array_foreach(json_object_get(stream, "values"), k, value)
 		{
@@ -67,8 +67,8 @@ static int ask_one(struct gathering *g, const struct asked_query *asked, size_t 
 		   g->ask->now_ms - q->range_ms, g->ask->now_ms, q->limit);
 	buf_add_str(&path, "&direction=backward");
 	int rc = service_get(g, buf_str(&path), &answer, out_why);
-	if (!rc && !str_eq(json_text(answer, "status"), "success"))
-		rc = why_set(out_why, ERR_REJECTED, "%.200s", json_text(answer, "error"));
+	if (!rc && !str_eq(answer_text(answer, "status"), "success"))
+		rc = why_set(out_why, ERR_REJECTED, "%.200s", answer_text(answer, "error"));
 	if (!rc) {
 		buf_printf(&text, "%s\n", asked->text);
 		*lines += loki_read(answer, (size_t)q->limit, &text);

@@ -14,7 +14,7 @@ struct summary {
 
 static void add_labels(const json_t *metric, struct buf *out)
 {
-	const char *name = json_text(metric, "__name__");
+	const char *name = answer_text(metric, "__name__");
 	const json_t *value;
 	const char *key;
 	const char *comma = "";
@@ -101,9 +101,9 @@ static void add_series(const json_t *series, struct buf *out)
 
 void prometheus_read(const json_t *answer, struct buf *out)
 {
-	const json_t *result = json_at(answer, "data.result");
+	const json_t *result = answer_at(answer, "data.result");
 	const json_t *series;
-	const char *type = json_text(answer, "data.resultType");
+	const char *type = answer_text(answer, "data.resultType");
 	size_t i;
 	int64_t ms;
 	double v;
@@ -146,12 +146,12 @@ static int ask_one(struct gathering *g, const struct asked_query *asked, size_t 
 		buf_printf(&path, "&time=%.3f", now);
 	}
 	int rc = service_get(g, buf_str(&path), &answer, out_why);
-	if (!rc && !str_eq(json_text(answer, "status"), "success"))
-		rc = why_set(out_why, ERR_REJECTED, "%.200s", json_text(answer, "error"));
+	if (!rc && !str_eq(answer_text(answer, "status"), "success"))
+		rc = why_set(out_why, ERR_REJECTED, "%.200s", answer_text(answer, "error"));
 	if (!rc) {
 		buf_printf(&text, "%s\n", asked->text);
 		prometheus_read(answer, &text);
-		*series += json_array_size(json_at(answer, "data.result"));
+		*series += json_array_size(answer_at(answer, "data.result"));
 		found_item(g, q->name, buf_str(&text), text.len);
 	}
 	json_decref(answer);

@@ -31,7 +31,7 @@ struct gathering {
 	const struct context_ask *ask;
 	struct http_client *http;
 	int64_t deadline_ms; /* by clock_mono_ms */
-	int64_t timeout_ms;  /* what that was when it began */
+	int64_t began_ms;    /* by clock_mono_ms */
 	/* What it found; heap. */
 	struct found_item {
 		char *title;
@@ -106,9 +106,9 @@ char *text_line(const struct redactor *r, const char *s, size_t max);
 void text_add_clock(struct buf *out, int64_t ms);
 
 /* JSON that may be anything: "" and 0 for what is not there. path: "a.b.c". */
-const json_t *json_at(const json_t *v, const char *path);
-const char *json_text(const json_t *v, const char *path);
-int64_t json_number(const json_t *v, const char *path);
+const json_t *answer_at(const json_t *v, const char *path);
+const char *answer_text(const json_t *v, const char *path);
+int64_t answer_number(const json_t *v, const char *path);
 
 /* ---- logs of jobs (job_log.c, unzip.c) ---- */
 

@@ -188,9 +188,9 @@ static void test_github_jobs(void **state UNUSED)
 			     "{\"number\":2,\"name\":\"Run make\",\"conclusion\":\"failure\"},"
 			     "{\"number\":3,\"name\":\"Upload\",\"conclusion\":\"skipped\"}]}]");
 
-	assert_int_equal(json_number(github_failed_job(jobs, ""), "id"), 3);
-	assert_int_equal(json_number(github_failed_job(jobs, "e2e"), "id"), 2);
-	assert_int_equal(json_number(github_failed_job(jobs, "gone"), "id"), 3);
+	assert_int_equal(answer_number(github_failed_job(jobs, ""), "id"), 3);
+	assert_int_equal(answer_number(github_failed_job(jobs, "e2e"), "id"), 2);
+	assert_int_equal(answer_number(github_failed_job(jobs, "gone"), "id"), 3);
 	assert_null(github_failed_job(NULL, ""));
 	const json_t *job = github_failed_job(jobs, "");
 	assert_string_equal(github_failed_step(job), "Run make");
