@@ -31,6 +31,7 @@ MAPPED = """
       response: '{text: .result.said, tokens_in: .meter[0], tokens_out: .meter[1],
                   end: (if .refused then "refusal" else "answer" end)}'"""
 done = failed = 0
+open_worlds = []
 
 
 def check(name, good, detail=""):
@@ -67,6 +68,7 @@ class World:
         with open(os.path.join(self.dir, "reasoner.yaml"), "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
         self.process = None
+        open_worlds.append(self)
         self.start()
 
     def start(self):
@@ -82,7 +84,9 @@ class World:
         self.process.stdout.close()
 
     def close(self):
-        self.stop()
+        open_worlds.remove(self)
+        if self.process.poll() is None:
+            self.stop()
         shutil.rmtree(self.dir)
 
     def ask(self, **question):
@@ -426,6 +430,10 @@ def main():
                 check(test.__name__, False, traceback.format_exc())
     finally:
         double.close()
+        for w in list(open_worlds):  # of tests that failed half-way
+            w.process.kill()
+            w.process.wait()
+            w.close()
     print("1..%d" % done)
     return 1 if failed else 0
 
