@@ -41,7 +41,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings lesson
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
-	memories/openmemory memory_json memory_api memory_feed shared
+	memories/openmemory memory_json memory_api memory_feed memory_worker shared
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 REASONER += prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
 REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
@@ -74,7 +74,7 @@ UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_EXECUTOR += cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
+FUZZ := signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

@@ -1,7 +1,7 @@
 /* Other memories: configuration, what is asked and told, and what becomes of bad answers. */
 #include "tests/unit/http_peer.h"
 
-#include "reasoner/memories/memories.h"
+#include "reasoner/memory_worker.h"
 #include "tests/unit/reasoner/memory_kit.h"
 
 /* ---- configuration ---- */
@@ -273,6 +273,69 @@ static void test_built_in_vectors(void **state)
 	arena_release(&r.arena);
 }
 
+/* What who diagnoses gets: ours, theirs, what was missing, and what was learned. */
+static void test_worker(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct kit k;
+	struct kit_case c;
+	char before[] = "loki: timed out", *missing[] = {before};
+	kit_open(&k);
+	kit_case(&c, "i1", "db");
+	kit_line(&c, "connection refused by database");
+	kit_step(&c, "service_restart", "It hung.");
+	kit_note(&k, &c, true, 0);
+	rig_open(&r, "openmemory");
+	answers[0] = answers[1] = NULL;
+	r.config.recall = 2;
+	struct memory_worker w = {.store = k.store, .config = &r.config, .http = client};
+	kit_case(&c, "asked", "db");
+	kit_line(&c, "connection refused by database");
+	c.diagnosis.missing = missing;
+	c.diagnosis.n_missing = 1;
+	assert_int_equal(memory_remind(&w, &c.incident, &r.arena, &c.diagnosis), 0);
+	assert_int_equal(c.diagnosis.n_recalled, 1);
+	assert_string_equal(c.diagnosis.recalled[0]->incident, "i1");
+	assert_int_equal(c.diagnosis.n_missing, 2);
+	assert_string_equal(c.diagnosis.missing[0], "loki: timed out");
+	assert_true(str_starts(c.diagnosis.missing[1], "memory other: "));
+	r.config.recall = 0;
+	c.diagnosis.n_recalled = 0;
+	assert_int_equal(memory_remind(&w, &c.incident, &r.arena, &c.diagnosis), 0);
+	assert_int_equal(c.diagnosis.n_recalled, 0);
+	memory_index_release(&w.index);
+	rig_stop(&r);
+	rig_close(&r);
+	kit_close(&k);
+}
+
+static void test_learned(void **state)
+{
+	(void)state;
+	struct kit k;
+	struct memory_config config = {0};
+	struct route_record *list;
+	size_t n;
+	kit_open(&k);
+	struct store_txn *txn = store_begin_write(k.store);
+	struct statistic_key rex = {"rust-test", "rex", ""}, runbook = {NULL, NULL, ""},
+			     step = {"rust-test", "rex", "code_fix"};
+	assert_int_equal(statistics_note(txn, &rex, true), 0);
+	assert_int_equal(statistics_note(txn, &rex, false), 0);
+	assert_int_equal(statistics_note(txn, &runbook, true), 0);
+	assert_int_equal(statistics_note(txn, &step, true), 0);
+	assert_int_equal(store_commit(txn), 0);
+	struct memory_worker w = {.store = k.store, .config = &config};
+	assert_int_equal(memory_learned(&w, &k.arena, &list, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(list[0].specialist, "rex");
+	assert_string_equal(list[0].failure_type, "rust-test");
+	assert_int_equal(list[0].successes, 1);
+	assert_int_equal(list[0].failures, 1);
+	kit_close(&k);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, client_open, client_close)
 
 int main(void)
@@ -285,6 +348,8 @@ int main(void)
 		T(test_nobody_there),
 		T(test_embeddings),
 		cmocka_unit_test(test_built_in_vectors),
+		T(test_worker),
+		cmocka_unit_test(test_learned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
