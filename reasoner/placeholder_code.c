@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <strings.h>
 
+#include "reasoner/plain.h"
 #include "reasoner/placeholder_private.h"
 
 /*
@@ -11,7 +12,7 @@
  */
 
 /* A longer string is looked at as if it were code: no quadratic search for its end. */
-enum { BARE_WORDS_MAX = 4, STRING_MAX_BYTES = 512 };
+enum { BARE_WORDS_MAX = 4, STRING_MAX_BYTES = 512, PATH_WORDS_MAX = 6 };
 
 static bool starts(struct span l, size_t at, const char *what)
 {
@@ -114,7 +115,8 @@ static bool word_char(char c)
 /* Words with blanks between them and nothing else. */
 struct bare {
 	size_t end;
-	size_t words, strange, row, row_max, triggers; /* words of one letter do not count */
+	size_t words, strange, row, row_max, triggers,
+		determiners; /* words of one letter do not count */
 };
 
 static void count_word(const struct vocabulary *w, struct span word, struct bare *b)
@@ -124,6 +126,7 @@ static void count_word(const struct vocabulary *w, struct span word, struct bare
 		return;
 	b->words++;
 	b->triggers += (marks & WORD_TRIGGER) != 0;
+	b->determiners += (marks & (WORD_DETERMINER | WORD_KEYWORD)) == WORD_DETERMINER;
 	b->row = marks & WORD_KEYWORD ? 0 : b->row + 1;
 	b->strange += (marks & WORD_KEYWORD) == 0;
 	b->row_max = MAX(b->row_max, b->row);
@@ -154,8 +157,9 @@ static size_t put_bare(struct placeholders *p, struct span l, size_t at, struct 
 	struct bare b = bare_run(p->words, l, at);
 	struct span run = {l.s + at, b.end - at};
 	bool prose = b.row_max > BARE_WORDS_MAX ||
-		     (b.strange > 3 && b.strange * 3 >= b.words * 2) ||
-		     (b.words > 2 && b.triggers > 1);
+		     (b.strange > 3 && b.strange * 3 >= b.words * 2) || (b.words > 1 && p->spoke) ||
+		     (b.words > 2 && (b.triggers > 1 || b.determiners > 0));
+	p->spoke |= prose;
 	if (prose || has_foreign(run) || looks_encoded(run))
 		ph_add(p, PH_TEXT, run, out);
 	else
@@ -204,6 +208,11 @@ static size_t put_inside(struct placeholders *p, struct span l, size_t at, struc
 void abstract_code_line(struct placeholders *p, struct span l, struct buf *out)
 {
 	size_t at = 0;
+	p->spoke = false;
+	if (l.n && text_lies(l.s, l.n)) { /* what it shows is not what it says */
+		ph_add(p, PH_TEXT, l, out);
+		return;
+	}
 	if (p->prose && !p->quote && !p->block) {
 		put_text(p, l, out);
 		return;
@@ -240,28 +249,34 @@ static bool is_prose_file(struct span path)
 	return false;
 }
 
-/* "a/src/x.c b/src/x.c": each path is a name. */
-static void put_paths(struct placeholders *p, struct span l, struct buf *out)
+/* A path, which may hold blanks, behind "a/" or "b/". */
+static void put_path(struct placeholders *p, struct span path, struct buf *out)
 {
-	for (size_t i = 0; i < l.n;) {
-		size_t n = 0;
-		while (i + n < l.n && l.s[i + n] != ' ' && l.s[i + n] != '\t')
-			n++;
-		struct span path = {l.s + i, n};
-		bool prefixed = n > 2 && (l.s[i] == 'a' || l.s[i] == 'b') && l.s[i + 1] == '/';
-		if (prefixed) {
-			buf_add(out, path.s, 2);
-			path = (struct span){path.s + 2, n - 2};
-		}
-		if (path.n && (!name_is_plain(p->words, path, 6) || looks_encoded(path)))
-			ph_add(p, PH_PATH, path, out);
-		else
-			buf_add(out, path.s, path.n);
-		p->prose = is_prose_file(path);
-		i += n;
-		if (i < l.n)
-			buf_add_char(out, l.s[i++]);
+	if (starts(path, 0, "a/") || starts(path, 0, "b/")) {
+		buf_add(out, path.s, 2);
+		path = (struct span){path.s + 2, path.n - 2};
 	}
+	if (path.n && (!name_is_plain(p->words, path, PATH_WORDS_MAX) || looks_encoded(path)))
+		ph_add(p, PH_PATH, path, out);
+	else
+		buf_add(out, path.s, path.n);
+	p->prose = is_prose_file(path);
+}
+
+/* "a/src/x.c b/src/x.c", or one path and what stands behind a tab. */
+static void put_paths(struct placeholders *p, struct span l, bool two, struct buf *out)
+{
+	const char *second = two ? memmem(l.s, l.n, " b/", 3) : NULL;
+	const char *tab = memchr(l.s, '\t', l.n);
+	size_t n = second ? (size_t)(second - l.s) : tab ? (size_t)(tab - l.s) : l.n;
+	put_path(p, (struct span){l.s, n}, out);
+	if (n == l.n)
+		return;
+	buf_add_char(out, l.s[n]);
+	struct span rest = {l.s + n + 1, l.n - n - 1};
+	put_path(p, rest, out);
+	if (!second) /* a date */
+		p->prose = is_prose_file((struct span){l.s, n});
 }
 
 static bool put_header(struct placeholders *p, struct span l, struct buf *out)
@@ -276,7 +291,7 @@ static bool put_header(struct placeholders *p, struct span l, struct buf *out)
 		p->quote = 0;
 		p->block = false;
 		buf_add(out, l.s, n);
-		put_paths(p, (struct span){l.s + n, l.n - n}, out);
+		put_paths(p, (struct span){l.s + n, l.n - n}, i == 0, out);
 		return true;
 	}
 	return false;

@@ -24,6 +24,7 @@ struct token {
 	enum token_class class;
 	enum ph_type type; /* TOKEN_TYPED */
 	bool word;         /* letters only */
+	bool bare;         /* TOKEN_WEAK: only the repository's code says that it is no word */
 };
 
 static bool blank(char c)
@@ -149,7 +150,7 @@ static bool is_quoted(const struct token *t)
 }
 
 /* Letters only. */
-static enum token_class class_of_word(const struct vocabulary *w, const struct token *t)
+static enum token_class class_of_word(const struct vocabulary *w, struct token *t)
 {
 	unsigned marks = vocabulary_get(w, t->core);
 	bool quoted = is_quoted(t);
@@ -210,6 +211,9 @@ static enum token_class class_of_mixed(const struct vocabulary *w, struct token 
 	}
 	if (dashed && strange > 1)
 		return TOKEN_FREE;
+	/* fix=install: a word with a name before it. */
+	t->bare = !structure || (last && last < t->core.n && t->core.s[last - 1] == '=');
+	structure &= !t->bare;
 	return structure ? TOKEN_PLAIN : TOKEN_WEAK;
 }
 
@@ -218,6 +222,7 @@ static void classify(const struct vocabulary *w, struct token *t)
 	t->core = strip(t->text);
 	t->word = letters_only(t->core);
 	t->class = TOKEN_PLAIN;
+	t->bare = false;
 	if (has_foreign(t->text) || is_markup(t->text) || contains(t->text, "[INST")) {
 		t->class = TOKEN_BAD;
 		return;
@@ -271,8 +276,9 @@ static struct clause read_clause(const struct vocabulary *w, struct span line, s
 {
 	struct clause c = {0};
 	struct token t = {0};
-	size_t row = 0; /* of words that are not known, side by side */
-	bool lone = true, bad = false, first = true;
+	size_t row = 0;                /* of words that are not known, side by side */
+	unsigned before = 0, said = 0; /* marks of the word before, and of all words */
+	bool lone = true, bad = false, first = true, commands = false;
 	while (next_token(line, &at, &t)) {
 		classify(w, &t);
 		if (!c.tokens++)
@@ -287,14 +293,21 @@ static struct clause read_clause(const struct vocabulary *w, struct span line, s
 		bad |= t.class == TOKEN_BAD || row > WEAK_ROW_MAX;
 		lone &= t.class != TOKEN_FREE || (row == 1 && !first);
 		first = false;
+		unsigned marks = vocabulary_get(w, t.core);
+		commands |= (marks & WORD_DETERMINER) && (before & WORD_COMMAND) &&
+			    !(said & WORD_NEGATION);
+		before = marks;
+		said |= marks;
 		c.free += t.class == TOKEN_FREE;
-		c.weak += t.class == TOKEN_WEAK;
+		c.weak += t.class == TOKEN_WEAK ? 1 + t.bare : 0;
 		c.plain_words += t.class == TOKEN_PLAIN && t.word && t.core.n > 1;
 		if (ends_clause(&t))
 			break;
 	}
 	*out_end = c.tokens ? (size_t)(c.text.s + c.text.n - line.s) : line.n;
-	c.sentence = bad || c.free > 1 || c.weak > 3 ||
+	if (commands)
+		c.odd = c.text;
+	c.sentence = bad || commands || c.free > 1 || c.weak > 3 ||
 		     (c.free == 1 && (!lone || c.plain_words < CLAUSE_ALONE_MIN));
 	return c;
 }

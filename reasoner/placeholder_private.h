@@ -25,7 +25,15 @@ struct span {
 };
 
 /* Sets of words: the vocabulary is one, what the repository's code holds another. */
-enum word_mark { WORD_DIAGNOSTIC = 1, WORD_KEYWORD = 2, WORD_TRIGGER = 4, WORD_CODE = 8 };
+enum word_mark {
+	WORD_DIAGNOSTIC = 1,
+	WORD_KEYWORD = 2,
+	WORD_TRIGGER = 4,
+	WORD_CODE = 8,
+	WORD_COMMAND = 16,
+	WORD_DETERMINER = 32,
+	WORD_NEGATION = 64
+};
 
 struct vocabulary;
 struct vocabulary *vocabulary_new(void); /* with the vocabulary, the keywords and the triggers */
@@ -56,6 +64,7 @@ struct placeholders {
 	char quote;   /* code: inside a text of several lines that ends with three of these */
 	bool block;   /* code: inside a comment of several lines */
 	bool prose;   /* code: the file of the diff is prose */
+	bool spoke;   /* code: prose stood on this line, so what follows is prose sooner */
 };
 
 /* Appends the placeholder of the value. */

@@ -8,9 +8,9 @@
 #include "reasoner/placeholder_private.h"
 
 /*
- * What compilers, package managers, test programs and runtimes say of a failure. No verb in the
- * form that commands, no name of a thing whose loss would hurt: from these words no instruction can
- * be made. Short function words are here, since they carry none alone.
+ * What compilers, package managers, test programs and runtimes say of a failure. Hardly a verb
+ * in the form that commands (see below), no name of a thing whose loss would hurt: from these words
+ * no instruction can be made. Short function words are here, since they carry none alone.
  */
 static const char diagnostic_words[] =
 	"a an the this that these those it its is are was were be been being has have had does did "
@@ -128,6 +128,19 @@ static const char diagnostic_words[] =
 	"send sync static sized unsized dyn erased projection associated assoc "
 	"ok yes true false";
 
+/* Of the above: nouns of diagnostics that are verbs, too. Before a determiner, and with no word of
+ * failure before them, they command. */
+static const char command_words[] =
+	"call open read write load import export move copy clone send exec abort exit merge commit "
+	"apply retry override assign lock link release cache format request resolve include build "
+	"attempt connect close start find test mount pipe import";
+static const char determiner_words[] =
+	"the this that these those all any each every its it a an another one both same other";
+static const char negation_words[] =
+	"cannot can't could couldn't not no failed fails failing failure unable error errors "
+	"invalid "
+	"denied missing unexpected expected did didn't does doesn't while when during trying";
+
 /* Of programming languages and tools: between them the words of code stand alone. */
 static const char keyword_words[] =
 	"and or not in is if else elif elsif then fi do done for foreach while until loop break "
@@ -239,6 +252,9 @@ struct vocabulary *vocabulary_new(void)
 	struct vocabulary *w = mem_alloc(sizeof(*w));
 	widen(w);
 	mark_all(w, diagnostic_words, WORD_DIAGNOSTIC);
+	mark_all(w, command_words, WORD_COMMAND);
+	mark_all(w, determiner_words, WORD_DETERMINER);
+	mark_all(w, negation_words, WORD_NEGATION);
 	mark_all(w, keyword_words, WORD_KEYWORD);
 	mark_all(w, trigger_words, WORD_TRIGGER);
 	return w;

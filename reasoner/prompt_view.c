@@ -353,12 +353,19 @@ static json_t *tools_of(const struct viewer *v)
 	return all;
 }
 
+/* What is left of the change's code when its prose is gone: else a comment could make any word an
+ * identifier. */
 static void know_code(const struct viewer *v)
 {
-	for (size_t i = 0; i < v->in->n_items; i++)
-		if (is_diff(&v->in->items[i]))
-			placeholders_know(v->p, v->in->items[i].text,
-					  MIN(v->in->items[i].len, (size_t)PROMPT_DIFF_MAX_BYTES));
+	for (size_t i = 0; i < v->in->n_items; i++) {
+		auto_buf code = {0};
+		const struct prompt_item *item = &v->in->items[i];
+		if (!is_diff(item) || !item->text)
+			continue;
+		add_outside(v, TEXT_CODE, item->text,
+			    head_len(item->text, item->len, PROMPT_DIFF_MAX_BYTES), &code);
+		placeholders_know(v->p, buf_str(&code), code.len);
+	}
 }
 
 /* What comes first here has the first claim on the budget: the evidence, the failing log, earlier
