@@ -43,7 +43,7 @@ REASONER += models/ask models/exchange models/answer models/schema models/purse 
 REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
 	memories/openmemory memory_json memory_api memory_feed memory_worker shared
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
-REASONER += prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
+REASONER += knowledge inquiry consult prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
 REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
 REASONER += context/github context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \

@@ -130,7 +130,8 @@ int answer_plan(struct desk *d, struct case_file *c, struct why *out_why)
 {
 	static Healbus__Diagnosis empty = HEALBUS__DIAGNOSIS__INIT;
 	const Healbus__Diagnosis *g = d->answer->diagnosis ? d->answer->diagnosis : &empty;
-	struct proposal_rules rules = {.incident = c->incident};
+	struct proposal_rules rules = {.incident = c->incident,
+				       .ci_files = failure_is_of_ci(g->failure_type)};
 	struct repair r = {.desk = d, .file = c, .diagnosis = g, .rules = &rules};
 	Healbus__Plan plan = HEALBUS__PLAN__INIT;
 	struct why why = {0};

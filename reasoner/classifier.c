@@ -3,6 +3,7 @@
 
 #include "reasoner/classify.h"
 #include "reasoner/config.h"
+#include "reasoner/knowledge.h"
 #include "reasoner/route.h"
 
 struct core_classifier {
@@ -15,33 +16,14 @@ static const char *environment(const char *name)
 	return getenv(name);
 }
 
-/* path, when that exists; else the same data beside the program: installed elsewhere, or built. */
-static char *locate(const char *path, const char *name)
-{
-	static const char *const beside[] = {"../share/healbus", "../reasoner", "../../reasoner"};
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (access(path, R_OK) == 0 || n <= 0)
-		return mem_strdup(path);
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		char *other = mem_printf("%s/%s/%s", self, beside[i], name);
-		if (access(other, R_OK) == 0)
-			return other;
-		free(other);
-	}
-	return mem_strdup(path);
-}
-
 static int load(struct core_classifier *c, const struct core_classifier_paths *paths,
 		const struct reasoner_config *config, struct why *out_why)
 {
 	auto_free char *failures = paths->failures ? mem_strdup(paths->failures)
-						   : locate(config->failures_dir, "failures");
+						   : shipped_path(config->failures_dir, "failures");
 	auto_free char *specialists =
 		paths->specialists ? mem_strdup(paths->specialists)
-				   : locate(config->specialists_file, "specialists.yaml");
+				   : shipped_path(config->specialists_file, "specialists.yaml");
 	int rc = failures_load(failures, &c->failures, out_why);
 	return rc ? rc : specialists_load(specialists, &c->specialists, out_why);
 }

@@ -1,6 +1,5 @@
 #include "reasoner/config.h"
 
-#include "reasoner/prompt.h"
 #include "reasoner/runbook.h"
 
 #define DAY_MS (24.0 * 3600000)
@@ -50,6 +49,9 @@ static const struct option rows[] = {
 		diagnose_names,
 		"Which incidents that no runbook answers are looked into: off, repositories (those "
 		"with a label `repository`: failed builds, security findings), all."),
+	OPT_INT(struct reasoner_config, diagnosis_workers, "diagnosis.workers", "2", 1, 64,
+		"So many incidents are looked into at the same time."),
+	GITHUB_OPTIONS(struct reasoner_config, github),
 	OPT_DURATION(struct reasoner_config, cases.answer_timeout_ms, "diagnosis.timeout", "15m",
 		     1000, DAY_MS,
 		     "How long a diagnosis, with all its models, may take before a human is told "
@@ -100,10 +102,13 @@ int reasoner_prepare(void *config, struct why *out_why)
 {
 	struct reasoner_config *c = config;
 	const char *dirs[] = {c->runbooks_dir, c->runbooks_local_dir};
-	int rc = runbooks_load(dirs, ARRAY_SIZE(dirs), &c->cases.runbooks, out_why);
-	if (!rc && models_configured(&c->models))
-		rc = prompts_load(c->prompts_dir, c->prompts_local_dir, &c->prompts, out_why);
-	return rc;
+	return runbooks_load(dirs, ARRAY_SIZE(dirs), &c->cases.runbooks, out_why);
+}
+
+int reasoner_prepare_stage(void *config, struct why *out_why)
+{
+	int rc = reasoner_prepare(config, out_why);
+	return rc ? rc : knowledge_load(config, out_why);
 }
 
 void reasoner_unprepare(void *config)
@@ -111,6 +116,5 @@ void reasoner_unprepare(void *config)
 	struct reasoner_config *c = config;
 	runbooks_free(c->cases.runbooks);
 	c->cases.runbooks = NULL;
-	prompts_free(c->prompts);
-	c->prompts = NULL;
+	knowledge_release(c);
 }

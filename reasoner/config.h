@@ -4,10 +4,9 @@
 
 #include "common/stage.h"
 #include "reasoner/context/context.h"
+#include "reasoner/knowledge.h"
 #include "reasoner/models/models.h"
 #include "reasoner/settings.h"
-
-struct prompts;
 
 struct reasoner_config {
 	struct stage_config stage;
@@ -19,15 +18,18 @@ struct reasoner_config {
 	struct context_config context;
 	char *prompts_dir;
 	char *prompts_local_dir;
-	struct prompts *prompts; /* NULL without models */
-	struct settings cases;   /* its runbooks are loaded by reasoner_prepare */
+	struct github_config github;
+	int64_t diagnosis_workers;
+	struct knowledge knowledge; /* loaded by reasoner_prepare_stage */
+	struct settings cases;      /* its runbooks are loaded by reasoner_prepare */
 };
 
 extern const struct option_table reasoner_options;
 
-/* For struct stage_def. Loads the runbooks, and the prompts when there are models; ERR_CONFIG with
- * file:line. */
+/* For struct stage_core: what the fold needs, the runbooks. ERR_CONFIG with file:line. */
 int reasoner_prepare(void *config, struct why *out_why);
+/* For struct stage_def: the same and what diagnoses need, secrets included. */
+int reasoner_prepare_stage(void *config, struct why *out_why);
 void reasoner_unprepare(void *config);
 
 #endif

@@ -61,6 +61,12 @@ int proposal_read(const char *json, const struct proposal_rules *rules, struct a
  */
 json_t *proposal_schema(void);
 
+/* Is the failure in a definition of the CI itself? Its fix may have to touch such a file. */
+static inline bool failure_is_of_ci(const char *failure_type)
+{
+	return failure_type && str_eq(failure_type, "actions_platform");
+}
+
 /* The same strictness for steps from elsewhere (memory): their verify and rollback count, too.
  * At most WIRE_STEPS_MAX. */
 int steps_check(Healbus__Step *const *steps, size_t n, const struct proposal_rules *rules,

@@ -5,9 +5,11 @@
 #include "common/stage.h"
 
 struct memory_api;
+struct models;
 
 struct shared {
 	struct memory_api *memory;
+	struct models *models; /* NULL: none configured */
 };
 
 /* For struct stage_def. */
