@@ -115,6 +115,9 @@ static int publish_dead(struct effect_worker *w, struct effect_job *job, struct 
 	dead.stage = (char *)(uintptr_t)stage;
 	dead.subject = wire_text(a, job->subject, strlen(job->subject), SUBJECT_MAX);
 	dead.message_id = wire_text(a, job->id, strlen(job->id), BUS_ID_MAX);
+	if (job->content_type)
+		dead.content_type =
+			wire_text(a, job->content_type, strlen(job->content_type), SUBJECT_MAX);
 	dead.error = wire_text(a, job->why.text, strlen(job->why.text), WIRE_REASON_MAX);
 	SET(&dead, seq, job->seq);
 	SET(&dead, at_ms, clock_real_ms());

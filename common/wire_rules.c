@@ -368,6 +368,7 @@ static const struct wire_rule dead_rules[] = {
 	R_TEXT("error", WIRE_REASON_MAX),
 	R_TIME("at_ms"),
 	{.field = "data", .type = BYTES, .max = WIRE_MESSAGE_MAX_BYTES},
+	R_TEXT("content_type", SUBJECT_MAX),
 };
 
 static const struct wire_rules all[] = {

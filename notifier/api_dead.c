@@ -112,6 +112,9 @@ void api_dead_requeue(struct api_call *call)
 		.subject = dead->subject,
 		.id = id,
 		.cause = dead->message_id,
+		/* Whether its sender was known, and what it called the event. */
+		.content_type =
+			dead->content_type && *dead->content_type ? dead->content_type : NULL,
 		.time_ms = now_ms,
 		.data = dead->data.data,
 		.len = dead->data.len,

@@ -22,7 +22,8 @@ static const char usage_text[] =
 	"                                      KIND event and tick: TOKEN is <part>.<source>\n"
 	"busctl pack KIND FILE                 the packed bytes of FILE's JSON, to stdout\n"
 	"busctl show KIND FILE                 packed bytes to JSON\n"
-	"busctl dump STREAM [PATTERN [FROM]]   JSON lines {seq,subject,id,cause,time_ms,message}\n"
+	"busctl dump STREAM [PATTERN [FROM]]   JSON lines {seq,subject,id,cause,time_ms,message,\n"
+	"                                      content_type}\n"
 	"busctl wait STREAM PATTERN COUNT TIMEOUT_S\n"
 	"                                      until COUNT messages match; prints them\n"
 	"busctl state STREAM                   {first_seq,last_seq,messages,bytes}\n"
@@ -238,6 +239,8 @@ static void print_delivery(const struct bus_delivery *d)
 				 "subject", d->subject, "id", d->id, "cause", d->cause, "time_ms",
 				 (json_int_t)d->time_ms, "message",
 				 message_json(topic.kind, d->data, d->len));
+	if (d->content_type && *d->content_type)
+		json_object_set_new(line, "content_type", json_string(d->content_type));
 	json_dumpf(line, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(line);

@@ -346,6 +346,7 @@ def test_tools(w):
 def test_dead(w):
     w.publish_packed("dead", "dead.monitor", {"id": "d1", "stage": "monitor", "subject": "raw.check", "seq": 7,
                                "error": "event.name: too long", "at_ms": now_ms(),
+                               "content_type": "application/json; trust=none",
                                "data": b"{\"a\":1}".hex()})
     w.publish_packed("dead", "dead.reasoner", {"id": "d2", "stage": "reasoner", "subject": "heal.plan.x",
                                 "error": "x", "at_ms": now_ms(), "data": "ff00"})
@@ -359,7 +360,9 @@ def test_dead(w):
     back = w.raw("POST", "/api/dead/%d/requeue" % dead[1]["seq"], {"by": "ann"})[0]
     no = w.raw("POST", "/api/dead/%d/requeue" % dead[0]["seq"], {"by": "ann"})[0]
     ok(back == 202 and no == 409, "raw messages can be put back, others not", (back, no))
-    ok(len(w.dump("RAW", "raw.check")) == 1, "it is on the bus again")
+    again = w.dump("RAW", "raw.check")
+    ok(len(again) == 1 and again[0].get("content_type") == "application/json; trust=none",
+       "it is on the bus again, as little trusted as before", again)
 
 
 def snapshot(w):
