@@ -9,7 +9,7 @@ build="gcc libc6-dev make pkg-config libnats-dev libprotobuf-c-dev protobuf-c-co
 	zlib1g-dev"
 demo="nats-server bubblewrap git nginx-light runit curl ca-certificates"
 alertmanager="prometheus prometheus-alertmanager"
-test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime lighttpd"
+test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
 bench="sec webhook monit linux-perf"
 # npm comes with nodejs or apart from it, by who packed it.

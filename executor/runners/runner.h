@@ -81,6 +81,7 @@ extern const struct runner runner_command;
 extern const struct runner runner_http;
 extern const struct runner runner_tcp;
 extern const struct runner runner_git;
+extern const struct runner runner_github;
 
 /* NULL when unknown. */
 const struct runner *runner_find(const char *name);
