@@ -149,8 +149,31 @@ static void vote_rest(struct judgement *j)
 			vote_commands(j, i);
 		else if (place == PLACE_FILES)
 			vote_files(j, i);
-		else if (place != PLACE_LOG)
+		else if (place != PLACE_LOG && place != PLACE_ERROR)
 			vote_text(j, i, texts[place]);
+	}
+}
+
+static uint16_t family_of(const struct failures *f, const struct rule *r)
+{
+	return r->of_family ? r->owner : f->types[r->owner].family;
+}
+
+/* A script that calls tools of several families says less about which of them failed. */
+static void share_commands(struct judgement *j)
+{
+	bool called[FAILURE_FAMILIES_MAX] = {0};
+	double n = 0;
+	for (size_t r = 0; r < j->f->n_rules; r++) {
+		const struct rule *rule = &j->f->rules[r];
+		if (rule->place == PLACE_COMMAND && j->votes[r].value > 0)
+			called[family_of(j->f, rule)] = true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(called); i++)
+		n += called[i];
+	for (size_t r = 0; r < j->f->n_rules; r++) {
+		if (j->f->rules[r].place == PLACE_COMMAND)
+			j->votes[r].value /= sqrt(fmax(n, 1));
 	}
 }
 
@@ -329,7 +352,7 @@ static Healbus__Evidence *evidence_of(struct judgement *j, size_t rule)
 	Healbus__Evidence *e = evidence_new(j->arena, &at);
 	if (!e)
 		return NULL;
-	e->source = (char *)(uintptr_t)place_names[j->f->rules[rule].place];
+	e->source = (char *)(uintptr_t)place_names[h ? PLACE_LOG : j->f->rules[rule].place];
 	e->rule = (char *)(uintptr_t)j->f->rules[rule].name;
 	e->weight = v->value;
 	return e;
@@ -397,6 +420,7 @@ static int judge(struct judgement *j, Healbus__Diagnosis *out)
 	find_sections(j);
 	vote_log(j);
 	vote_rest(j);
+	share_commands(j);
 	count_votes(j);
 	share_out(j);
 	size_t best = best_but(j, none);

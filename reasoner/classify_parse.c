@@ -14,9 +14,9 @@ enum {
 static const double weight_max = 20;
 
 const char *const place_names[PLACES] = {
-	[PLACE_LOG] = "log",     [PLACE_COMMAND] = "command", [PLACE_WORKFLOW] = "workflow",
-	[PLACE_JOB] = "job",     [PLACE_STEP] = "step",       [PLACE_FILES] = "files",
-	[PLACE_ALERT] = "alert",
+	[PLACE_LOG] = "log",           [PLACE_ERROR] = "error", [PLACE_COMMAND] = "command",
+	[PLACE_WORKFLOW] = "workflow", [PLACE_JOB] = "job",     [PLACE_STEP] = "step",
+	[PLACE_FILES] = "files",       [PLACE_ALERT] = "alert",
 };
 
 /* What the functions below need to know about where they are. */
@@ -129,7 +129,7 @@ static int parse_place(struct parser *p, const struct yaml_node *map, struct rul
 		}
 	}
 	return yaml_error(node, p->why,
-			  "in: log, command, workflow, job, step, files or alert wanted");
+			  "in: log, error, command, workflow, job, step, files or alert wanted");
 }
 
 static int fill_rule(struct parser *p, const struct yaml_node *map, struct rule *out)
@@ -145,6 +145,13 @@ static int fill_rule(struct parser *p, const struct yaml_node *map, struct rule 
 		return rc;
 	const struct yaml_node *anywhere = yaml_get(map, "anywhere");
 	return anywhere ? yaml_bool(anywhere, "anywhere", &out->anywhere, p->why) : 0;
+}
+
+static void add_error_rule(struct failures *f)
+{
+	size_t size = (f->n_error_rules + 1) * sizeof(*f->error_rules);
+	f->error_rules = mem_realloc(f->error_rules, size);
+	f->error_rules[f->n_error_rules++] = (uint16_t)f->n_rules;
 }
 
 static int parse_rules(struct parser *p, const struct yaml_node *list)
@@ -167,6 +174,8 @@ static int parse_rules(struct parser *p, const struct yaml_node *list)
 			return rc;
 		}
 		f->rules = mem_realloc(f->rules, (f->n_rules + 1) * sizeof(*f->rules));
+		if (rule.place == PLACE_ERROR)
+			add_error_rule(f);
 		f->rules[f->n_rules++] = rule;
 	}
 	return 0;
@@ -317,6 +326,7 @@ void failures_free(struct failures *f)
 		pcre2_code_free(f->rules[i].regex);
 	words_free(f->words);
 	free(f->rules);
+	free(f->error_rules);
 	free(f->types);
 	free(f->families);
 	arena_release(&f->arena);

@@ -32,6 +32,7 @@ enum {
 /* Where a rule looks. */
 enum place {
 	PLACE_LOG,
+	PLACE_ERROR,   /* a line of the log that the runner shows as the error */
 	PLACE_COMMAND, /* the command whose failure ended the job */
 	PLACE_WORKFLOW,
 	PLACE_JOB,
@@ -73,6 +74,8 @@ struct failures {
 	struct words *words;
 	struct rule *rules;
 	size_t n_rules;
+	uint16_t *error_rules; /* those of PLACE_ERROR */
+	size_t n_error_rules;
 	struct failure_type *types;
 	size_t n_types;
 	struct family *families;

@@ -280,6 +280,8 @@ static void read_piece(struct pass *p, const char *raw, size_t len)
 	a->piece++;
 	a->n_waiting = 0;
 	words_find(p->scan->failures->words, l.text, l.len, on_word, a);
+	for (size_t i = 0; l.mark == MARK_ERROR && i < p->scan->failures->n_error_rules; i++)
+		on_word(a, p->scan->failures->error_rules[i]);
 	for (size_t i = 0; i < a->n_waiting; i++) {
 		if (ask(a, p->scan->failures, a->waiting[i], &l))
 			hit_add(p, a->waiting[i], (struct piece){raw, (uint32_t)len},

@@ -345,7 +345,7 @@ static const struct {
 	{FAMILY TYPES "    rules: [{name: a, words: [bc], match: '(', weight: 1}]\n",
 	 "x.yaml:6: match: "},
 	{FAMILY TYPES "    rules: [{name: a, in: moon, words: [bc], weight: 1}]\n",
-	 "x.yaml:6: in: log, command"},
+	 "x.yaml:6: in: log, error, command"},
 	{FAMILY TYPES "    rules: [{name: a, words: [bc], wieght: 1}]\n", "x.yaml:6: "},
 };
 
