@@ -212,6 +212,21 @@ static const struct {
 	 "error Command failed with exit code 1.\n$ rubocop\nDone in 3s.\n"
 	 "The command \"./lint\" exited with 1.\n",
 	 "js_lint"},
+	{"a script that passed, however much it says",
+	 "$ ./retry\nFAIL src/a.test.js\n" JEST "  3 failing\n"
+	 "The command \"./retry\" exited with 0.\n$ ./build\na.go:1:2: undefined: x\n"
+	 "The command \"./build\" exited with 1.\n",
+	 "go_build"},
+	{"that npm ran it is said often, and counts little",
+	 "Build language: node_js\n$ npm test\nTLDR003 on page a: too long\n"
+	 "    at check (/work/a/index.js:1:2)\nnpm ERR! code ELIFECYCLE\n"
+	 "npm ERR! Test failed.  See above for more details.\n"
+	 "The command \"npm test\" exited with 1.\n",
+	 "docs_check"},
+	{"what the failed script ran, when nothing says which part failed",
+	 "travis_time:start:1\n$ ./all\n$ eslint a\n  3:8  error  'x' is not used  no-unused-vars\n"
+	 "$ other\nit is done\nThe command \"./all\" exited with 1.\n",
+	 "js_lint"},
 	{"nothing", "", "unknown"},
 	{"nothing but bytes", "\x80\xff\x01\033[", "unknown"},
 };
