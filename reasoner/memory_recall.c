@@ -167,17 +167,23 @@ static int compare(struct recall *r, uint32_t row)
 	return 0;
 }
 
+/* The best rows; again without those that were forgotten, so that these keep no living one out.
+ * Ends, since each round has fewer rows. */
 static int compare_all(struct recall *r)
 {
 	struct memory_index *x = r->index;
+	struct vector_rows rows = {x->rows, x->inverse_norms, x->n};
 	struct hit hits[MEMORY_CANDIDATES];
 	struct vector v;
+	size_t n;
 	int rc = 0;
 	vector_of(&r->terms, &x->frequencies, &v);
-	struct vector_rows rows = {x->rows, x->inverse_norms, x->n};
-	size_t n = vector_best(&rows, &v, hits, ARRAY_SIZE(hits));
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = compare(r, hits[i].row);
+	do {
+		r->n = 0;
+		n = vector_best(&rows, &v, hits, ARRAY_SIZE(hits));
+		for (size_t i = 0; !rc && i < n; i++)
+			rc = compare(r, hits[i].row);
+	} while (!rc && r->n < n);
 	qsort(r->best, r->n, sizeof(r->best[0]), better);
 	return rc;
 }

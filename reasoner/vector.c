@@ -285,10 +285,10 @@ static int32_t dot(const int8_t *restrict a, const int8_t *restrict b)
 /* Sorted, best first; an insertion among so few is cheaper than a heap. */
 static size_t keep(struct hit *best, size_t n, size_t max, struct hit h)
 {
-	if (n == max && best[n - 1].cosine >= h.cosine)
+	if (n == max && best[n - 1].cosine > h.cosine)
 		return n;
 	size_t at = n == max ? n - 1 : n;
-	for (; at > 0 && best[at - 1].cosine < h.cosine; at--)
+	for (; at > 0 && best[at - 1].cosine <= h.cosine; at--)
 		best[at] = best[at - 1];
 	best[at] = h;
 	return MIN(n + 1, max);

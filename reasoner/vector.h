@@ -53,8 +53,8 @@ struct hit {
 	uint32_t row;
 	float cosine;
 };
-/* The best of n rows by cosine, best first; returns how many, at most max. Rows with inverse_norms
- * of 0 are passed over. */
+/* The best of n rows by cosine, best first, of equals the later row; returns how many, at most max.
+ * Rows with inverse_norms of 0 are passed over. */
 struct vector_rows {
 	const int8_t *rows; /* n * VECTOR_DIM */
 	const float *inverse_norms;

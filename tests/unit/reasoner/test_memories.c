@@ -103,6 +103,7 @@ static void rig_stop(struct rig *r)
 {
 	http_client_free(client);
 	assert_int_equal(http_client_new(&client), 0);
+	r->m.http = client;
 	peer_stop(&r->peer);
 }
 

@@ -103,22 +103,62 @@ static void test_noted_again(void **state)
 	kit_close(&k);
 }
 
+/* A case with edits of so many bytes in its step. */
+static void edits(struct kit_case *c, Healbus__Param *p, Healbus__Param **list, char *text)
+{
+	kit_step(c, "code_fix", "why");
+	healbus__param__init(p);
+	p->name = kit_text("edits");
+	p->text_value = text;
+	list[0] = p;
+	c->step.params = list;
+	c->step.n_params = 1;
+}
+
+/* All steps of an answer fit into a message: the least alike are told without theirs. */
+static void test_steps_of_many(void **state)
+{
+	(void)state;
+	enum { EACH = 30000, FIT = MEMORY_RECALLED_MAX_BYTES / EACH };
+	struct kit k;
+	struct kit_case c;
+	Healbus__Param p, *list[1];
+	Healbus__Recalled **found;
+	size_t n;
+	auto_free char *text = mem_alloc(EACH + 1);
+	memset(text, 'x', EACH);
+	kit_open(&k);
+	for (int i = 0; i < FIT + 2; i++) {
+		char id[16];
+		snprintf(id, sizeof(id), "i%d", i);
+		failure(&c, id, "libfoo");
+		edits(&c, &p, list, text);
+		kit_note(&k, &c, true, 0);
+	}
+	failure(&c, "asked", "libfoo");
+	auto_txn txn = store_begin_read(k.store);
+	struct memory_query q = {.incident = &c.incident, .diagnosis = &c.diagnosis};
+	assert_int_equal(memory_recall(txn, &q, &k.arena, &found, &n), 0);
+	assert_int_equal(n, FIT + 2);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(found[i]->n_steps, i < FIT);
+	store_end(txn);
+	txn = NULL;
+	kit_close(&k);
+}
+
 /* Too big to keep: the memory stays, its steps do not. */
 static void test_big_steps(void **state)
 {
 	(void)state;
 	struct kit k;
 	struct kit_case c;
-	Healbus__Param p = HEALBUS__PARAM__INIT, *list[] = {&p};
-	auto_free char *edits = mem_alloc(MEMORY_STEPS_MAX_BYTES + 1);
-	memset(edits, 'x', MEMORY_STEPS_MAX_BYTES);
+	Healbus__Param p, *list[1];
+	auto_free char *text = mem_alloc(MEMORY_STEPS_MAX_BYTES + 1);
+	memset(text, 'x', MEMORY_STEPS_MAX_BYTES);
 	kit_open(&k);
 	failure(&c, "i1", "libfoo");
-	kit_step(&c, "code_fix", "why");
-	p.name = kit_text("edits");
-	p.text_value = edits;
-	c.step.params = list;
-	c.step.n_params = 1;
+	edits(&c, &p, list, text);
 	kit_note(&k, &c, true, 0);
 	failure(&c, "asked", "libfoo");
 	assert_int_equal(kit_first(&k, &c, NULL)->n_steps, 0);
@@ -217,6 +257,31 @@ static void test_index_follows(void **state)
 	kit_close(&k);
 }
 
+/* What was forgotten since the index was made keeps no living memory out. */
+static void test_forgotten_rows(void **state)
+{
+	(void)state;
+	enum { CROWD = 2 * MEMORY_CANDIDATES, ALL = 10 * CROWD };
+	struct kit k;
+	struct memory_index index = {0};
+	char id[16], word[16];
+	kit_open(&k);
+	for (int i = 0; i < ALL; i++) {
+		snprintf(id, sizeof(id), "i%d", i);
+		remember(&k, id, i < CROWD ? "libfoo" : name_of(word, i), false, ALL);
+	}
+	assert_string_equal(first_id(&k, "libfoo", &index), "i127");
+	for (int i = 0; i < CROWD; i++) {
+		snprintf(id, sizeof(id), "n%d", i);
+		remember(&k, id, i ? name_of(word, i) : "libfoo libbar", false, ALL);
+	}
+	assert_int_equal(count(&k), ALL);
+	assert_string_equal(first_id(&k, "libfoo", &index), "n0");
+	assert_true(index.n > ALL); /* it was not made anew */
+	memory_index_release(&index);
+	kit_close(&k);
+}
+
 /* Of equals, the one that healed; then the later. */
 static void test_equals(void **state)
 {
@@ -289,11 +354,12 @@ static void test_text_and_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_recall),        cmocka_unit_test(test_unhealed),
-		cmocka_unit_test(test_noted_again),   cmocka_unit_test(test_big_steps),
-		cmocka_unit_test(test_forgetting),    cmocka_unit_test(test_the_same_again),
-		cmocka_unit_test(test_index_follows), cmocka_unit_test(test_equals),
-		cmocka_unit_test(test_find),          cmocka_unit_test(test_text_and_limits),
+		cmocka_unit_test(test_recall),         cmocka_unit_test(test_unhealed),
+		cmocka_unit_test(test_noted_again),    cmocka_unit_test(test_big_steps),
+		cmocka_unit_test(test_forgetting),     cmocka_unit_test(test_the_same_again),
+		cmocka_unit_test(test_index_follows),  cmocka_unit_test(test_equals),
+		cmocka_unit_test(test_find),           cmocka_unit_test(test_steps_of_many),
+		cmocka_unit_test(test_forgotten_rows), cmocka_unit_test(test_text_and_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
