@@ -8,6 +8,7 @@
 
 #define LINK_PULL "pull"         /* number -> branch */
 #define LINK_SKIP "skip"         /* commit -> "" */
+#define LINK_FORK "fork"         /* commit -> branch, "owner:branch" */
 #define LINK_FIX "fix"           /* branch -> incident */
 #define LINK_INCIDENT "incident" /* incident -> key */
 
@@ -29,6 +30,32 @@ void build_began(struct fold *f, const struct sighting *s, const char *key, cons
 		link_put(f, LINK_INCIDENT, repository, incident, key);
 }
 
+/* Events that say whose branch it is. */
+static bool knows_owner(const Healbus__Event *e)
+{
+	static const char *const kinds[] = {"workflow_run", "pull_request", "pull_request_review",
+					    "push"};
+	const char *kind = note_at(e, "github_event");
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(kinds); i++) {
+		if (str_eq(kinds[i], kind))
+			return true;
+	}
+	return false;
+}
+
+/* A fork's commit; or one that was a fork's, and has come to a branch of ours. */
+static void learn_owner(struct fold *f, const Healbus__Event *e, const char *repository)
+{
+	const char *branch = label_at(e, "branch"), *sha = note_at(e, "sha");
+	auto_buf before = {0};
+
+	if (!branch || !sha || !knows_owner(e))
+		return;
+	if (strchr(branch, ':') || link_get(f, LINK_FORK, repository, sha, &before))
+		link_put(f, LINK_FORK, repository, sha, branch);
+}
+
 static void learn(struct fold *f, const Healbus__Event *e, const char *repository)
 {
 	const char *branch = label_at(e, "branch"), *pull = note_at(e, "pr");
@@ -38,6 +65,7 @@ static void learn(struct fold *f, const Healbus__Event *e, const char *repositor
 		link_put(f, LINK_PULL, repository, pull, branch);
 	if (sha && note_at(e, "skip"))
 		link_put(f, LINK_SKIP, repository, sha, "");
+	learn_owner(f, e, repository);
 	if (branch && incident)
 		link_put(f, LINK_FIX, repository, branch, incident);
 }
@@ -152,6 +180,17 @@ static int command_take(struct fold *f, struct sight *s, const char *owner, cons
 
 /* ---- before an event's own meaning ---- */
 
+/* A job names the branch, and not whose it is: "main" of a fork is not ours. */
+static bool is_foreign(struct fold *f, const Healbus__Event *e, const char *repository,
+		       const char *sha)
+{
+	const char *branch = label_at(e, "branch");
+	auto_buf whose = {0};
+
+	return branch && !knows_owner(e) && link_get(f, LINK_FORK, repository, sha, &whose) &&
+	       !str_eq(branch, buf_str(&whose));
+}
+
 int build_before(struct fold *f, struct sight *s, bool *out_done)
 {
 	const char *repository = label_at(s->e, "repository"), *sha = note_at(s->e, "sha");
@@ -169,8 +208,11 @@ int build_before(struct fold *f, struct sight *s, bool *out_done)
 		return command_take(f, s, owner, repository);
 	if (owned)
 		return *owner ? note_take(f, s, owner) : 0;
-	*out_done = sha && s->e->status == HEALBUS__STATUS__STATUS_FIRING &&
-		    link_get(f, LINK_SKIP, repository, sha, &found);
+	if (!sha || !s->e->status)
+		return 0;
+	*out_done = is_foreign(f, s->e, repository, sha) ||
+		    (s->e->status == HEALBUS__STATUS__STATUS_FIRING &&
+		     link_get(f, LINK_SKIP, repository, sha, &found));
 	return 0;
 }
 

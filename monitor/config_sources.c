@@ -2,6 +2,9 @@
 
 #include <dirent.h>
 
+enum { GITHUB_TIMEOUT_DAYS = 30 };
+#define DAY_MS INT64_C(86400000)
+
 static struct source *source_at(struct sources *sources, const char *name)
 {
 	for (size_t i = 0; i < sources->n; i++) {
@@ -302,6 +305,9 @@ static int source_complete(const struct monitor_config *c, struct source *s, str
 	s->insecure = s->insecure || (s->format->sealed && c->github_insecure);
 	if (!s->hmac_header)
 		s->hmac_header = mem_strdup("X-Hub-Signature-256");
+	/* What GitHub tells it does not repeat. */
+	if (s->format == &format_github && s->resolve_timeout_ms < 0)
+		s->resolve_timeout_ms = GITHUB_TIMEOUT_DAYS * DAY_MS;
 	s->rate = s->rate ? s->rate : c->rate;
 	s->burst = s->burst ? s->burst : c->burst;
 	return 0;

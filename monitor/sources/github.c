@@ -13,6 +13,8 @@ static const struct row {
 } rows[] = {
 	{"workflow_job", "completed", read_workflow_job, 0},
 	{"workflow_run", "completed", read_workflow_run, 0},
+	{"workflow_run", "requested", read_workflow_begun, 0},
+	{"workflow_run", "in_progress", read_workflow_begun, 0},
 	{"check_run", "completed", read_check_run, 0},
 	{"check_run", "requested_action", read_button, 0},
 	{"check_suite", "completed", read_check_suite, 0},
@@ -146,6 +148,13 @@ void draft_branch(struct delivery *g, const char *branch, const char *sha)
 	add_annotation(g, "default_branch", at_text(g, "repository.default_branch"));
 	add_annotation(g, "installation_id", at_number(g, "installation.id"));
 	g->d.per_body = true;
+}
+
+void draft_note(struct delivery *g, const char *branch)
+{
+	name_alert(g, branch, "note", "");
+	g->d.note = true;
+	draft_add(g->r, &g->d);
 }
 
 const char *branch_of(const struct delivery *g, const char *branch, const char *head_repository)

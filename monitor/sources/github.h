@@ -43,6 +43,8 @@ int ignore(struct delivery *g, const char *reason);
 /* NULL and "" add nothing. */
 void add_label(struct delivery *g, const char *name, const char *value);
 void add_annotation(struct delivery *g, const char *name, const char *value);
+/* Something to know of the branch, that neither fires nor resolves. */
+void draft_note(struct delivery *g, const char *branch);
 /* What names the alert: a kind of thing and its name, within repository and branch. */
 void name_alert(struct delivery *g, const char *branch, const char *kind, const char *unit);
 /* Labels alertname, repository, branch, and what each event of a build or branch is annotated with.
@@ -61,7 +63,8 @@ bool login_in(const struct names *list, const char *login);
 /* ---- the readers ---- */
 
 typedef int github_reader(struct delivery *g, struct why *out_why);
-github_reader read_workflow_job, read_workflow_run, read_check_run, read_check_suite, read_status;
+github_reader read_workflow_job, read_workflow_run, read_workflow_begun, read_check_run,
+	read_check_suite, read_status;
 github_reader read_push, read_delete, read_merge_group, read_pull_request, read_pull_closed,
 	read_review, read_comment, read_button;
 github_reader read_dependabot, read_vulnerability, read_code_scanning, read_secret_scanning;

@@ -209,6 +209,27 @@ int read_workflow_run(struct delivery *g, struct why *out_why)
 	return draft_build(g, &b);
 }
 
+/* Its jobs will not say whose branch it is, nor what the commit says. */
+int read_workflow_begun(struct delivery *g, struct why *out_why)
+{
+	const char *sha, *name = at_text(g, "workflow_run.head_branch"), *branch;
+	bool skip;
+	int rc = need_object(g, "workflow_run", out_why);
+
+	if (!rc)
+		rc = need_sha(g, "workflow_run.head_sha", &sha, out_why);
+	if (rc)
+		return rc;
+	name = name && *name ? name : sha;
+	branch = branch_of(g, name, at_text(g, "workflow_run.head_repository.full_name"));
+	draft_branch(g, branch, sha);
+	skip = read_message(g, branch, at_text(g, "workflow_run.head_commit.message"));
+	if (!skip && branch == name)
+		return ignore(g, "action");
+	draft_note(g, branch);
+	return 0;
+}
+
 /* ---- checks ---- */
 
 /* Its sender is often the app that reports, which says nothing about who is built. */

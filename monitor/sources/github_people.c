@@ -19,13 +19,6 @@ static int branch_ends(struct delivery *g, const char *branch, const char *how, 
 	return 0;
 }
 
-static void draft_note(struct delivery *g, const char *branch)
-{
-	name_alert(g, branch, "note", "");
-	g->d.note = true;
-	draft_add(g->r, &g->d);
-}
-
 static int pull_branch(struct delivery *g, const char **out, struct why *out_why)
 {
 	int rc = need_text(g, "pull_request.head.ref", out, out_why);

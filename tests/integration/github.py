@@ -260,6 +260,12 @@ def test_remediate(w):
         code, answer = remediate(w, "asked", 503, **fields)
         ok(code == 200 and answer["dedup_status"] == "skipped" and answer["reason"] == says,
            "skipped: " + says, (code, answer))
+    w.nats.kill()
+    w.nats.wait()
+    code, answer = remediate(w, "asked", 505)
+    ok(code == 503, "without the bus: 503", (code, answer))
+    w.start_nats()
+    ok(wait_for("taken", lambda: deliver(w, *job(branch="again", minute=30))[0] == 202), "and with it, on")
     code, answer = remediate(w, "asked", 504, head_sha="HEAD")
     ok(code == 400 and "workflow_run.head_sha" in json.dumps(answer), "refused with the field's path", answer)
 

@@ -21,7 +21,9 @@ struct told {
 	const char *type;   /* of the sender; NULL: "User" */
 	int minute;         /* past 12:00, when it began */
 	int attempt;
-	long run; /* 0: 7000 */
+	long run;           /* 0: 7000 */
+	const char *action; /* of a run; NULL: "completed" */
+	const char *owner;  /* of the head repository; NULL: "octo-org" */
 };
 
 #define OR(value, other) ((value) ? (value) : (other))
@@ -56,14 +58,16 @@ static inline char *told_job(struct told t)
 static inline char *told_run(struct told t)
 {
 	auto_free char *inner = mem_printf(
-		"\"action\":\"completed\",\"workflow_run\":{\"id\":%ld,\"run_attempt\":%d,"
+		"\"action\":\"%s\",\"workflow_run\":{\"id\":%ld,\"run_attempt\":%d,"
+		"\"head_repository\":{\"full_name\":\"%s/octo.repo\"},"
 		"\"name\":\"%s\",\"head_branch\":\"%s\",\"head_sha\":\"%s\",\"conclusion\":\"%s\","
 		"\"html_url\":\"https://github.com/octo-org/octo.repo/actions/runs/7000\","
 		"\"run_started_at\":\"2026-11-21T12:%02d:00Z\",\"updated_at\":"
 		"\"2026-11-21T12:%02d:59Z\",\"head_commit\":{\"message\":\"%s\"},"
 		"\"pull_requests\":[]}",
-		t.run ? t.run : 7000, t.attempt + 1, OR(t.name, "Test"), OR(t.branch, "main"),
-		OR(t.sha, SHA1), OR(t.conclusion, "failure"), t.minute, t.minute,
+		OR(t.action, "completed"), t.run ? t.run : 7000, t.attempt + 1,
+		OR(t.owner, "octo-org"), OR(t.name, "Test"), OR(t.branch, "main"), OR(t.sha, SHA1),
+		OR(t.conclusion, "failure"), t.minute, t.minute,
 		OR(t.message, "a change\\n\\nwith a body"));
 
 	return told_frame(&t, inner);

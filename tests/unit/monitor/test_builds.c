@@ -379,6 +379,45 @@ static void test_our_own_branch(void **state)
 	kit_free(k);
 }
 
+/* The jobs of a fork's "main" name no owner. */
+static void test_forks(void **state)
+{
+	struct told fork = {.owner = "eve", .sha = SHA2, .action = "requested", .run = 66};
+	struct kit *k = kit_new("group_wait: 0s\n");
+
+	(void)state;
+	assert_int_equal(tell(k, "workflow_run", told_run(fork)), 1);
+	tell(k, "workflow_job", told_job(fork));
+	tell(k, "status", told_status(fork));
+	assert_int_equal(k->n, 0);
+	fork.action = NULL;
+	tell(k, "workflow_run", told_run(fork));
+	assert_int_equal(k->n, 1);
+	assert_string_equal(label(kit_last(k), "branch"), "eve:main");
+	fork.owner = NULL;
+	fork.action = "requested";
+	assert_int_equal(tell(k, "workflow_run", told_run(fork)), 0);
+	tell(k, "push", told_push(fork)); /* the commit has come to ours */
+	tell(k, "check_run", told_check(fork));
+	assert_int_equal(k->n, 2);
+	assert_string_equal(label(kit_last(k), "branch"), "main");
+	kit_free(k);
+}
+
+/* Nobody repeats what GitHub said once: it does not end by itself for a month. */
+static void test_no_repeat_is_needed(void **state)
+{
+	struct kit *k = kit_new("group_wait: 0s\n");
+
+	(void)state;
+	tell(k, "workflow_job", told_job((struct told){0}));
+	kit_wait(k, 29 * 24 * HOUR);
+	assert_int_equal(k->n, 1);
+	kit_wait(k, 2 * 24 * HOUR);
+	assert_int_equal(kit_last(k)->state, RESOLVED);
+	kit_free(k);
+}
+
 static void test_untrusted_covers_nothing(void **state)
 {
 	struct told good = {.conclusion = "success", .minute = 9};
@@ -497,6 +536,8 @@ int main(void)
 		cmocka_unit_test(test_fix_of_an_unknown_pull),
 		cmocka_unit_test(test_skipped_commits),
 		cmocka_unit_test(test_our_own_branch),
+		cmocka_unit_test(test_forks),
+		cmocka_unit_test(test_no_repeat_is_needed),
 		cmocka_unit_test(test_untrusted_covers_nothing),
 		cmocka_unit_test(test_corpus),
 	};
