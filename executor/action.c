@@ -11,6 +11,7 @@ void action_release(struct action *a)
 		a->call->runner->rendered_free(a->rendered);
 	json_decref(a->input);
 	free(a->text);
+	lines_release(&a->concerns);
 	*a = (struct action){0};
 }
 
@@ -71,6 +72,20 @@ static int render(const struct executor_config *config, struct action *a, json_t
 	return 0;
 }
 
+/* What the runner sees in its own work may raise the level, never lower it. */
+static int inspect(struct action *a, struct why *out_why)
+{
+	const struct runner *runner = a->call->runner;
+	if (!runner->inspect)
+		return 0;
+	Healbus__Level level = runner->inspect(a->rendered, &a->concerns);
+	a->level = MAX(a->level, level);
+	if (level != HEALBUS__LEVEL__LEVEL_FORBIDDEN)
+		return 0;
+	auto_free char *reasons = lines_join(&a->concerns, WHY_TEXT_BYTES - 1);
+	return why_set(out_why, ERR_DENIED, "%s", reasons);
+}
+
 int action_prepare(const struct executor_config *config, const char *tool, const char *target,
 		   Healbus__Param *const *params, size_t n_params, struct action *out,
 		   struct why *out_why)
@@ -84,6 +99,8 @@ int action_prepare(const struct executor_config *config, const char *tool, const
 		rc = params_validate(&a.tool->params, &place, params, n_params, &values, out_why);
 	if (!rc)
 		rc = render(config, &a, values, out_why);
+	if (!rc)
+		rc = inspect(&a, out_why);
 	if (rc) {
 		action_release(&a);
 		return rc;

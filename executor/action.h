@@ -20,6 +20,7 @@ struct action {
 	void *rendered;       /* the runner's */
 	char *text;           /* the exact argv or request */
 	int64_t timeout_ms;
+	struct lines concerns; /* why a person must agree, from the runner's inspect */
 };
 
 struct check {

@@ -1,6 +1,7 @@
 #include "executor/config.h"
 
 #include "common/mem.h"
+#include "executor/guard.h"
 #include "executor/runners/git_private.h"
 
 static const char *const autonomy_names[] = {"observe", "dry-run", "approve", "auto", NULL};
@@ -71,6 +72,28 @@ static void release_rules(void *field)
 	*rules = (struct rules){0};
 }
 
+static int parse_guard(void *field, const struct yaml_node *node, struct why *out_why)
+{
+	auto_buf text = {0};
+	if (!node)
+		return 0;
+	yaml_to_json(node, &text);
+	json_t *json = json_loads(buf_str(&text), JSON_DECODE_ANY, NULL);
+	struct guard_policy policy = {0};
+	struct why why = {0};
+	*(json_t **)field = json;
+	if (guard_policy_parse(json, NULL, &policy, &why))
+		return yaml_error(node, out_why, "%s", why.text);
+	guard_policy_release(&policy);
+	return 0;
+}
+
+static void release_guard(void *field)
+{
+	json_decref(*(json_t **)field);
+	*(json_t **)field = NULL;
+}
+
 static void release_nothing(void *field)
 {
 	(void)field; /* the row of `targets:` frees both */
@@ -116,6 +139,12 @@ static const struct option rows[] = {
 		 "landlock (file rules and seccomp). Where neither works no command is run."),
 	OPT_BOOL(T, allow_unsandboxed, "allow_unsandboxed", "false",
 		 "Whether tools that say sandbox: none may run at all."),
+	OPT_TREE(
+		T, guard, "guard", parse_guard, release_guard,
+		"What every patch is looked at for: {verdicts: {CHECK: allow|ask|refuse}, paths, "
+		"dependencies, hosts, max_files, max_lines, max_line_bytes}. A repository's target "
+		"may say more in its attribute guard. Secrets, hidden characters, links out of the "
+		"tree, submodules and paths into .git never pass unasked."),
 	GITHUB_OPTIONS(T, github),
 	OPT_STRING(T, git_protocols, "git.protocols", "https",
 		   "Schemes that urls of repositories may have, separated by commas: https, http, "
@@ -192,6 +221,41 @@ static int check_repositories(const struct executor_config *c, struct why *out_w
 	return 0;
 }
 
+/* A target's own keys win over those that hold for all. */
+static int merge_guard(const struct executor_config *c, struct target *t, struct why *out_why)
+{
+	struct guard_policy policy = {0};
+	json_t *merged = c->guard ? json_deep_copy(c->guard) : json_object();
+	json_t *own = json_object_get(t->json, "guard");
+	int rc = own && !json_is_object(own)
+			 ? why_set(out_why, ERR_CONFIG, "attributes.guard: must be a map")
+			 : 0;
+	if (!rc && own)
+		json_object_update_recursive(merged, own);
+	if (!rc)
+		rc = guard_policy_parse(merged, NULL, &policy, out_why);
+	guard_policy_release(&policy);
+	if (rc || json_object_size(merged) == 0)
+		json_decref(merged);
+	else
+		json_object_set_new(t->json, "guard", merged);
+	return rc;
+}
+
+static int prepare_guards(struct executor_config *c, struct why *out_why)
+{
+	int rc = 0;
+	for (size_t i = 0; !rc && i < c->inventory.n; i++) {
+		struct target *t = &c->inventory.targets[i];
+		if (!t->kind || !str_eq(t->kind, "repository"))
+			continue;
+		rc = merge_guard(c, t, out_why);
+		if (rc)
+			why_prefix(out_why, rc, "target %s", t->id);
+	}
+	return rc;
+}
+
 int executor_prepare(void *config, struct why *out_why)
 {
 	struct executor_config *c = config;
@@ -202,6 +266,8 @@ int executor_prepare(void *config, struct why *out_why)
 		rc = check_tools(c, out_why);
 	if (!rc)
 		rc = check_key(c, out_why);
+	if (!rc)
+		rc = prepare_guards(c, out_why);
 	if (!rc)
 		rc = check_repositories(c, out_why);
 	if (!rc)

@@ -47,6 +47,8 @@ struct executor_config {
 	int64_t cooldown_ms;
 	int64_t sandbox; /* enum sandbox_wish */
 	bool allow_unsandboxed;
+	json_t *guard; /* what repositories' targets get that say nothing themselves; NULL: nothing
+			*/
 	struct github_config github;
 	char *git_protocols;        /* schemes that repositories may have, separated by commas */
 	char *git_name, *git_email; /* who commits */

@@ -3,7 +3,7 @@
 #include "common/mem.h"
 #include "executor/guards/guards.h"
 
-enum { QUOTE_MAX = 100, TEXT_MAX = 400 };
+enum { QUOTE_MAX = 100, TEXT_MAX = 400, LEVEL_LINES_MAX = 12 };
 
 static const struct guard_check rows[] = {
 	{"secret", "keys, tokens and passwords of known formats", GUARD_REFUSE, GUARD_ASK,
@@ -57,7 +57,7 @@ static const struct guard_check rows[] = {
 	{"test_skipped", "tests skipped, ignored, expected to fail, or run alone", GUARD_REFUSE,
 	 GUARD_ALLOW, check_test_skipped, NULL},
 	{"test_weakened", "assertions removed or expecting something else", GUARD_ASK, GUARD_ALLOW,
-	 check_test_weakened, NULL},
+	 check_test_weakened, check_test_shorter},
 	{"silenced", "failures made to count as success", GUARD_REFUSE, GUARD_ALLOW, check_silenced,
 	 NULL},
 	{"threshold", "thresholds of coverage or quality lowered", GUARD_REFUSE, GUARD_ALLOW,
@@ -200,14 +200,35 @@ void guard_report_release(struct guard_report *r)
 	*r = (struct guard_report){0};
 }
 
+static void finding_text(const struct guard_finding *f, struct buf *out)
+{
+	buf_printf(out, "%s: %s: %s", guard_verdict_name(f->verdict), f->check, f->path);
+	if (f->line)
+		buf_printf(out, ":%zu", f->line);
+	buf_printf(out, "%s%s", *f->path ? ": " : "", f->text);
+}
+
+Healbus__Level guard_report_level(const struct guard_report *r, struct lines *out)
+{
+	static const Healbus__Level levels[] = {[GUARD_ALLOW] = HEALBUS__LEVEL__LEVEL_NONE,
+						[GUARD_ASK] = HEALBUS__LEVEL__LEVEL_HARD,
+						[GUARD_REFUSE] = HEALBUS__LEVEL__LEVEL_FORBIDDEN};
+	auto_buf text = {0};
+	for (size_t i = 0; i < r->n && i < LEVEL_LINES_MAX; i++) {
+		buf_reset(&text);
+		finding_text(&r->findings[i], &text);
+		lines_add(out, "%s", buf_str(&text));
+	}
+	if (r->n + r->omitted > LEVEL_LINES_MAX)
+		lines_add(out, "and %zu more findings", r->n + r->omitted - LEVEL_LINES_MAX);
+	return levels[r->verdict];
+}
+
 void guard_report_text(const struct guard_report *r, struct buf *out)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		const struct guard_finding *f = &r->findings[i];
-		buf_printf(out, "%s: %s: %s", guard_verdict_name(f->verdict), f->check, f->path);
-		if (f->line)
-			buf_printf(out, ":%zu", f->line);
-		buf_printf(out, "%s%s\n", *f->path ? ": " : "", f->text);
+		finding_text(&r->findings[i], out);
+		buf_add_char(out, '\n');
 	}
 	if (r->omitted)
 		buf_printf(out, "and %zu more\n", r->omitted);

@@ -26,6 +26,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "executor/lines.h"
+#include "proto/healbus.pb-c.h"
 
 enum {
 	GUARD_CHECKS_MAX = 40,
@@ -76,6 +78,15 @@ struct guard_changes {
 int guard_changes_from_diff(const char *text, size_t len, struct guard_changes *out,
 			    struct why *out_why);
 void guard_changes_release(struct guard_changes *c);
+
+/*
+ * The same of a model's edits (edits.h), before they are applied: what can be said at the time a
+ * plan is weighed. Line numbers are those of the edits' own text. The lines point into e. What
+ * counts in the end is the diff of the result: fuzzy matching, modes and whole files that go are
+ * only seen there.
+ */
+struct edits;
+void guard_changes_from_edits(const struct edits *e, struct guard_changes *out);
 
 /* ---- policy ---- */
 
@@ -133,6 +144,10 @@ void guard_report_release(struct guard_report *r);
 void guard_report_text(const struct guard_report *r, struct buf *out);
 
 const char *guard_verdict_name(enum guard_verdict v);
+
+/* What a runner's inspect says of a report: each finding is a line; nothing found: LEVEL_NONE, to
+ * ask: LEVEL_HARD, to refuse: LEVEL_FORBIDDEN. */
+Healbus__Level guard_report_level(const struct guard_report *r, struct lines *out);
 
 /* The rows, for documentation and tests. NULL behind the last. */
 const char *guard_check_name(size_t i);

@@ -113,6 +113,9 @@ static void weigh_change(const struct policy_input *in, struct policy_result *ou
 		ask(in, out, a,
 		    a->target->critical ? "critical target: its level is raised"
 					: "its level is above what runs unasked");
+	/* No rule lets these pass unasked. */
+	for (size_t i = 0; i < a->concerns.n; i++)
+		ask(in, out, a, a->concerns.items[i]);
 }
 
 static void weigh_sandbox(const struct policy_input *in, struct policy_result *out,

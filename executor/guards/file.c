@@ -71,7 +71,7 @@ bool path_is_test(const char *path)
 {
 	static struct pattern test = PATTERN_CASELESS(
 		"(?:^|/)(?:tests?|spec|specs|__tests__|testing|e2e|src/test|t)/"
-		"|(?:^|/)(?:test_[^/]*|[^/]*_tests?|[^/]*_spec|conftest)\\.[a-z]+$"
+		"|(?:^|/)(?:test_[^/]*|[^/]*_tests?|[^/]*_spec|conftest|tests?)\\.[a-z]+$"
 		"|\\.(?:test|spec|cy|e2e)\\.[a-z]+$|Tests?\\.(?:java|kt|cs|scala|php|swift)$"
 		"|\\.bats$|(?:^|/)[^/]*(?:Test|IT)\\.(?:java|kt)$");
 	return pattern_path(&test, path);

@@ -131,6 +131,7 @@ void check_test_removed(struct review *r);
 void check_test_replaced(struct review *r);
 void check_test_skipped(struct review *r, const struct guard_change *c);
 void check_test_weakened(struct review *r, const struct guard_change *c);
+void check_test_shorter(struct review *r);
 void check_silenced(struct review *r, const struct guard_change *c);
 void check_threshold(struct review *r, const struct guard_change *c);
 void check_lint_disabled(struct review *r, const struct guard_change *c);

@@ -210,7 +210,7 @@ static struct pattern asserts = PATTERN(
 	"\\brequire\\.[A-Z]\\w+|"
 	"\\bt\\.(?:Error|Fatal|Fail)\\w*|\\b(?:EXPECT|ASSERT|CHECK|REQUIRE)_?\\w*\\s*\\(|"
 	"\\bpytest\\.raises\\b|\\bverify\\s*\\(|\\bmust_\\w+|\\bpanic!|\\bis\\s+-?\\w*\\s*\"|"
-	"\\bfail\\w*\\s*\\(|#\\[should_panic");
+	"\\bfail\\w*\\s*\\(|#\\[should_panic|^\\s*(?:!\\s*)?\\[\\[?\\s");
 
 /* Lines that assert and have no equal on the other side. */
 static size_t count_asserts(const struct guard_line *lines, size_t n,
@@ -236,6 +236,33 @@ void check_test_weakened(struct review *r, const struct guard_change *c)
 		if (!pattern_line(&asserts, l) || line_was_there(&back, l))
 			continue;
 		review_say(r, c, l, after < before ? "an assertion goes" : "an assertion changes");
+	}
+}
+
+static size_t count_code(const struct guard_change *c, const struct guard_line *lines, size_t n)
+{
+	static struct pattern code = PATTERN("[A-Za-z0-9]");
+	enum language language = path_language(c->path);
+	size_t count = 0;
+	for (size_t i = 0; i < n; i++)
+		count += pattern_line(&code, &lines[i]) && !line_is_comment(language, &lines[i]);
+	return count;
+}
+
+/* Tests whose assertions have no known form get shorter, too. Over the whole patch: they move. */
+void check_test_shorter(struct review *r)
+{
+	size_t before = 0, after = 0;
+	for (size_t i = 0; i < r->n; i++) {
+		const struct guard_change *c = &r->changes[i];
+		bool test = path_is_test(c->path) && path_language(c->path) != LANGUAGE_NONE;
+		before += test ? count_code(c, c->removed, c->n_removed) : 0;
+		after += test ? count_code(c, c->added, c->n_added) : 0;
+	}
+	for (size_t i = 0; before > after && i < r->n; i++) {
+		const struct guard_change *c = &r->changes[i];
+		if (path_is_test(c->path) && c->n_removed)
+			review_say(r, c, NULL, "tests get shorter by %zu lines", before - after);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "common/id.h"
 #include "common/mem.h"
 #include "executor/edits.h"
+#include "executor/guard.h"
 #include "executor/runners/git_private.h"
 
 struct git_spec {
@@ -67,6 +68,7 @@ static void rendered_free(void *rendered)
 	free(j->message);
 	free(j->incident);
 	free(j->edits);
+	lines_release(&j->concerns);
 	free(j);
 }
 
@@ -93,6 +95,32 @@ static void show_files(const struct edits *e, struct buf *out)
 		buf_printf(out, "%s%s%s", i ? ", " : "", e->files[i].path, kinds[e->files[i].kind]);
 }
 
+/* The guard's first look, at what the plan says; the second is at what became of it. */
+static int look_at(struct git_job *j, const struct edits *e, struct why *out_why)
+{
+	struct guard_changes changes = {0};
+	struct guard_policy policy = {0};
+	struct guard_report report = {0};
+	int rc = guard_policy_parse(j->target.guard, NULL, &policy, out_why);
+	if (rc)
+		return rc;
+	guard_changes_from_edits(e, &changes);
+	guard_review(&policy, changes.items, changes.n, &report);
+	j->level = guard_report_level(&report, &j->concerns);
+	guard_report_release(&report);
+	guard_changes_release(&changes);
+	guard_policy_release(&policy);
+	return 0;
+}
+
+static Healbus__Level inspect(const void *rendered, struct lines *out)
+{
+	const struct git_job *j = rendered;
+	for (size_t i = 0; i < j->concerns.n; i++)
+		lines_add(out, "%s", j->concerns.items[i]);
+	return j->level;
+}
+
 static int render_fix(struct git_job *j, struct buf *out, struct why *out_why)
 {
 	struct edits e = {0};
@@ -106,6 +134,8 @@ static int render_fix(struct git_job *j, struct buf *out, struct why *out_why)
 		return why_set(out_why, ERR_CONFIG,
 			       "attributes.checks: none, so nothing could prove a fix");
 	int rc = edits_parse(j->edits, strlen(j->edits), &e, out_why);
+	if (!rc)
+		rc = look_at(j, &e, out_why);
 	if (!rc) {
 		digest_sha256(j->edits, strlen(j->edits), digest);
 		hex_encode(digest, sizeof(digest), hex);
@@ -234,4 +264,5 @@ const struct runner runner_git = {.name = "git",
 				  .check = check,
 				  .render = render,
 				  .rendered_free = rendered_free,
+				  .inspect = inspect,
 				  .run = run};

@@ -208,10 +208,9 @@ static int review(struct git_work *w, const struct buf *patch)
 	struct guard_report report = {0};
 	struct why why = {0};
 	auto_buf text = {0};
-	const json_t *own = json_object_get(w->limits->target->json, "guard");
 	int rc = guard_changes_from_diff(buf_str(patch), patch->len, &changes, &why);
 	if (!rc)
-		rc = guard_policy_parse(own, NULL, &policy, &why);
+		rc = guard_policy_parse(w->job->target.guard, NULL, &policy, &why);
 	if (rc) {
 		rc = git_fail(w, "the guard cannot read the patch: %s", why.text);
 	} else {
@@ -219,8 +218,12 @@ static int review(struct git_work *w, const struct buf *patch)
 		guard_report_text(&report, &text);
 		buf_add(&w->result->output, buf_str(&text),
 			MIN(text.len, (size_t)GUARD_TEXT_BYTES));
-		if (report.verdict == GUARD_REFUSE)
-			rc = git_fail(w, "the guard refuses the patch: %.*s",
+		/* Who agreed to the plan saw what the edits say, and nothing of this. */
+		bool unasked =
+			report.verdict == GUARD_ASK && w->job->level < HEALBUS__LEVEL__LEVEL_HARD;
+		if (report.verdict == GUARD_REFUSE || unasked)
+			rc = git_fail(w, "the guard %s the patch: %.*s",
+				      unasked ? "would have asked about" : "refuses",
 				      (int)strcspn(buf_str(&text), "\n"), buf_str(&text));
 	}
 	guard_report_release(&report);

@@ -74,6 +74,7 @@ struct git_target {
 	char *readonly[CHECK_BINDS_MAX];
 	size_t n_readonly;
 	int64_t memory_bytes, disk_bytes, processes;
+	json_t *guard; /* attribute `guard` (guard.h); NULL: none */
 };
 
 /* From the target as templates see it. ERR_CONFIG names the attribute. Release in any case. */
@@ -92,6 +93,8 @@ struct git_job {
 	enum git_do what;
 	struct git_target target;
 	char *sha, *branch, *expect, *message, *incident, *edits;
+	Healbus__Level level;  /* what the guard thinks of the edits */
+	struct lines concerns; /* and why */
 };
 
 /* A job under way. */

@@ -26,6 +26,7 @@ void git_target_release(struct git_target *t)
 		free(t->env[i]);
 	for (size_t i = 0; i < t->n_readonly; i++)
 		free(t->readonly[i]);
+	json_decref(t->guard);
 	*t = (struct git_target){0};
 }
 
@@ -283,6 +284,7 @@ int git_target_parse(const json_t *target, struct git_target *out, struct why *o
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(texts); i++)
 		rc = take_text(target, texts[i].name, (char **)((char *)out + texts[i].offset),
 			       out_why);
+	out->guard = json_incref(json_object_get(target, "guard"));
 	if (!rc)
 		rc = check_url(out, out_why);
 	if (!rc)

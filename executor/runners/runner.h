@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/http_client.h"
 #include "executor/catalogue.h"
+#include "executor/lines.h"
 
 struct executor_config;
 
@@ -70,6 +71,12 @@ struct runner {
 	int (*render)(const void *spec, const struct render_input *in, void **out,
 		      struct buf *out_text, struct why *out_why);
 	void (*rendered_free)(void *rendered);
+	/*
+	 * What it would do, looked at before the plan is weighed; pure. LEVEL_NONE: nothing to say.
+	 * LEVEL_HARD: a person must agree, whatever the rules say; LEVEL_FORBIDDEN: refused. out:
+	 * why. NULL: never anything.
+	 */
+	Healbus__Level (*inspect)(const void *rendered, struct lines *out);
 	/* It would run without a sandbox. NULL: never. */
 	bool (*unconfined)(const void *rendered);
 	/* Blocks up to the time-out. result is zeroed by the caller, who releases its output. */

@@ -408,15 +408,32 @@ static void checks_are_bounded(void **state)
 	expect_failed(fix("p1", right), "exit code");
 }
 
+/* What the edits say is refused before anything is cloned. */
+static void the_guard_reads_the_edits(void **state)
+{
+	static const char edits[] = EDIT("calc.sh", "add() {",
+					 "add() {\n\tsecret=gh"
+					 "p_16C7e42F292c6912E7710c838347Ae178B4a");
+	struct action a = {0};
+	struct why why = {0};
+	(void)state;
+	auto_free char *sha = mem_printf("sha=%s", base);
+	auto_free char *text = mem_printf("edits=%s", edits);
+	assert_int_equal(prepare("code_fix", PARAMS(sha, text), &a, &why), ERR_DENIED);
+	assert_string_equal(why.text, "refuse: secret: calc.sh:5: a GitHub token");
+}
+
+/* That a file of tests is gone is seen in the result only. */
 static void the_guard_has_the_last_word(void **state)
 {
+	static const char edits[] =
+		"<<<<<<< SEARCH test.sh\n. ./calc.sh\n[ \"$(add 2 3)\" = 5 ] || { "
+		"echo \"not ok 1 - adds\"; exit 1; }\necho \"ok 1 - adds\"\n"
+		"=======\n>>>>>>> REPLACE\n";
 	(void)state;
-	struct action_result r = fix(
-		"p1",
-		EDIT("calc.sh", "add() {",
-		     "add() {\n\tkey=AKIAIOSFODNN7EXAMPLQ\n\tsecret=ghp_16C7e42F292c6912E7710c83834"
-		     "7Ae178B4a"));
-	assert_non_null(strstr(r.output.data, "refuse"));
+	struct action_result r = fix("p1", edits);
+	assert_non_null(
+		strstr(r.output.data, "refuse: test_removed: test.sh: a file of tests goes"));
 	expect_failed(r, "the guard refuses the patch");
 }
 
@@ -527,6 +544,7 @@ int main(void)
 		REPO(what_checks_write_is_not_pushed),
 		REPO(a_report_is_read_without_links),
 		REPO(checks_are_bounded),
+		REPO(the_guard_reads_the_edits),
 		REPO(the_guard_has_the_last_word),
 		REPO(deep_and_old_workspaces_go),
 	};

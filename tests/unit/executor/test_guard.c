@@ -198,6 +198,8 @@ static const struct row rows[] = {
 	{"test_weakened", "tests/test_a.py", "-    assert f(2) == 4\n+    assert f(2) == 5\n"},
 	{"test_weakened", "tests/test_a.py", "-    assert f(2) == 4\n"},
 	{"test_weakened", "tests/test_a.py", "-    assert f(2) == 4\n+    assert True\n"},
+	{"test_weakened", "tests/run.sh", "-check a\n-check b\n+check a\n"},
+	{"test_weakened", "tests/run.sh", "-[ \"$x\" = 5 ] || exit 1\n+true\n"},
 	{"test_weakened", "a.spec.js", "-  expect(x).toBe(3);\n+  expect(x).toBeDefined();\n"},
 	{"silenced", ".github/workflows/ci.yml",
 	 "-      - run: make test\n+      - run: make test || true\n"},

@@ -17,7 +17,11 @@ static const char head[] =
 	"    tools: [service_*]\n"
 	"    manager: runit\n"
 	"    critical: true\n"
-	"    attributes: {service_dir: /etc/service/db}\n";
+	"    attributes: {service_dir: /etc/service/db}\n"
+	"  - id: octo_repo\n"
+	"    kind: repository\n"
+	"    tools: [code_fix]\n"
+	"    attributes: {url: \"https://git.example/octo/repo\", checks: [[/usr/bin/true]]}\n";
 
 struct row {
 	const char *yaml; /* appended to head */
@@ -54,7 +58,34 @@ struct row {
 		NULL                                                                               \
 	}
 
+#define FIX(path, text)                                                                            \
+	"code_fix", "octo_repo",                                                                   \
+	{                                                                                          \
+		"sha=0123456789012345678901234567890123456789",                                    \
+			"edits=<<<<<<< SEARCH " path "\nold\n=======\n" text "\n>>>>>>> REPLACE\n" \
+	}
+#define UNASKED "rules:\n  - {match: [], autonomy: auto, max_level: hard}\n"
+
 static const struct row rows[] = {
+	/* what the guard sees in a patch is asked, or refused, whatever the rules say */
+	{AUTO, FIX("a.c", "new"), .verdict = POLICY_RUN},
+	{UNASKED, FIX("a.py", "import requests"), .verdict = POLICY_ASK,
+	 .reason = "network: a.py:4: reaches for the network"},
+	{UNASKED, FIX("a.py", "import requests"), .approved = true, .verdict = POLICY_RUN},
+	{UNASKED "guard: {verdicts: {network: allow}}\n", FIX("a.py", "import requests"),
+	 .verdict = POLICY_RUN},
+	{UNASKED "guard: {verdicts: {network: refuse}}\n", FIX("a.py", "import requests"),
+	 .approved = true, .verdict = POLICY_REFUSE, .reason = "reaches for the network"},
+	{UNASKED,
+	 FIX("a.py", "k = \"gh"
+		     "p_abcdefghijklmnopqrstuvwxyz0123456789AB\""),
+	 .approved = true, .verdict = POLICY_REFUSE, .reason = "secret: a.py:4: a GitHub token"},
+	{UNASKED "guard: {verdicts: {secret: allow}}\n",
+	 FIX("a.py", "k = \"gh"
+		     "p_abcdefghijklmnopqrstuvwxyz0123456789AB\""),
+	 .verdict = POLICY_ASK, .reason = "a GitHub token"},
+	{UNASKED, FIX(".github/workflows/ci.yml", "new"), .verdict = POLICY_ASK,
+	 .reason = "says what CI runs"},
 	/* the default is to ask */
 	{"", RESTART, .verdict = POLICY_ASK, .reason = "autonomy is approve"},
 	{"", RESTART, .approved = true, .verdict = POLICY_RUN},
@@ -193,7 +224,8 @@ static char *small_tools;
 static int setup(void **state)
 {
 	static const char *const names[] = {"service_restart", "service_status", "truncate_log",
-					    "http_probe",      "disk_usage",     "drop_caches"};
+					    "http_probe",      "disk_usage",     "drop_caches",
+					    "code_fix",        "code_fixed"};
 	(void)state;
 	small_tools = support_dir();
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
