@@ -27,7 +27,7 @@ void build_began(struct fold *f, const struct sighting *s, const char *key, cons
 	const char *repository = label_at(s->event, "repository");
 
 	if (repository && label_at(s->event, "branch"))
-		link_put(f, LINK_INCIDENT, repository, incident, key);
+		link_put(f, (struct link){LINK_INCIDENT, repository, incident}, key);
 }
 
 /* Events that say whose branch it is. */
@@ -52,8 +52,8 @@ static void learn_owner(struct fold *f, const Healbus__Event *e, const char *rep
 
 	if (!branch || !sha || !knows_owner(e))
 		return;
-	if (strchr(branch, ':') || link_get(f, LINK_FORK, repository, sha, &before))
-		link_put(f, LINK_FORK, repository, sha, branch);
+	if (strchr(branch, ':') || link_get(f, (struct link){LINK_FORK, repository, sha}, &before))
+		link_put(f, (struct link){LINK_FORK, repository, sha}, branch);
 }
 
 static void learn(struct fold *f, const Healbus__Event *e, const char *repository)
@@ -62,12 +62,12 @@ static void learn(struct fold *f, const Healbus__Event *e, const char *repositor
 	const char *sha = note_at(e, "sha"), *incident = note_at(e, "incident");
 
 	if (branch && pull)
-		link_put(f, LINK_PULL, repository, pull, branch);
+		link_put(f, (struct link){LINK_PULL, repository, pull}, branch);
 	if (sha && note_at(e, "skip"))
-		link_put(f, LINK_SKIP, repository, sha, "");
+		link_put(f, (struct link){LINK_SKIP, repository, sha}, "");
 	learn_owner(f, e, repository);
 	if (branch && incident)
-		link_put(f, LINK_FIX, repository, branch, incident);
+		link_put(f, (struct link){LINK_FIX, repository, branch}, incident);
 }
 
 /* ---- branches of our own ---- */
@@ -83,9 +83,9 @@ static bool owner_of(struct fold *f, const Healbus__Event *e, const char *reposi
 	struct group g;
 
 	out_key[0] = '\0';
-	if (!branch || !link_get(f, LINK_FIX, repository, branch, &incident))
+	if (!branch || !link_get(f, (struct link){LINK_FIX, repository, branch}, &incident))
 		return false;
-	if (link_get(f, LINK_INCIDENT, repository, buf_str(&incident), &key) &&
+	if (link_get(f, (struct link){LINK_INCIDENT, repository, buf_str(&incident)}, &key) &&
 	    key.len < ID_BYTES && group_goes_on(f, buf_str(&key), &g) &&
 	    str_eq(g.incident, buf_str(&incident)))
 		snprintf(out_key, ID_BYTES, "%s", buf_str(&key));
@@ -132,8 +132,8 @@ static const Healbus__Event *with_branch(struct fold *f, const Healbus__Event *e
 	Healbus__Event *copy = arena_alloc(arena, sizeof(*copy));
 	auto_buf branch = {0};
 
-	if (!pull || label_at(e, "branch") || !link_get(f, LINK_PULL, repository, pull, &branch) ||
-	    !copy)
+	if (!pull || label_at(e, "branch") ||
+	    !link_get(f, (struct link){LINK_PULL, repository, pull}, &branch) || !copy)
 		return e;
 	*copy = *e;
 	copy->labels = arena_alloc(arena, (e->n_labels + 1) * sizeof(*copy->labels));
@@ -187,7 +187,8 @@ static bool is_foreign(struct fold *f, const Healbus__Event *e, const char *repo
 	const char *branch = label_at(e, "branch");
 	auto_buf whose = {0};
 
-	return branch && !knows_owner(e) && link_get(f, LINK_FORK, repository, sha, &whose) &&
+	return branch && !knows_owner(e) &&
+	       link_get(f, (struct link){LINK_FORK, repository, sha}, &whose) &&
 	       !str_eq(branch, buf_str(&whose));
 }
 
@@ -212,7 +213,7 @@ int build_before(struct fold *f, struct sight *s, bool *out_done)
 		return 0;
 	*out_done = is_foreign(f, s->e, repository, sha) ||
 		    (s->e->status == HEALBUS__STATUS__STATUS_FIRING &&
-		     link_get(f, LINK_SKIP, repository, sha, &found));
+		     link_get(f, (struct link){LINK_SKIP, repository, sha}, &found));
 	return 0;
 }
 

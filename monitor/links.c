@@ -37,23 +37,21 @@ int body_timer(struct fold *f, const char *id)
 	return 0;
 }
 
-void link_put(struct fold *f, const char *kind, const char *repository, const char *name,
-	      const char *value)
+void link_put(struct fold *f, struct link link, const char *value)
 {
 	char id[ID_BYTES];
 
-	id_make(id, "link", kind, repository, name);
+	id_make(id, "link", link.kind, link.repository, link.name);
 	store_put_str(fold_txn(f), &table_links, id, value, strlen(value));
 	row_timer_set(f, "l:", id, LINK_KEEP_MS);
 }
 
-bool link_get(struct fold *f, const char *kind, const char *repository, const char *name,
-	      struct buf *out)
+bool link_get(struct fold *f, struct link link, struct buf *out)
 {
 	struct store_val val;
 	char id[ID_BYTES];
 
-	id_make(id, "link", kind, repository, name);
+	id_make(id, "link", link.kind, link.repository, link.name);
 	if (store_get_str(fold_txn(f), &table_links, id, &val))
 		return false;
 	buf_add(out, val.data, val.len);

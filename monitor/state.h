@@ -227,10 +227,13 @@ void alert_timer_set(struct fold *f, const char *fp, int64_t due_ms);
 /* Has this very body been here? Remembers it. */
 bool body_again(struct fold *f, const Healbus__Event *e);
 int body_timer(struct fold *f, const char *id);
-void link_put(struct fold *f, const char *kind, const char *repository, const char *name,
-	      const char *value);
-bool link_get(struct fold *f, const char *kind, const char *repository, const char *name,
-	      struct buf *out);
+/* A name in a repository, for which something is remembered a month. */
+struct link {
+	const char *kind, *repository, *name;
+};
+void link_put(struct fold *f, struct link link, const char *value);
+/* Appended. */
+bool link_get(struct fold *f, struct link link, struct buf *out);
 int link_timer(struct fold *f, const char *id);
 
 /* ---- build.c: events of repositories ---- */
