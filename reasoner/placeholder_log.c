@@ -16,7 +16,7 @@ enum token_class {
 	TOKEN_TYPED, /* becomes a placeholder of its own: a URL, an address */
 };
 
-enum { NAME_WORDS_MAX = 6, WEAK_ROW_MAX = 2, CLAUSE_ALONE_MIN = 3 };
+enum { NAME_WORDS_MAX = 6, WEAK_ROW_MAX = 2, WEAK_MAX = 3, CLAUSE_ALONE_MIN = 3 };
 
 struct token {
 	struct span text;
@@ -185,7 +185,8 @@ static enum token_class class_of_mixed(const struct vocabulary *w, struct token 
 		last--;
 	if (last && last < t->core.n && strchr("\"'`", t->core.s[last - 1])) {
 		struct span word = {t->core.s + last, t->core.n - last};
-		if (word.n > 1 && !(vocabulary_get(w, word) & WORD_DIAGNOSTIC))
+		unsigned marks = vocabulary_get(w, word);
+		if (word.n > 1 && (!(marks & WORD_DIAGNOSTIC) || (marks & WORD_COMMAND)))
 			return TOKEN_FREE;
 	}
 	size_t strange = 0;
@@ -223,7 +224,8 @@ static void classify(const struct vocabulary *w, struct token *t)
 	t->word = letters_only(t->core);
 	t->class = TOKEN_PLAIN;
 	t->bare = false;
-	if (has_foreign(t->text) || is_markup(t->text) || contains(t->text, "[INST")) {
+	if (has_foreign(t->text) || is_markup(t->text) || contains(t->text, "[INST") ||
+	    contains(t->text, "\"role\"")) {
 		t->class = TOKEN_BAD;
 		return;
 	}
@@ -270,45 +272,75 @@ struct clause {
 	bool sentence; /* it becomes one placeholder */
 };
 
+/* What is read of a part of a clause, up to a comma or full stop. */
+struct reading {
+	unsigned before, said; /* marks of the word before, and of all words */
+	bool commands;         /* a verb where only a command has it */
+	size_t row;            /* words that are not known, side by side */
+};
+
+static bool ends_part(const struct token *t)
+{
+	char last = t->text.s[t->text.n - 1];
+	return last == ',' || last == '.' || last == '!' || last == '?';
+}
+
+/* True when a part that commands, and says nothing of what is wrong, is over. */
+static bool read_command(const struct vocabulary *w, struct reading *r, const struct token *t)
+{
+	unsigned marks = vocabulary_get(w, t->core);
+	r->commands |= (marks & WORD_COMMAND) && (r->said == 0 || (r->before & WORD_JOIN));
+	r->commands |= (marks & WORD_DETERMINER) && (r->before & WORD_COMMAND);
+	r->before = marks;
+	r->said |= marks;
+	if (!ends_part(t))
+		return false;
+	bool commands = r->commands && !(r->said & WORD_WRONG);
+	r->before = r->said = 0;
+	r->commands = false;
+	return commands;
+}
+
+static void count_token(struct clause *c, struct reading *r, const struct token *t, bool *bad)
+{
+	bool odd = t->class == TOKEN_WEAK || t->class == TOKEN_FREE;
+	if (t->class != TOKEN_PLAIN) {
+		c->odd.s = c->odd.s ? c->odd.s : t->text.s;
+		c->odd.n = (size_t)(t->text.s + t->text.n - c->odd.s);
+	}
+	r->row = odd ? r->row + 1 : 0;
+	*bad |= t->class == TOKEN_BAD || r->row > WEAK_ROW_MAX;
+	/* One unknown word alone may stay a word: behind others, and beside none like it. */
+	*bad |= t->class == TOKEN_FREE && (r->row > 1 || c->tokens == 1);
+	c->free += t->class == TOKEN_FREE;
+	c->weak += t->class == TOKEN_WEAK ? 1 + t->bare : 0;
+	c->plain_words += t->class == TOKEN_PLAIN && t->word && t->core.n > 1;
+}
+
 /* Counts the clause that begins at `at`; *out_end is where the next begins. */
 static struct clause read_clause(const struct vocabulary *w, struct span line, size_t at,
 				 size_t *out_end)
 {
 	struct clause c = {0};
 	struct token t = {0};
-	size_t row = 0;                /* of words that are not known, side by side */
-	unsigned before = 0, said = 0; /* marks of the word before, and of all words */
-	bool lone = true, bad = false, first = true, commands = false;
+	struct reading r = {0};
+	bool bad = false, commands = false;
 	while (next_token(line, &at, &t)) {
 		classify(w, &t);
 		if (!c.tokens++)
 			c.text.s = t.text.s;
 		c.text.n = (size_t)(t.text.s + t.text.n - c.text.s);
-		bool odd = t.class == TOKEN_WEAK || t.class == TOKEN_FREE;
-		if (t.class != TOKEN_PLAIN) {
-			c.odd.s = c.odd.s ? c.odd.s : t.text.s;
-			c.odd.n = (size_t)(t.text.s + t.text.n - c.odd.s);
-		}
-		row = odd ? row + 1 : 0;
-		bad |= t.class == TOKEN_BAD || row > WEAK_ROW_MAX;
-		lone &= t.class != TOKEN_FREE || (row == 1 && !first);
-		first = false;
-		unsigned marks = vocabulary_get(w, t.core);
-		commands |= (marks & WORD_DETERMINER) && (before & WORD_COMMAND) &&
-			    !(said & WORD_NEGATION);
-		before = marks;
-		said |= marks;
-		c.free += t.class == TOKEN_FREE;
-		c.weak += t.class == TOKEN_WEAK ? 1 + t.bare : 0;
-		c.plain_words += t.class == TOKEN_PLAIN && t.word && t.core.n > 1;
+		count_token(&c, &r, &t, &bad);
+		commands |= read_command(w, &r, &t);
 		if (ends_clause(&t))
 			break;
 	}
 	*out_end = c.tokens ? (size_t)(c.text.s + c.text.n - line.s) : line.n;
+	commands |= r.commands && !(r.said & WORD_WRONG);
 	if (commands)
 		c.odd = c.text;
-	c.sentence = bad || commands || c.free > 1 || c.weak > 3 ||
-		     (c.free == 1 && (!lone || c.plain_words < CLAUSE_ALONE_MIN));
+	c.sentence = bad || commands || c.free > 1 || c.weak > WEAK_MAX ||
+		     (c.free == 1 && c.plain_words < CLAUSE_ALONE_MIN);
 	return c;
 }
 

@@ -32,7 +32,8 @@ enum word_mark {
 	WORD_CODE = 8,
 	WORD_COMMAND = 16,
 	WORD_DETERMINER = 32,
-	WORD_NEGATION = 64
+	WORD_WRONG = 64,
+	WORD_JOIN = 128
 };
 
 struct vocabulary;

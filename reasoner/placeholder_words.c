@@ -128,18 +128,23 @@ static const char diagnostic_words[] =
 	"send sync static sized unsized dyn erased projection associated assoc "
 	"ok yes true false";
 
-/* Of the above: nouns of diagnostics that are verbs, too. Before a determiner, and with no word of
- * failure before them, they command. */
+/* Of the above: verbs that command when they begin a clause or stand before a determiner, unless
+ * the clause also says that something is wrong. */
 static const char command_words[] =
-	"call open read write load import export move copy clone send exec abort exit merge commit "
-	"apply retry override assign lock link release cache format request resolve include build "
-	"attempt connect close start find test mount pipe import";
+	"call open read write load export move copy clone send exec merge commit apply retry "
+	"override assign resolve attempt connect mount set sets download match record report "
+	"change "
+	"allocate allow find lock import";
 static const char determiner_words[] =
 	"the this that these those all any each every its it a an another one both same other";
-static const char negation_words[] =
-	"cannot can't could couldn't not no failed fails failing failure unable error errors "
-	"invalid "
-	"denied missing unexpected expected did didn't does doesn't while when during trying";
+static const char wrong_words[] =
+	"cannot can't could couldn't not no failed fails failing failure failures unable error "
+	"errors "
+	"err invalid denied missing unexpected didn't doesn't undefined incompatible conflict "
+	"conflicts "
+	"mismatched mismatch refused aborted timeout unresolved unknown exceeded";
+/* What joins a command to the words before it. */
+static const char joining_words[] = "and then or so";
 
 /* Of programming languages and tools: between them the words of code stand alone. */
 static const char keyword_words[] =
@@ -254,7 +259,8 @@ struct vocabulary *vocabulary_new(void)
 	mark_all(w, diagnostic_words, WORD_DIAGNOSTIC);
 	mark_all(w, command_words, WORD_COMMAND);
 	mark_all(w, determiner_words, WORD_DETERMINER);
-	mark_all(w, negation_words, WORD_NEGATION);
+	mark_all(w, wrong_words, WORD_WRONG);
+	mark_all(w, joining_words, WORD_JOIN);
 	mark_all(w, keyword_words, WORD_KEYWORD);
 	mark_all(w, trigger_words, WORD_TRIGGER);
 	return w;

@@ -62,7 +62,8 @@ static size_t address_len(const struct prose *p, const char *s)
 		if (strncasecmp(s, starts[i], n) != 0)
 			continue;
 		size_t len = strcspn(s, " \t\r\n<>\"'`)]}|");
-		return len > n && (starts[i][n - 1] == '/' || !word_before(p)) ? len : 0;
+		bool scheme = starts[i][n - 1] == '/';
+		return scheme || (len > n && !word_before(p)) ? len : 0;
 	}
 	return 0;
 }

@@ -32,8 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		prose_check(p.give_up, PROPOSAL_GIVE_UP_MAX_BYTES);
 		MUST(!p.title || !strchr(p.title, '\n'));
 		MUST((p.edits != NULL) + (p.n_steps > 0) + (p.give_up != NULL) == 1);
-		MUST(!p.edits ||
-		     (!strstr(p.edits, "SEARCH .git/") && !strstr(p.edits, "SEARCH /")));
+		MUST(!p.edits || (!strstr(p.edits, "\n<<<<<<< SEARCH .git/") &&
+				  !strstr(p.edits, "\n<<<<<<< SEARCH /")));
 		for (size_t i = 0; i < p.n_steps; i++) {
 			MUST(str_eq(p.steps[i]->tool, "service_restart"));
 			MUST(incident_names_target(world.rules.incident, p.steps[i]->target));
