@@ -1,5 +1,6 @@
 #include "reasoner/memories/memories.h"
 
+#include "common/redact.h"
 #include "reasoner/signature.h"
 
 static const struct memory_store_kind *const kinds[] = {
@@ -53,6 +54,14 @@ static const char *text_or(const char *text, const char *other)
 	return text && *text ? text : other;
 }
 
+/* What leaves the house holds no secrets, whoever let them into a label or a reason. */
+static char *without_secrets(const char *text, struct arena *arena)
+{
+	auto_buf b = {0};
+	redact(NULL, text, strlen(text), &b);
+	return arena_strdup(arena, buf_str(&b));
+}
+
 /* A head of fields, an empty line, one line of what was done, an empty line, the signature. */
 static char *memory_text_of(const Healbus__ModelExchange *memory, struct arena *arena)
 {
@@ -62,9 +71,13 @@ static char *memory_text_of(const Healbus__ModelExchange *memory, struct arena *
 		   "incident: %s\ntype: %s\nspecialist: %s\nhealed: %s\ntook_ms: %" PRId64 "\n\n",
 		   r->incident, text_or(r->failure_type, "-"), text_or(r->specialist, "-"),
 		   r->healed ? "yes" : "no", r->took_ms);
-	for (const char *s = text_or(r->what, "nothing was done"); *s; s++)
+	const char *what = without_secrets(text_or(r->what, "nothing was done"), arena);
+	const char *signature = without_secrets(text_or(memory->answer, ""), arena);
+	if (!what || !signature)
+		return NULL;
+	for (const char *s = what; *s; s++)
 		buf_add_char(&b, *s == '\n' ? ' ' : *s);
-	buf_printf(&b, "\n\n%s", text_or(memory->answer, ""));
+	buf_printf(&b, "\n\n%s", signature);
 	return arena_strdup(arena, buf_str(&b));
 }
 
@@ -173,7 +186,7 @@ static char *question_of(const struct memory_query *q, struct arena *arena)
 		signature_of(q->incident, q->diagnosis, &signature);
 	else
 		signature_of_text(q->text ? q->text : "", &signature);
-	return arena_strdup(arena, buf_str(&signature));
+	return without_secrets(buf_str(&signature), arena);
 }
 
 void memories_recall(struct memories *m, const struct memory_query *q, Healbus__Recalled ***io,
@@ -203,8 +216,9 @@ int memories_put(struct memories *m, const struct memory_store *store,
 	struct memory_call c = {store, m->http, m->arena, out_why};
 	struct memory_text t = {.incident = memory->incident,
 				.text = memory_text_of(memory, m->arena)};
-	int rc = t.text ? 0 : ERR_TOO_LARGE;
+	const char *signature = without_secrets(text_or(memory->answer, ""), m->arena);
+	int rc = t.text && signature ? 0 : ERR_TOO_LARGE;
 	if (!rc && store->kind->vectors)
-		rc = memory_embed(m, memory->answer ? memory->answer : "", &t.vector, out_why);
+		rc = memory_embed(m, signature, &t.vector, out_why);
 	return rc ? rc : store->kind->put(&c, &t);
 }

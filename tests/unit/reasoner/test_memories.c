@@ -230,6 +230,35 @@ static void test_nobody_there(void **state)
 	rig_close(&r);
 }
 
+/* What is told holds no secrets. */
+static void test_told(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct kit k;
+	struct kit_case c;
+	struct why why = {0};
+	Healbus__ModelExchange *m;
+	kit_open(&k);
+	kit_case(&c, "i1", "db");
+	kit_line(&c, "connection refused");
+	kit_step(&c, "service_restart", "Used ghp_0123456789abcdefghijABCDEFGHIJ012345.");
+	kit_note(&k, &c, true, 0);
+	rig_open(&r, "openmemory");
+	answers[0] = answers[1] = answers[2] = answers[3] = "{\"id\":\"m1\"}";
+	struct store_txn *txn = store_begin_read(k.store);
+	assert_int_equal(memory_of(txn, "i1", &r.arena, &m), 0);
+	store_end(txn);
+	assert_int_equal(memories_put(&r.m, &r.config.stores.items[0], m, &why), 0);
+	rig_stop(&r);
+	assert_non_null(strstr(r.peer.got.data, "POST /memory/add HTTP"));
+	assert_non_null(strstr(r.peer.got.data, "service_restart(octo_repo): Used [REDACTED:"));
+	assert_non_null(strstr(r.peer.got.data, "\\n\\ntype\\tdb"));
+	assert_null(strstr(r.peer.got.data, "ghp_"));
+	rig_close(&r);
+	kit_close(&k);
+}
+
 /* Vectors of an API: taken as they are, but for their length. */
 static void test_embeddings(void **state)
 {
@@ -347,6 +376,7 @@ int main(void)
 		T(test_merge),
 		T(test_bad_answers),
 		T(test_nobody_there),
+		T(test_told),
 		T(test_embeddings),
 		cmocka_unit_test(test_built_in_vectors),
 		T(test_worker),
