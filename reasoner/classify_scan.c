@@ -272,9 +272,9 @@ static void read_piece(struct pass *p, const char *raw, size_t len)
 	p->outermost |= step || l.mark == MARK_START || !p->steps;
 	if (l.mark < ARRAY_SIZE(on_mark) && on_mark[l.mark])
 		on_mark[l.mark](p, &l);
-	if (l.mark != MARK_NONE && l.mark != MARK_ERROR)
+	if (l.mark != MARK_NONE && l.mark != MARK_ERROR && l.mark != MARK_FAILED)
 		return;
-	if (l.len)
+	if (l.len && l.mark != MARK_FAILED)
 		p->last.items[p->last.n++ % LAST_LINES] =
 			(struct raw_line){raw, (uint32_t)len, p->line};
 	a->piece++;

@@ -127,8 +127,8 @@ static const struct {
 	{"##[group]Run ", MARK_COMMAND, true},
 	{"##[group]", MARK_NONE, true},
 	{"##[endgroup]", MARK_HEADER_END, true},
-	{"##[error]Process completed with exit code", MARK_FAILED, true},
-	{"##[error]Bash exited with code", MARK_FAILED, true},
+	{"##[error]Process completed with exit code", MARK_FAILED, false},
+	{"##[error]Bash exited with code", MARK_FAILED, false},
 	{"##[error]", MARK_ERROR, true},
 	{"##[warning]", MARK_NOISE, true},
 	{"##[notice]", MARK_NOISE, true},
@@ -169,23 +169,34 @@ static const char *find_text(const struct line *l, const char *words)
 	return memmem(l->text, l->len, words, strlen(words));
 }
 
-/* Travis' verdict on a command, which may have several lines: 'The command "x" exited with 1.' */
-static enum mark verdict(const struct line *l)
+static void cut_to(struct line *l, const char *at)
+{
+	l->len -= (size_t)(at - l->text);
+	l->text = at;
+}
+
+/* Travis' verdict on a command, which may have several lines: 'The command "x" exited with 1.' What
+ * stands before that is no output. */
+static enum mark verdict(struct line *l)
 {
 	static const char head[] = "The command \"", tail[] = "\" exited with ";
 	bool begins = l->len > sizeof(head) && memcmp(l->text, head, sizeof(head) - 1) == 0;
+	if (!begins && !(l->len > 0 && l->text[0] == '"'))
+		return MARK_NONE;
 	const char *at = find_text(l, tail);
 	if (at && (begins || at == l->text)) {
-		at += sizeof(tail) - 1;
-		return at < l->text + l->len && *at == '0' ? MARK_PASSED : MARK_FAILED;
+		const char *code = at + sizeof(tail) - 1;
+		bool passed = code < l->text + l->len && *code == '0';
+		cut_to(l, at + 2);
+		return passed ? MARK_PASSED : MARK_FAILED;
 	}
 	if (!begins)
 		return MARK_NONE;
-	if (find_text(l, "Retrying, "))
+	at = find_text(l, "Retrying, ") ? NULL : find_text(l, "\" failed ");
+	if (!at)
 		return MARK_NOISE;
-	return find_text(l, "\" failed and exited with ") || find_text(l, "\" failed ")
-		       ? MARK_FAILED
-		       : MARK_NOISE;
+	cut_to(l, at + 2);
+	return MARK_FAILED;
 }
 
 static void find_mark(struct line *l)
@@ -196,10 +207,8 @@ static void find_mark(struct line *l)
 		if (l->len < n || memcmp(l->text, marks[i].prefix, n) != 0)
 			continue;
 		l->mark = marks[i].mark;
-		if (marks[i].cut) {
-			l->text += n;
-			l->len -= n;
-		}
+		if (marks[i].cut)
+			cut_to(l, l->text + n);
 		return;
 	}
 }
