@@ -11,7 +11,8 @@ const struct ctl_flag ctl_global_flags[] = {
 	 "File with the API token (mode 0600). Default: $HEALBUS_TOKEN_FILE, else "
 	 "~/.config/healbus/token when it exists."},
 	{"config", 'c', "DIR",
-	 "Configuration directory, for publish, backtest and doctor. Default: $HEALBUS_CONFIG, "
+	 "Configuration directory, for publish, backtest, classify and doctor. Default: "
+	 "$HEALBUS_CONFIG, "
 	 "else /etc/healbus."},
 	{"json", 0, NULL, "Print JSON for programs instead of text for people."},
 	{"no-color", 0, NULL,
