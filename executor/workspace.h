@@ -44,10 +44,6 @@ int workspace_write(const struct workspace *w, const char *name, const void *dat
 int workspace_read(const struct workspace *w, const char *name, size_t max_bytes, struct buf *out,
 		   struct why *out_why);
 
-/* Bytes and entries below a directory of it, at most as far as either limit. False: over one. */
-bool workspace_within(const struct workspace *w, const char *name, int64_t max_bytes,
-		      int64_t max_entries);
-
 /* Removes a plan's directory; none is fine. */
 void workspace_remove(const char *state_dir, const char *plan);
 /* Removes those that nobody touched since now_ms - WORKSPACE_AGE_MS. */

@@ -1,81 +1,52 @@
-/* The repository's checks, in a tree of their own that git made from the commit: without .git, and
+/* The repository's checks, in a cell: a copy of what git made of the commit, without .git and
  * without anything else of the workspace. */
 #include "common/clock.h"
 #include "common/mem.h"
 #include "executor/runners/git_private.h"
+#include "executor/sandboxes/cell.h"
+#include "executor/sandboxes/proxy.h"
 
 enum {
-	DISK_EVERY_TICKS = 5, /* about a second */
-	NAMED_BYTES = 1200,   /* of the tests that failed */
-	ENV_MAX = CHECK_ENV_MAX + 8,
-	BINDS_MAX = CHECK_BINDS_MAX + 2,
+	NAMED_BYTES = 1200, /* of the tests that failed */
+	ENV_MAX = CHECK_ENV_MAX + 12,
 };
 
-/* One check under way, watched. */
-struct watch {
-	struct git_work *w;
-	unsigned ticks;
-	bool full;
-};
-
-static bool over_disk(struct watch *watch)
+static void fill_env(const struct git_target *t, bool proxied, char **env)
 {
-	const struct git_work *w = watch->w;
-	int64_t disk = w->job->target.disk_bytes;
-	watch->full = !workspace_within(&w->ws, "check", disk, CHECK_FILES_MAX) ||
-		      !workspace_within(&w->ws, "tmp", disk, CHECK_FILES_MAX);
-	return watch->full;
-}
-
-static bool on_tick(void *ctx)
-{
-	struct watch *watch = ctx;
-	const struct run_limits *l = watch->w->limits;
-	if (l->tick && !l->tick(l->tick_ctx))
-		return false;
-	return ++watch->ticks % DISK_EVERY_TICKS != 0 || !over_disk(watch);
-}
-
-static void fill_env(const struct git_work *w, char **env)
-{
+	/* Where nothing can be mounted there is no /tmp either. */
+	const char *tmp = sandbox_level() == SANDBOX_FULL ? "/tmp" : ".";
 	size_t n = 0;
 	env[n++] = mem_strdup("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	env[n++] = mem_strdup("LANG=C.UTF-8");
 	env[n++] = mem_strdup("CI=true");
-	env[n++] = mem_printf("HOME=%s/tmp", w->ws.path);
-	env[n++] = mem_printf("TMPDIR=%s/tmp", w->ws.path);
-	for (size_t i = 0; w->job->target.env[i]; i++)
-		env[n++] = mem_strdup(w->job->target.env[i]);
+	env[n++] = mem_printf("HOME=%s", tmp);
+	env[n++] = mem_printf("TMPDIR=%s", tmp);
+	for (size_t i = 0; proxied && i < 2; i++)
+		env[n++] = mem_printf("%s=http://127.0.0.1:%d", i ? "HTTPS_PROXY" : "https_proxy",
+				      PROXY_PORT);
+	for (size_t i = 0; t->env[i]; i++)
+		env[n++] = mem_strdup(t->env[i]);
 }
 
-static size_t fill_binds(const struct git_work *w, struct sandbox_bind *binds)
-{
-	const struct git_target *t = &w->job->target;
-	size_t n = 0;
-	binds[n++] =
-		(struct sandbox_bind){.path = mem_printf("%s/check", w->ws.path), .writable = true};
-	binds[n++] =
-		(struct sandbox_bind){.path = mem_printf("%s/tmp", w->ws.path), .writable = true};
-	for (size_t i = 0; i < t->n_readonly; i++)
-		binds[n++] = (struct sandbox_bind){.path = mem_strdup(t->readonly[i])};
-	return n;
-}
-
-static void run_check(struct git_work *w, const struct git_check *c, struct watch *watch,
-		      struct run_result *out)
+static void run_in_cell(struct git_work *w, const struct git_check *c, int proxy,
+			struct run_result *out)
 {
 	const struct git_target *t = &w->job->target;
 	char *env[ENV_MAX + 1] = {0};
-	struct sandbox_bind binds[BINDS_MAX] = {0};
-	size_t n = fill_binds(w, binds);
-	fill_env(w, env);
+	struct sandbox_bind binds[CHECK_BINDS_MAX] = {0};
+	auto_free char *dir = mem_printf("%s/check", w->ws.path);
+	struct cell cell = {.dir = dir,
+			    .scratch_dir = w->ws.path,
+			    .room = {.disk_bytes = t->disk_bytes, .files = CHECK_FILES_MAX}};
+	for (size_t i = 0; i < t->n_readonly; i++)
+		binds[i].path = t->readonly[i];
+	fill_env(t, proxy > 0, env);
 	struct sandbox_job job = {.argv = c->argv,
 				  .env = env,
 				  .binds = binds,
-				  .n_binds = n,
-				  .cwd = binds[0].path,
+				  .n_binds = t->n_readonly,
+				  .proxy = proxy,
 				  .bounds = {.memory_bytes = t->memory_bytes,
-					     .file_bytes = t->disk_bytes,
 					     .processes = t->processes,
 					     .open_files = CHECK_OPEN_FILES}};
 	struct run_limits own = *w->limits;
@@ -83,13 +54,30 @@ static void run_check(struct git_work *w, const struct git_check *c, struct watc
 	own.output_limit_bytes = CHECK_OUTPUT_BYTES;
 	own.keep_end = true;
 	own.target = NULL;
-	own.tick = on_tick;
-	own.tick_ctx = watch;
-	sandbox_run(&job, &own, out);
-	for (size_t i = 0; i < n; i++)
-		free(binds[i].path);
+	cell_run(&cell, &job, &own, out);
 	for (size_t i = 0; env[i]; i++)
 		free(env[i]);
+}
+
+static void run_check(struct git_work *w, const struct git_check *c, struct run_result *out)
+{
+	const struct git_target *t = &w->job->target;
+	struct proxy_rules rules = {.hosts = (const char *const *)t->network,
+				    .n_hosts = t->n_network};
+	struct proxy *proxy = NULL;
+	int fd = 0;
+	if (t->n_network && proxy_open(&rules, &proxy, &fd, &out->why))
+		return;
+	run_in_cell(w, c, fd, out);
+	if (!proxy)
+		return;
+	auto_buf refused = {0};
+	proxy_refused(proxy, &refused);
+	proxy_close(proxy);
+	close(fd);
+	if (refused.len)
+		buf_printf(&out->output, "\nnot among the hosts of attributes.network: %s\n",
+			   buf_str(&refused));
 }
 
 static char *command_text(const struct git_check *c)
@@ -130,19 +118,12 @@ static void tell_output(struct git_work *w, const struct run_result *r)
 	w->result->truncated = w->result->truncated || cut || r->truncated;
 }
 
-static int check_failed(struct git_work *w, size_t i, const struct watch *watch,
-			const struct run_result *r)
+static int check_failed(struct git_work *w, size_t i, const struct run_result *r)
 {
 	const struct git_target *t = &w->job->target;
 	auto_free char *command = command_text(&t->checks[i]);
-	char how[WHY_TEXT_BYTES];
-	if (watch->full)
-		snprintf(how, sizeof(how), "its files took more than %" PRId64 " MiB or %d entries",
-			 t->disk_bytes >> 20, CHECK_FILES_MAX);
-	else if (r->state != RUN_ENDED)
-		snprintf(how, sizeof(how), "%s", r->why.text);
-	else
-		snprintf(how, sizeof(how), "exit code %d", r->exit_code);
+	auto_free char *how = r->state == RUN_ENDED ? mem_printf("exit code %d", r->exit_code)
+						    : mem_strdup(r->why.text);
 	buf_printf(&w->result->output, "check %zu of %zu failed: %s: %s\n", i + 1, t->n_checks,
 		   command, how);
 	tell_tests(w, &t->checks[i], r);
@@ -154,15 +135,13 @@ static int check_failed(struct git_work *w, size_t i, const struct watch *watch,
 
 static int check_one(struct git_work *w, size_t i, struct buf *passed)
 {
-	struct watch watch = {.w = w};
 	struct run_result r = {.state = RUN_FAILED};
 	auto_free char *command = command_text(&w->job->target.checks[i]);
 	int64_t began = clock_mono_ms();
-	run_check(w, &w->job->target.checks[i], &watch, &r);
-	over_disk(&watch);
+	run_check(w, &w->job->target.checks[i], &r);
 	int rc = 0;
-	if (r.state != RUN_ENDED || r.exit_code != 0 || watch.full)
-		rc = check_failed(w, i, &watch, &r);
+	if (r.state != RUN_ENDED || r.exit_code != 0)
+		rc = check_failed(w, i, &r);
 	else
 		buf_printf(passed, "check %zu of %zu passed in %.1f s: %s\n", i + 1,
 			   w->job->target.n_checks, (double)(clock_mono_ms() - began) / 1000,
@@ -174,7 +153,7 @@ static int check_one(struct git_work *w, size_t i, struct buf *passed)
 int git_check_all(struct git_work *w)
 {
 	auto_buf passed = {0};
-	int rc = workspace_fresh(&w->ws, "tmp", w->ids.uid, w->ids.gid, &w->result->why);
+	int rc = 0;
 	for (size_t i = 0; !rc && i < w->job->target.n_checks; i++)
 		rc = check_one(w, i, &passed);
 	if (rc && passed.len && w->result->output.len)

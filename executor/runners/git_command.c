@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "executor/sandboxes/proxy.h"
 
 enum { ENV_MAX = 24, BINDS_MAX = 12, LAST_LINE_BYTES = 300 };
 
@@ -142,7 +143,8 @@ static void env_release(struct git_env *e)
 	}
 }
 
-static void fill_env(const struct git_work *w, enum git_reach reach, struct git_env *e)
+static void fill_env(const struct git_work *w, enum git_reach reach, bool proxied,
+		     struct git_env *e)
 {
 	static const char *const fixed[] = {"PATH=/usr/bin:/bin",       "LANG=C.UTF-8",
 					    "HOME=/nonexistent",        "GIT_CONFIG_NOSYSTEM=1",
@@ -155,6 +157,8 @@ static void fill_env(const struct git_work *w, enum git_reach reach, struct git_
 	env_add(e, mem_printf("GIT_CONFIG_GLOBAL=%s/in/config", w->ws.path));
 	env_add(e, mem_printf("GIT_ALLOW_PROTOCOL=%s",
 			      reach == GIT_REMOTE ? w->job->target.scheme : "none"));
+	if (proxied)
+		env_add(e, mem_printf("https_proxy=http://127.0.0.1:%d", PROXY_PORT));
 	if (reach != GIT_REMOTE || !w->token.len)
 		return;
 	env_add(e, mem_strdup("GIT_CONFIG_COUNT=1"));
@@ -204,15 +208,41 @@ static void run_sandboxed(struct git_work *w, const struct sandbox_job *job, str
 			w->limits->timeout_ms);
 }
 
+/* "host:port" of the remote. */
+static char *remote_host(const char *url)
+{
+	const char *start = strstr(url, "://") + 3;
+	size_t len = strcspn(start, "/");
+	bool port = memchr(start, ':', len) && start[len - 1] != ']';
+	return mem_printf("%.*s%s", (int)len, start, port ? "" : ":443");
+}
+
+/* The way out to the remote, and to nothing else, where the sandbox has a network of its own to
+ * put it in. Plain http does not go through it: that is for tests on loopback. */
+static int open_way_out(struct git_work *w, enum git_reach reach, struct proxy **out, int *out_fd)
+{
+	const struct git_target *t = &w->job->target;
+	if (reach != GIT_REMOTE || !str_eq(t->scheme, "https") || sandbox_level() != SANDBOX_FULL)
+		return 0;
+	auto_free char *host = remote_host(t->url);
+	const char *hosts[] = {host};
+	struct proxy_rules rules = {.hosts = hosts, .n_hosts = 1, .any_address = true};
+	return proxy_open(&rules, out, out_fd, &w->result->why) ? ERR_REJECTED : 0;
+}
+
 int git_command(struct git_work *w, enum git_reach reach, const char *const *args,
 		struct git_said *out)
 {
+	struct proxy *proxy = NULL;
+	int way_out = 0;
 	char *argv[GIT_ARGS_MAX + 4] = {(char *)GIT_PROGRAM};
 	struct git_env env = {0};
 	struct git_binds binds = {0};
 	struct run_result r = {.state = RUN_FAILED};
 	size_t n = 3;
 	if (reach == GIT_REMOTE && read_token(w))
+		return ERR_REJECTED;
+	if (open_way_out(w, reach, &proxy, &way_out))
 		return ERR_REJECTED;
 	auto_free char *git_dir = mem_printf("--git-dir=%s/git", w->ws.path);
 	auto_free char *work_tree = mem_printf("--work-tree=%s/tree", w->ws.path);
@@ -222,7 +252,7 @@ int git_command(struct git_work *w, enum git_reach reach, const char *const *arg
 		assert(n < GIT_ARGS_MAX + 3);
 		argv[n++] = (char *)*args;
 	}
-	fill_env(w, reach, &env);
+	fill_env(w, reach, proxy != NULL, &env);
 	fill_binds(w, reach, &binds);
 	auto_free char *cwd = mem_printf("%s/tree", w->ws.path);
 	struct sandbox_job job = {.argv = argv,
@@ -230,9 +260,13 @@ int git_command(struct git_work *w, enum git_reach reach, const char *const *arg
 				  .binds = binds.items,
 				  .n_binds = binds.n,
 				  .cwd = cwd,
-				  .network = reach == GIT_REMOTE &&
+				  .proxy = way_out,
+				  .network = reach == GIT_REMOTE && !proxy &&
 					     !str_eq(w->job->target.scheme, "file")};
 	run_sandboxed(w, &job, &r);
+	proxy_close(proxy);
+	if (proxy)
+		close(way_out);
 	env_release(&env);
 	for (size_t i = 0; i < binds.n; i++)
 		free(binds.owned[i]);

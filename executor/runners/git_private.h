@@ -27,6 +27,7 @@ enum {
 	CHECK_ARGS_MAX = 64,
 	CHECK_ENV_MAX = 32,
 	CHECK_BINDS_MAX = 8,
+	CHECK_HOSTS_MAX = 32,
 	CHECK_TIMEOUT_MS = 300000, /* default of a check's `timeout` */
 	CHECK_PROCESSES = 512,     /* default of `processes` */
 	CHECK_OPEN_FILES = 4096,
@@ -36,7 +37,7 @@ enum {
 	CHECK_TEXT_BYTES = 4000,       /* told of all checks */
 };
 #define CHECK_MEMORY_BYTES INT64_C(4294967296) /* default of `memory`, each process */
-#define CHECK_DISK_BYTES INT64_C(4294967296)   /* default of `disk`, all files */
+#define CHECK_DISK_BYTES INT64_C(2147483648)   /* default of `disk` */
 
 /* One command that proves a fix. */
 struct git_check {
@@ -58,7 +59,8 @@ struct git_check {
  *     readonly: [/opt/go]               # further directories that checks see
  *     memory: 4GiB                      # of each of their processes
  *     processes: 512
- *     disk: 4GiB                        # what they may leave, together
+ *     disk: 2GiB                        # of the copy they work on, which is in memory; and of /tmp
+ *     network: [proxy.golang.org]       # hosts they reach (https by CONNECT); default: none
  */
 struct git_target {
 	char *id; /* of the target */
@@ -73,6 +75,8 @@ struct git_target {
 	char *env[CHECK_ENV_MAX + 1];
 	char *readonly[CHECK_BINDS_MAX];
 	size_t n_readonly;
+	char *network[CHECK_HOSTS_MAX];
+	size_t n_network;
 	int64_t memory_bytes, disk_bytes, processes;
 	json_t *guard; /* attribute `guard` (guard.h); NULL: none */
 };

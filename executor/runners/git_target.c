@@ -27,6 +27,8 @@ void git_target_release(struct git_target *t)
 	for (size_t i = 0; i < t->n_readonly; i++)
 		free(t->readonly[i]);
 	json_decref(t->guard);
+	for (size_t i = 0; i < t->n_network; i++)
+		free(t->network[i]);
 	*t = (struct git_target){0};
 }
 
@@ -252,6 +254,23 @@ static int take_readonly(const json_t *target, struct git_target *t, struct why 
 	return 0;
 }
 
+static int take_network(const json_t *target, struct git_target *t, struct why *out_why)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789.-:";
+	const json_t *item;
+	size_t i;
+	json_array_foreach(json_object_get(target, "network"), i, item)
+	{
+		const char *host = json_string_value(item);
+		if (!host || !*host || strspn(host, plain) != strlen(host) ||
+		    t->n_network == CHECK_HOSTS_MAX)
+			return bad(out_why, "network", "must be a list of at most 32 host[:port]");
+		t->network[t->n_network++] = mem_strdup(host);
+	}
+	return 0;
+}
+
 static int take_bounds(const json_t *target, struct git_target *t, struct why *out_why)
 {
 	t->memory_bytes = CHECK_MEMORY_BYTES;
@@ -295,5 +314,7 @@ int git_target_parse(const json_t *target, struct git_target *out, struct why *o
 		rc = take_env(target, out, out_why);
 	if (!rc)
 		rc = take_readonly(target, out, out_why);
+	if (!rc)
+		rc = take_network(target, out, out_why);
 	return rc ? rc : take_bounds(target, out, out_why);
 }

@@ -19,6 +19,7 @@ import gzip
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -452,6 +453,7 @@ def scene(hub, name, b):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    scheme = "http"
 
     def log_message(self, *args):
         pass
@@ -497,7 +499,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self):
         url, body = urlsplit(self.path), self.read_body()
-        self.base = "http://" + self.headers.get("Host", "127.0.0.1")
+        self.base = self.scheme + "://" + self.headers.get("Host", "127.0.0.1")
         try:
             if url.path.startswith("/_test/"):
                 with self.hub.lock:
@@ -585,10 +587,15 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status[0], rest, [(k, v) for k, v in headers if k not in ("Status", "Content-Length")])
 
 
-def start(root, port=0, **options):
-    """Serves in a thread; the server has .hub and .server_port; stop with .shutdown()."""
-    handler = type("Handler", (Handler,), {"hub": Github(root, **options)})
+def start(root, port=0, tls=None, **options):
+    """Serves in a thread; the server has .hub and .server_port; stop with .shutdown(). tls: a file of
+    certificate and key, for https."""
+    handler = type("Handler", (Handler,), {"hub": Github(root, **options), "scheme": "https" if tls else "http"})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     server.hub = handler.hub
     threading.Thread(target=server.serve_forever, daemon=True).start()

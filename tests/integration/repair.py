@@ -58,6 +58,7 @@ class World:
                        capture_output=True)
         self.github = lib_github.start(os.path.join(self.dir, "git"), token=TOKEN, app="77:" + public)
         self.hub, self.url = self.github.hub, "http://127.0.0.1:%d" % self.github.server_port
+        self.secure()
         self.token = os.path.join(self.dir, "token")
         with open(self.token, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
             f.write(TOKEN + "\n")
@@ -68,6 +69,21 @@ class World:
         wait_for("nats-server", lambda: subprocess.run(
             [BUSCTL, "up", "1"], env=self.env, stderr=subprocess.DEVNULL).returncode == 0)
         subprocess.run([BUSCTL, "provision"], env=self.env, stderr=subprocess.DEVNULL)
+
+    def secure(self):
+        """The same GitHub over https."""
+        self.cert, key = os.path.join(self.dir, "cert.pem"), os.path.join(self.dir, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.cert], check=True,
+                       capture_output=True)
+        both = os.path.join(self.dir, "both.pem")
+        with open(both, "w") as f:
+            for name in (key, self.cert):
+                with open(name) as g:
+                    f.write(g.read())
+        self.tls = lib_github.start(os.path.join(self.dir, "git"), tls=both)
+        self.tls.RequestHandlerClass.hub = self.hub
+        self.tls_url = "https://127.0.0.1:%d" % self.tls.server_port
 
     def git(self, *args):
         env = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1", GIT_AUTHOR_NAME="P",
@@ -102,7 +118,7 @@ class World:
         self.children.append(p)
         return p
 
-    def executor(self, github):
+    def executor(self, url, github, git=""):
         conf, http = os.path.join(self.dir, "conf"), free_port()
         os.makedirs(conf, exist_ok=True)
         with open(os.path.join(conf, "bus.yaml"), "w") as f:
@@ -115,7 +131,7 @@ tools_dir: %s/executor/tools
 autonomy: auto
 rate: {cooldown: 0s, target_per_hour: 100, global_per_hour: 500}
 rules: [{match: ['kind="repository"'], autonomy: auto, max_level: hard}]
-git: {protocols: http}
+git: {protocols: "http, https"%s}
 github: {api_url: "%s/api/v3", %s}
 targets:
   - id: octo-org_octo_repo
@@ -125,7 +141,7 @@ targets:
       url: %s/octo-org/octo.repo.git
       repository: octo-org/octo.repo
       checks: [[/bin/sh, test.sh]]
-""" % (self.dir, http, ROOT, self.url, github, self.url))
+""" % (self.dir, http, ROOT, git, url, github, url))
         p = self.spawn([os.path.join(BUILD, "healbus-executor"), "-c", conf], "executor.log")
 
         def ready():
@@ -175,6 +191,7 @@ targets:
             p.kill()
             p.wait()
         self.github.shutdown()
+        self.tls.shutdown()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -315,7 +332,8 @@ def test_limits(w):
 
 
 def test_app(w):
-    """Another executor, as a GitHub App: tokens made for one repository."""
+    """Another executor, as a GitHub App, over https: tokens made for one repository; git's only way
+    out of the sandbox is to that host."""
     start = len(w.hub.requests)
     o = w.run(fix(w, RIGHT), push("fix/app"), pull("fix/app", "by an App"))
     ok(o.get("verdict") == "healed", "a GitHub App clones, pushes and opens", o)
@@ -403,14 +421,15 @@ def main():
         return
     w = World()
     try:
-        p = w.executor('token_file: "%s"' % w.token)
+        p = w.executor(w.url, 'token_file: "%s"' % w.token)
         test_story(w)
         test_person(w)
         test_refusals(w)
         test_pull_requests(w)
         test_limits(w)
         w.stop(p)
-        w.executor('app_id: "77", app_key_file: "%s"' % w.app_key)
+        w.executor(w.tls_url, 'app_id: "77", app_key_file: "%s", ca_file: "%s"' % (w.app_key, w.cert),
+                   ', ca_file: "%s"' % w.cert)
         test_app(w)
         test_secrets(w)
         test_description(w)

@@ -343,10 +343,12 @@ static void links_lead_nowhere(void **state)
 static void checks_see_nothing_but_the_tree(void **state)
 {
 	(void)state;
-	reload("checks: [[/bin/sh, -c, 'set -e; for f in .git ../git ../tree ../in ../out "
-	       "../record.json; do test ! -e $f; done; if env | grep -i -E \"git_|token|auth\"; "
-	       "then "
-	       "exit 1; fi; test $(ls /sys/class/net 2>/dev/null | wc -l) -le 1; "
+	reload("checks: [[/bin/sh, -c, 'set -e; for f in .git ../git ../tree ../out "
+	       "../record.json; "
+	       "do test ! -e $f; done; test -z \"$(find / -name record.json -o -name config -path "
+	       "\"*/in/*\" 2>/dev/null)\"; if env | grep -i -E \"git_|token|auth\"; then exit 1; "
+	       "fi; "
+	       "test $(ls /sys/class/net 2>/dev/null | wc -l) -le 1; "
 	       "test \"$HOME\" = \"$TMPDIR\"; test \"$X\" = 1; touch $HOME/y; "
 	       "test $(id -u) != 0']]\n      env: {X: \"1\"}");
 	struct action_result r = fix("p1", right);
@@ -402,7 +404,9 @@ static void checks_are_bounded(void **state)
 	expect_failed(r, "exit code 1");
 	reload("checks: [[/bin/sh, -c, 'i=0; while head -c 4000000 /dev/zero >f$i; do i=$((i+1)); "
 	       "done; exit 1']]\n      disk: 20MiB");
-	expect_failed(fix("p1", right), "its files took more than 20 MiB");
+	r = fix("p1", right);
+	assert_non_null(strstr(r.output.data, "No space left on device"));
+	expect_failed(r, "exit code 1");
 	reload("checks: [[/bin/sh, -c, 'x=$(head -c 200000000 /dev/zero | tr \"\\\\0\" a); "
 	       "echo got ${#x}']]\n      memory: 100MiB");
 	expect_failed(fix("p1", right), "exit code");
@@ -447,7 +451,6 @@ static void deep_and_old_workspaces_go(void **state)
 	assert_int_equal(workspace_open(config.stage.state_dir, "deep", &w, &why), 0);
 	sh("cd state/work/deep && i=0; while [ $i -lt 300 ]; do mkdir d && cd d && touch f; "
 	   "i=$((i+1)); done; chmod 500 . .. || true");
-	assert_false(workspace_within(&w, ".", INT64_MAX, 1000000));
 	workspace_sweep(config.stage.state_dir, 0);
 	assert_int_equal(faccessat(w.fd, "d", F_OK, 0), 0);
 	workspace_remove(config.stage.state_dir, "deep");
