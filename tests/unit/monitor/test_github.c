@@ -196,6 +196,77 @@ static void test_commands(void **state)
 	}
 }
 
+#define REPOSITORY                                                                                 \
+	"\"repository\":{\"full_name\":\"a/b\"},\"sender\":{\"login\":\"ada\",\"type\":\"User\"}"
+
+static void test_buttons_and_reviews(void **state)
+{
+	static const char review[] =
+		"{\"action\":\"submitted\"," REPOSITORY
+		",\"pull_request\":{\"number\":3,\"head\":{\"ref\":\"x\"}},\"review\":{\"state\":"
+		"\"%s\",\"user\":{\"login\":\"ada\",\"type\":\"User\"},\"author_association\":"
+		"\"%s\",\"body\":\"%s\"}}";
+	static const char button[] =
+		"{\"action\":\"requested_action\"," REPOSITORY
+		",\"check_run\":{\"head_sha\":\"" SHA1
+		"\",\"check_suite\":{\"head_branch\":\"x\"}},\"requested_action\":{\"identifier\":"
+		"\"%s\"}}";
+	struct desk d;
+
+	(void)state;
+	WITH(&d, "pull_request_review", mem_printf(review, "approved", "MEMBER", ""))
+	{
+		assert_null(first(&d)->command);
+		assert_int_equal(first(&d)->status, HEALBUS__STATUS__STATUS_UNKNOWN);
+		assert_string_equal(note(&d, "review"), "approved");
+		assert_string_equal(note(&d, "pr"), "3");
+	}
+	WITH(&d, "pull_request_review", mem_printf(review, "commented", "MEMBER", "/heal retry"))
+	assert_string_equal(first(&d)->command->verb, "retry");
+	WITH(&d, "pull_request_review", mem_printf(review, "commented", "NONE", "/heal retry"))
+	assert_string_equal(d.r.ignored, "not_allowed");
+	WITH(&d, "check_run", mem_printf(button, "heal_stop"))
+	{
+		assert_string_equal(first(&d)->command->verb, "stop");
+		assert_string_equal(label(&d, "branch"), "x");
+	}
+	WITH(&d, "check_run", mem_printf(button, "heal_all"))
+	assert_string_equal(d.r.ignored, "unknown_command");
+	WITH(&d, "check_run", mem_printf(button, "lgtm"))
+	assert_string_equal(d.r.ignored, "no_command");
+}
+
+static void test_ends_of_branches(void **state)
+{
+	static const struct {
+		const char *event, *body, *branch;
+	} rows[] = {
+		{"delete", "{" REPOSITORY ",\"ref\":\"x/y\",\"ref_type\":\"branch\"}", "x/y"},
+		{"push", "{" REPOSITORY ",\"ref\":\"refs/heads/x/y\",\"deleted\":true}", "x/y"},
+		{"merge_group",
+		 "{\"action\":\"destroyed\"," REPOSITORY
+		 ",\"merge_group\":{\"head_ref\":\"refs/heads/gh-readonly-queue/main/pr-1-2\"}}",
+		 "gh-readonly-queue/main/pr-1-2"},
+		{"delete", "{" REPOSITORY ",\"ref\":\"v1\",\"ref_type\":\"tag\"}", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct desk d;
+
+		desk_kind = rows[i].event;
+		desk_text(&d, "github", rows[i].body);
+		if (rows[i].branch) {
+			assert_true(first(&d)->covers);
+			assert_string_equal(label(&d, "branch"), rows[i].branch);
+			assert_string_equal(label(&d, "workflow"), "");
+		} else {
+			assert_string_equal(d.r.ignored, "tag");
+		}
+		desk_free(&d);
+	}
+}
+
 static void test_what_a_message_says(void **state)
 {
 	struct desk d;
@@ -280,6 +351,7 @@ static void test_repositories(void **state)
 
 static void test_alerts(void **state)
 {
+	char fingerprint[FINGERPRINT_LEN + 1];
 	struct desk d;
 
 	(void)state;
@@ -294,6 +366,20 @@ static void test_alerts(void **state)
 	assert_string_equal(label(&d, "rule"), "js/xss");
 	assert_int_equal(first(&d)->severity, HEALBUS__SEVERITY__SEVERITY_CRITICAL);
 	desk_free(&d);
+	/* Two events tell of Dependabot's alerts. */
+	WITH(&d, "dependabot_alert",
+	     mem_strdup("{\"action\":\"created\"," REPOSITORY
+			",\"alert\":{\"number\":5,\"security_advisory\":{\"severity\":\"high\"}}}"))
+	{
+		memcpy(fingerprint, first(&d)->fingerprint, sizeof(fingerprint));
+		assert_int_equal(first(&d)->severity, HEALBUS__SEVERITY__SEVERITY_ERROR);
+	}
+	WITH(&d, "repository_vulnerability_alert",
+	     mem_strdup("{\"action\":\"dismiss\"," REPOSITORY ",\"alert\":{\"number\":5}}"))
+	{
+		assert_string_equal(first(&d)->fingerprint, fingerprint);
+		assert_int_equal(first(&d)->status, HEALBUS__STATUS__STATUS_RESOLVED);
+	}
 	desk_kind = "secret_scanning_alert";
 	desk_text(&d, "github",
 		  "{\"action\":\"resolved\",\"repository\":{\"full_name\":\"a/b\"},\"alert\":{"
@@ -311,6 +397,8 @@ int main(void)
 		cmocka_unit_test(test_forks),
 		cmocka_unit_test(test_ignored),
 		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_buttons_and_reviews),
+		cmocka_unit_test(test_ends_of_branches),
 		cmocka_unit_test(test_what_a_message_says),
 		cmocka_unit_test(test_refusals_name_the_field),
 		cmocka_unit_test(test_repositories),
