@@ -45,7 +45,7 @@ REASONER += signature vector memory memory_recall memory_config statistics beta 
 REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
 REASONER += knowledge inquiry consult prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
 REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
-REASONER += context/github context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
+REASONER += context/github context/github_more context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
 	edits edits_diff edits_match edits_apply \

@@ -131,6 +131,8 @@ static void read_facts(const Healbus__Incident *incident, struct context_ask *ou
 		.workflow = told(incident, "workflow"),
 		.job = told(incident, "job"),
 		.step = told(incident, "step"),
+		.alertname = told(incident, "alertname"),
+		.number = told_number(incident, "number"),
 		.run_id = told_number(incident, "run_id"),
 		.run_attempt = told_number(incident, "run_attempt"),
 		.job_id = told_number(incident, "job_id"),

@@ -115,6 +115,8 @@ void gathering_release(struct gathering *g)
 	}
 	for (size_t i = 0; i < g->n_files; i++)
 		free(g->files[i]);
+	for (size_t i = 0; i < g->n_named; i++)
+		free(g->named[i].path);
 	for (size_t i = 0; i < g->n_gathered; i++)
 		free(g->gathered[i]);
 	for (size_t i = 0; i < g->n_missing; i++)

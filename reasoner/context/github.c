@@ -19,7 +19,7 @@ static int64_t call_ms(struct gathering *g)
 	return g->calls++ ? left : MAX(left / 3, (int64_t)1);
 }
 
-static int get(struct gathering *g, const char *path, json_t **out, struct why *out_why)
+int github_get(struct gathering *g, const char *path, json_t **out, struct why *out_why)
 {
 	auto_github_answer a = {0};
 	struct github_request req = {.http = g->http,
@@ -38,16 +38,17 @@ static int get(struct gathering *g, const char *path, json_t **out, struct why *
 	return rc;
 }
 
-/* With ERR_TOO_LARGE *out has the beginning. */
-static int download(struct gathering *g, const char *path, struct buf *out, struct why *out_why)
+int github_download(struct gathering *g, const struct bytes_wanted *wanted, struct buf *out,
+		    struct why *out_why)
 {
 	auto_github_answer a = {0};
 	struct github_request req = {.http = g->http,
-				     .path = path,
+				     .path = wanted->path,
+				     .accept = wanted->accept,
 				     .repository = g->ask->repository,
 				     .installation_id = g->ask->installation_id,
 				     .timeout_ms = call_ms(g),
-				     .max_bytes = CONTEXT_LOG_FETCH_MAX_BYTES,
+				     .max_bytes = wanted->max,
 				     .download = true};
 	int rc = github_call(g->config->github, &req, &a, out_why);
 
@@ -66,7 +67,7 @@ static int get_item(struct gathering *g, const char *path, const char *title,
 	auto_buf text = {0};
 	json_t *answer = NULL;
 	struct why why = {0};
-	int rc = get(g, path, &answer, &why);
+	int rc = github_get(g, path, &answer, &why);
 
 	if (!rc) {
 		read(answer, &text);
@@ -101,7 +102,7 @@ static int find_run(struct gathering *g, int64_t *out_run, struct why *out_why)
 	github_path(&path, "/repos/{+}/actions/runs?head_sha={}&status=failure", g->ask->repository,
 		    g->ask->sha);
 	buf_printf(&path, "&per_page=%d", RUNS);
-	int rc = get(g, buf_str(&path), &runs, out_why);
+	int rc = github_get(g, buf_str(&path), &runs, out_why);
 	json_array_foreach(json_object_get(runs, "workflow_runs"), i, run)
 	{
 		bool named = str_eq(answer_text(run, "name"), g->ask->workflow);
@@ -136,7 +137,7 @@ static int find_job(struct gathering *g, int64_t *out_run, json_t **out, struct 
 	if (g->ask->job_id) {
 		github_path(&path, "/repos/{+}", g->ask->repository);
 		buf_printf(&path, "/actions/jobs/%" PRId64, g->ask->job_id);
-		rc = get(g, buf_str(&path), out, out_why);
+		rc = github_get(g, buf_str(&path), out, out_why);
 		if (!rc && !*out_run)
 			*out_run = answer_number(*out, "run_id");
 		return rc;
@@ -145,7 +146,7 @@ static int find_job(struct gathering *g, int64_t *out_run, json_t **out, struct 
 	if (rc || !*out_run)
 		return rc;
 	jobs_path(g, *out_run, &path);
-	rc = get(g, buf_str(&path), &answer, out_why);
+	rc = github_get(g, buf_str(&path), &answer, out_why);
 	*out = json_incref(
 		(json_t *)github_failed_job(json_object_get(answer, "jobs"), g->ask->job));
 	json_decref(answer);
@@ -161,7 +162,8 @@ static int archived_log(struct gathering *g, int64_t run, const char *job, struc
 
 	github_path(&path, "/repos/{+}", g->ask->repository);
 	buf_printf(&path, "/actions/runs/%" PRId64 "/logs", run);
-	int rc = download(g, buf_str(&path), &zip, out_why);
+	struct bytes_wanted wanted = {buf_str(&path), NULL, CONTEXT_LOG_FETCH_MAX_BYTES};
+	int rc = github_download(g, &wanted, &zip, out_why);
 	if (rc)
 		return rc;
 	buf_reset(out);
@@ -199,7 +201,10 @@ static void add_log(struct gathering *g, int64_t run, int64_t job_id)
 	if (job_id) {
 		github_path(&path, "/repos/{+}", g->ask->repository);
 		buf_printf(&path, "/actions/jobs/%" PRId64 "/logs", job_id);
-		rc = download(g, buf_str(&path), &raw, &why);
+		rc = github_download(
+			g,
+			&(struct bytes_wanted){buf_str(&path), NULL, CONTEXT_LOG_FETCH_MAX_BYTES},
+			&raw, &why);
 	}
 	if (rc && !is_away(rc) && run) {
 		int archived = archived_log(g, run, g->job ? g->job : g->ask->job, &raw, &second);
@@ -214,11 +219,25 @@ static void add_log(struct gathering *g, int64_t run, int64_t job_id)
 
 static void add_annotations(struct gathering *g, int64_t job_id)
 {
-	auto_buf path = {0};
+	auto_buf path = {0}, text = {0};
+	json_t *answer = NULL;
+	const json_t *a;
+	struct why why = {0};
+	size_t i;
 
 	github_path(&path, "/repos/{+}", g->ask->repository);
 	buf_printf(&path, "/check-runs/%" PRId64 "/annotations?per_page=50", job_id);
-	get_item(g, buf_str(&path), "annotations", github_read_annotations);
+	int rc = github_get(g, buf_str(&path), &answer, &why);
+	if (rc)
+		found_missing(g, "annotations", rc, &why);
+	json_array_foreach(answer, i, a)
+	{
+		const char *file = answer_text(a, "path");
+		found_named(g, file, strlen(file), answer_number(a, "start_line"));
+	}
+	github_read_annotations(answer, &text);
+	found_item(g, "annotations", buf_str(&text), text.len);
+	json_decref(answer);
 }
 
 static int gather_job(struct gathering *g, struct why *out_why)
@@ -294,7 +313,7 @@ static void gather_change(struct gathering *g)
 	} else {
 		return;
 	}
-	int rc = get(g, buf_str(&path), &answer, &why);
+	int rc = github_get(g, buf_str(&path), &answer, &why);
 	if (rc)
 		found_missing(g, title, rc, &why);
 	else
@@ -315,7 +334,7 @@ static void find_pull(struct gathering *g)
 	if (ask->pr || !*ask->sha || str_eq(ask->branch, ask->default_branch))
 		return;
 	github_path(&path, "/repos/{+}/commits/{}/pulls", ask->repository, ask->sha);
-	if (get(g, buf_str(&path), &list, NULL) == 0) {
+	if (github_get(g, buf_str(&path), &list, NULL) == 0) {
 		json_array_foreach(list, i, pull)
 		{
 			if (!g->pr && str_eq(answer_text(pull, "state"), "open"))
@@ -338,7 +357,7 @@ static void gather_pull(struct gathering *g)
 	github_path(&comments, "/repos/{+}", g->ask->repository);
 	buf_printf(&path, "/pulls/%" PRId64, pr);
 	buf_printf(&comments, "/issues/%" PRId64 "/comments?per_page=%d", pr, COMMENTS);
-	int rc = get(g, buf_str(&path), &pull, &why);
+	int rc = github_get(g, buf_str(&path), &pull, &why);
 	if (rc) {
 		found_missing(g, "pull request", rc, &why);
 		return;
@@ -372,14 +391,19 @@ static bool wanted(const struct context_config *c, const struct context_ask *ask
 /* The log first: when time runs out, it is what counts. */
 static int gather(struct gathering *g, struct why *out_why)
 {
+	struct why why = {0};
 	int rc = gather_job(g, out_why);
 
 	if (rc)
 		return rc;
+	rc = github_add_alert(g, &why);
+	if (rc)
+		found_missing(g, "security alert", rc, &why);
 	find_pull(g);
 	gather_pull(g);
 	gather_change(g);
 	gather_commits(g);
+	github_add_files(g, g->sha ? g->sha : g->ask->sha);
 	return 0;
 }
 

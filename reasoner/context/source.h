@@ -4,10 +4,13 @@
 
 #include "reasoner/context/context.h"
 
+enum { CONTEXT_NAMED_MAX = 24 };
+
 /* What the incident says, and the queries rendered for it. Read-only for sources. */
 struct context_ask {
 	const char *repository, *branch, *base, *default_branch, *sha;
-	const char *workflow, *job, *step;
+	const char *workflow, *job, *step, *alertname;
+	int64_t number; /* of a security alert */
 	int64_t run_id, run_attempt, job_id, pr, installation_id;
 	int64_t opened_at_ms, now_ms;
 	struct asked_query {
@@ -40,6 +43,11 @@ struct gathering {
 	size_t n_items, items_bytes;
 	char *files[CONTEXT_FILES_MAX];
 	size_t n_files;
+	struct named_file {
+		char *path;
+		int64_t line;       /* 0: none in particular */
+	} named[CONTEXT_NAMED_MAX]; /* by a log, an annotation, an alert: worth reading */
+	size_t n_named;
 	char *gathered[CONTEXT_LINES_MAX], *missing[CONTEXT_LINES_MAX];
 	size_t n_gathered, n_missing;
 	struct buf log;
@@ -67,6 +75,8 @@ extern const struct context_source context_github, context_prometheus, context_l
 /* Cleans, redacts and bounds. An empty text adds nothing. */
 void found_item(struct gathering *g, const char *title, const char *text, size_t len);
 void found_file(struct gathering *g, const char *path);
+/* A file of the repository that something names; others' files and what is no path are left out. */
+void found_named(struct gathering *g, const char *path, size_t len, int64_t line);
 void found_line(struct gathering *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A part could not be had: "what: why". Keeps in mind that the process stops. */
 void found_missing(struct gathering *g, const char *what, int rc, const struct why *why);
@@ -93,6 +103,21 @@ enum { CONTEXT_ANSWER_MAX_BYTES = 4 << 20 };
 /* GET url of the service + path; the body in *out (JSON) or out_text. ERR_INVALID: no JSON. */
 int service_get(struct gathering *g, const char *path, json_t **out, struct why *out_why);
 int service_get_text(struct gathering *g, const char *path, struct buf *out, struct why *out_why);
+
+/* ---- asking GitHub (github.c, github_more.c) ---- */
+
+int github_get(struct gathering *g, const char *path, json_t **out, struct why *out_why);
+/* With ERR_TOO_LARGE *out has the beginning. */
+struct bytes_wanted {
+	const char *path, *accept; /* accept NULL: whatever there is */
+	size_t max;
+};
+int github_download(struct gathering *g, const struct bytes_wanted *wanted, struct buf *out,
+		    struct why *out_why);
+/* The files that were named, then the changed ones, as they are at this commit. */
+void github_add_files(struct gathering *g, const char *sha);
+/* What GitHub knows of the security alert that the incident is about, if it is. */
+int github_add_alert(struct gathering *g, struct why *out_why);
 
 /* ---- text (context_text.c) ---- */
 
@@ -156,5 +181,10 @@ void github_read_diff(const json_t *files, struct buf *out);
 void github_read_pull(const json_t *pull, struct buf *out);
 void github_read_comments(const json_t *list, struct buf *out);
 void github_read_commits(const json_t *list, struct buf *out);
+void github_read_dependabot(const json_t *alert, struct buf *out);
+void github_read_code_scanning(const json_t *alert, struct buf *out);
+void github_read_secret_scanning(const json_t *alert, struct buf *out);
+/* The files a log names, with a line: found_named for each. */
+void github_read_log_paths(const char *log, size_t len, struct gathering *g);
 
 #endif

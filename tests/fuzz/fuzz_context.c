@@ -3,12 +3,21 @@
 #include "tests/fuzz/fuzz.h"
 
 static void (*const readers[])(const json_t *, struct buf *) = {
-	prometheus_read,          argocd_read,
-	kubernetes_read_pod,      kubernetes_read_events,
-	grafana_read_annotations, grafana_read_alerts,
-	github_read_steps,        github_read_annotations,
-	github_read_diff,         github_read_pull,
-	github_read_comments,     github_read_commits,
+	prometheus_read,
+	argocd_read,
+	kubernetes_read_pod,
+	kubernetes_read_events,
+	grafana_read_annotations,
+	grafana_read_alerts,
+	github_read_steps,
+	github_read_annotations,
+	github_read_diff,
+	github_read_pull,
+	github_read_comments,
+	github_read_commits,
+	github_read_dependabot,
+	github_read_code_scanning,
+	github_read_secret_scanning,
 };
 
 static void answer(unsigned which, const uint8_t *data, size_t size)
@@ -50,6 +59,11 @@ static void log_text(size_t max, const uint8_t *data, size_t size)
 	context_log_excerpt(buf_str(&clean), clean.len, max, &short_one);
 	if (out.len > max)
 		MUST(out.len <= max + 200);
+	struct gathering *g = calloc(1, sizeof(*g));
+	MUST(g);
+	github_read_log_paths(buf_str(&clean), clean.len, g);
+	gathering_release(g);
+	free(g);
 	text_cut(&clean, max);
 }
 

@@ -114,7 +114,8 @@ def test_all(double):
     with World(double) as w:
         got = w.ask()
     check("everything is gathered", got.get("rc") == "ok" and got["missing"] == [], got)
-    wanted = {"github": ["Run make test: failure", "wrong sum", "Add numbers", "Why three?", "+return a + b + 1;", "Begin"],
+    wanted = {"github": ["Run make test: failure", "wrong sum", "Add numbers", "Why three?", "+return a + b + 1;", "Begin",
+                         "file src/add.c\nint add", "file test/add_test.c, lines 140 to 260\nline 140 of"],
               "prometheus": ['up{service=\\"web\\"}', "now 0, first 0, min 0, max 1, mean 0.4 of 5", 'errors{'],
               "loki": ["10:11:12 out of memory"], "argocd": ["sync OutOfSync, health Degraded"],
               "kubernetes": ["terminated (OOMKilled) exit 137", "killed", "BackOff (3x): restarting"],
@@ -155,6 +156,20 @@ def test_ways_to_the_job(double):
         check("nothing to go by", got["rc"] == "ok" and not got["log"], got)
         got = w.ask({"job_id": "11"}, {"repository": "o/r/../../x"})
         check("no repository", got["rc"] == "ok" and not got["items"] and not got["missing"], got)
+
+
+def test_alerts(double):
+    sha = {"sha": "a" * 40, "default_branch": "main"}
+    with World(double, ["github"]) as w:
+        got = w.ask(sha, {"alertname": "DependabotAlert", "repository": "o/r", "number": "3", "branch": "main"})
+        text = of(got, "github")
+        check("a Dependabot alert and its manifest", "package left (npm) in package.json, high: < 2" in text
+              and "file package.json" in text, got)
+        got = w.ask(sha, {"alertname": "SecretScanningAlert", "repository": "o/r", "number": "4"})
+        check("a secret alert without the secret", "AWS key, open" in of(got, "github") and leaks(got) == []
+              and "file src/add.c" in of(got, "github"), got)
+        got = w.ask(sha, {"alertname": "CodeScanningAlert", "repository": "o/r", "number": "9"})
+        check("an alert that is gone", any("security alert" in m and "404" in m for m in got["missing"]), got["missing"])
 
 
 def test_archives(double):
@@ -217,13 +232,13 @@ def test_limits(double):
     whole = dict(files)
     try:
         files["patch"] = "\n".join("+line %d" % i for i in range(100000))
-        with World(double, more="max_bytes: 4KiB\nsource_max_bytes: 2KiB") as w:
+        with World(double, more="max_bytes: 1KiB\nsource_max_bytes: 2KiB") as w:
             got = w.ask()
     finally:
         files.update(whole)
     size = sum(len(i["text"].encode()) for i in got["items"])
     each = max(len(of(got, s).encode()) for s in SERVICES)
-    check("bounded", size <= 4096 + 100 and each <= 2048 + 600, (size, each))
+    check("bounded", size <= 1024 + 100 and each <= 2048 + 600, (size, each))
     check("what is left out is said", "left out" in json.dumps(got), got)
     check("each source has its first", all(of(got, s) for s in SERVICES), [i["title"] for i in got["items"]])
 
@@ -300,7 +315,7 @@ def test_real_prometheus(double):
 
 def main():
     double = lib_context.Double()
-    for test in (test_all, test_headers, test_ways_to_the_job, test_archives, test_faults, test_limits, test_threads,
+    for test in (test_all, test_headers, test_ways_to_the_job, test_alerts, test_archives, test_faults, test_limits, test_threads,
                  test_stop, test_nothing, test_specification, test_real_prometheus):
         try:
             test(double)

@@ -34,7 +34,7 @@ static const char *no_variable(const char *name)
 static void on_signal(int signal_number)
 {
 	(void)signal_number;
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 }
 
 static json_t *lines(const char **from, size_t n)

@@ -18,7 +18,7 @@ LEAKS = {
 }
 LOG = "".join(STAMP + line + "\n" for line in (
     "##[group]Run actions/checkout@v4", "ok", "##[endgroup]", "##[group]Run make test", "##[endgroup]",
-    "\x1b[31mFAIL\x1b[0m test_add: 1 + 1 gives 3", "DB_PASSWORD=" + LEAKS["password"],
+    "\x1b[31mFAIL\x1b[0m test_add: 1 + 1 gives 3", "  at /home/runner/work/r/r/test/add_test.c:200:7, node_modules/x/y.js:1", "DB_PASSWORD=" + LEAKS["password"],
     "remote: https://x-access-token:%s@github.com" % LEAKS["token"], "\u202eevil \x00 bytes",
     "##[error]Process completed with exit code 2."))
 JOB = {"id": 11, "run_id": 7, "name": "test (20)", "workflow_name": "CI", "conclusion": "failure", "head_sha": "a" * 40,
@@ -55,6 +55,13 @@ POD = {"metadata": {"name": "web-1"}, "spec": {"nodeName": "n1"}, "status": {
     "phase": "Running", "containerStatuses": [
         {"name": "web", "image": "web:1", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
          "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}}
+SOURCE = b"int add(int a, int b)\n{\n\treturn a + b + 1;\n}\n"
+TEST_SOURCE = b"".join(b"line %d of the test\n" % i for i in range(1, 1001))
+DEPENDABOT = {"number": 3, "dependency": {"package": {"name": "left", "ecosystem": "npm"}, "manifest_path": "package.json"},
+              "security_advisory": {"ghsa_id": "GHSA-x", "summary": "Bad"}, "security_vulnerability": {
+                  "severity": "high", "vulnerable_version_range": "< 2", "first_patched_version": {"identifier": "2.0"}}}
+SCANNED = {"number": 4, "secret": LEAKS["aws"], "secret_type_display_name": "AWS key", "state": "open",
+           "first_location_detected": {"path": "src/add.c", "start_line": 3}}
 EVENTS = {"kind": "EventList", "items": [{"type": "Warning", "reason": "BackOff", "count": 3, "message": "restarting",
                                           "involvedObject": {"kind": "Pod", "name": "web-1"}}]}
 APPLICATION = {"spec": {"source": {"repoURL": "https://git/x"}}, "status": {
@@ -72,6 +79,11 @@ ANSWERS = [  # the first pattern that matches; {q} is the query
     (r"/github/repos/o/r/compare/main\.\.\.\w+", lambda q: {"files": FILES}),
     (r"/github/repos/o/r/commits/\w+", lambda q: {"files": FILES}),
     (r"/github/repos/o/r/commits", lambda q: [{"sha": "b" * 40, "commit": {"message": "Begin", "author": {}}}]),
+    (r"/github/repos/o/r/contents/src/add.c", lambda q: SOURCE),
+    (r"/github/repos/o/r/contents/test/add_test.c", lambda q: TEST_SOURCE),
+    (r"/github/repos/o/r/contents/package.json", lambda q: b"{}"),
+    (r"/github/repos/o/r/dependabot/alerts/3", lambda q: DEPENDABOT),
+    (r"/github/repos/o/r/secret-scanning/alerts/4", lambda q: SCANNED),
     (r"/prometheus/api/v1/query_range", lambda q: matrix(q["query"][0])),
     (r"/prometheus/api/v1/query", lambda q: {"status": "success", "data": {"resultType": "vector", "result": [
         {"metric": {"job": q["query"][0]}, "value": [1, "0"]}]}}),
@@ -217,7 +229,8 @@ class Spec:
         self.paths = []
         for template, item in self.doc["paths"].items():
             if "get" in item:
-                shape = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template).replace("\\{basehead\\}", "(?P<basehead>.+)"))
+                shape = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template).replace("\\{basehead\\}", "(?P<basehead>.+)")
+                               .replace("\\{path\\}", "(?P<path>.+)"))
                 self.paths.append((template.count("{"), re.compile(shape + "$"), item))
         self.paths.sort(key=lambda p: p[0])
 

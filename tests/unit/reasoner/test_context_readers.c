@@ -237,13 +237,65 @@ static void test_github(void **state UNUSED)
 	check_garbage(github_read_steps);
 }
 
+static void test_paths_of_logs(void **state UNUSED)
+{
+	static const char log[] =
+		"src/main.rs:12:5: error\n --> ./lib/a.rs:3:1\n"
+		"  File \"tests/test_a.py\", line 44, in test\n"
+		"web/app.ts(7,2): error TS2304\n/home/runner/work/repo/repo/go/x.go:9: no\n"
+		"at 10:11:12 127.0.0.1:80 v1.2:3 node_modules/x/i.js:1 /usr/lib/y.py:2 ../z.c:4\n"
+		"src/main.rs:99 again, no/line.c here, .github/workflows/ci.yml:3, big.c:0";
+	static const struct named_file want[] = {
+		{(char *)"src/main.rs", 12},     {(char *)"lib/a.rs", 3},
+		{(char *)"tests/test_a.py", 44}, {(char *)"web/app.ts", 7},
+		{(char *)"go/x.go", 9},          {(char *)".github/workflows/ci.yml", 3},
+	};
+	struct gathering *g = mem_alloc(sizeof(*g));
+
+	github_read_log_paths(log, sizeof log - 1, g);
+	assert_int_equal(g->n_named, ARRAY_SIZE(want));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		assert_string_equal(g->named[i].path, want[i].path);
+		assert_int_equal(g->named[i].line, want[i].line);
+	}
+	gathering_release(g);
+	free(g);
+}
+
+static void test_alerts(void **state UNUSED)
+{
+	check(github_read_dependabot,
+	      "{\"dependency\":{\"package\":{\"ecosystem\":\"npm\",\"name\":\"left\"},"
+	      "\"manifest_path\":\"package.json\"},\"security_advisory\":{\"ghsa_id\":\"GHSA-1\","
+	      "\"cve_id\":null,\"summary\":\"Bad\",\"description\":\"Very bad.\"},"
+	      "\"security_vulnerability\":{\"severity\":\"high\",\"vulnerable_version_range\":"
+	      "\"< 2\",\"first_patched_version\":{\"identifier\":\"2.0\"}}}",
+	      "package left (npm) in package.json, high: < 2\nfirst patched version: 2.0\n"
+	      "GHSA-1 : Bad\n\nVery bad.\n");
+	check(github_read_code_scanning,
+	      "{\"tool\":{\"name\":\"CodeQL\"},\"rule\":{\"id\":\"js/x\",\"description\":\"d\","
+	      "\"security_severity_level\":\"high\",\"help\":\"h\"},\"most_recent_instance\":{"
+	      "\"message\":{\"text\":\"m\"},\"location\":{\"path\":\"a.js\",\"start_line\":3,"
+	      "\"end_line\":4}}}",
+	      "CodeQL js/x (high): d\na.js:3-4: m\n\nh\n");
+	check(github_read_secret_scanning,
+	      "{\"secret\":\"xyz\",\"secret_type_display_name\":\"AWS key\",\"state\":\"open\","
+	      "\"validity\":\"active\",\"first_location_detected\":{\"path\":\"a.c\","
+	      "\"start_line\":3}}",
+	      "AWS key, open, validity active\na.c:3\n");
+	check_garbage(github_read_dependabot);
+	check_garbage(github_read_code_scanning);
+	check_garbage(github_read_secret_scanning);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_prometheus),  cmocka_unit_test(test_many_series),
 		cmocka_unit_test(test_loki),        cmocka_unit_test(test_argocd),
 		cmocka_unit_test(test_kubernetes),  cmocka_unit_test(test_grafana),
-		cmocka_unit_test(test_github_jobs), cmocka_unit_test(test_github),
+		cmocka_unit_test(test_github_jobs), cmocka_unit_test(test_paths_of_logs),
+		cmocka_unit_test(test_alerts),      cmocka_unit_test(test_github),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
