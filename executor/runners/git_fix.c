@@ -119,6 +119,12 @@ static int clone_pinned(struct git_work *w)
 	return rc;
 }
 
+int git_clone(struct git_work *w)
+{
+	int rc = make_dirs(w);
+	return rc ? rc : clone_pinned(w);
+}
+
 /* ---- editing ---- */
 
 static int write_paths(struct git_work *w, const struct edits *e)
@@ -201,7 +207,7 @@ static int read_patch(struct git_work *w, const char *head, struct buf *out)
 	return rc;
 }
 
-static int review(struct git_work *w, const struct buf *patch)
+int git_review(struct git_work *w, const struct buf *patch)
 {
 	struct guard_changes changes = {0};
 	struct guard_policy policy = {0};
@@ -260,9 +266,7 @@ void git_fix(struct git_work *w)
 {
 	char head[GIT_SHA_LEN + 1];
 	auto_buf patch = {0};
-	int rc = make_dirs(w);
-	if (!rc)
-		rc = clone_pinned(w);
+	int rc = git_clone(w);
 	if (!rc)
 		rc = apply_edits(w);
 	if (!rc)
@@ -270,7 +274,7 @@ void git_fix(struct git_work *w)
 	if (!rc)
 		rc = read_patch(w, head, &patch);
 	if (!rc)
-		rc = review(w, &patch);
+		rc = git_review(w, &patch);
 	if (!rc)
 		prove(w, head);
 }

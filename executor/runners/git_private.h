@@ -146,6 +146,14 @@ int git_remote_head(struct git_work *w, const char *branch, char out[static GIT_
 /* The last line that is not empty, in place. */
 const char *git_last_line(struct git_said *s);
 
+/* ---- for the agent runner, too ---- */
+
+/* The pinned commit in <workspace>/tree, its repository in <workspace>/git. ERR_REJECTED. */
+int git_clone(struct git_work *w);
+/* The guard on a diff; w->result tells of its findings. ERR_REJECTED: refused, or a question that
+ * w->job->level says nobody was asked. */
+int git_review(struct git_work *w, const struct buf *patch);
+
 /* ---- the acts ---- */
 
 void git_fix(struct git_work *w);

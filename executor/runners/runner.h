@@ -88,6 +88,7 @@ extern const struct runner runner_command;
 extern const struct runner runner_http;
 extern const struct runner runner_tcp;
 extern const struct runner runner_git;
+extern const struct runner runner_agent;
 extern const struct runner runner_github;
 
 /* NULL when unknown. */

@@ -7,6 +7,7 @@
 #include "executor/sandboxes/archive.h"
 
 #define IN_DIR "/in"
+#define INPUT "/input"
 
 enum { ARGV_MAX = 128, BINDS_MAX = 32 };
 
@@ -14,7 +15,7 @@ enum { ARGV_MAX = 128, BINDS_MAX = 32 };
  * the archive out. Whoever tampers with it hurts only what he leaves himself. */
 static const char script[] =
 	"cp -rP --preserve=mode,timestamps,links " IN_DIR "/. . || exit 125\n"
-	"\"$@\" 10>&-\n"
+	"\"$@\" 10>&- <\"$0\"\n"
 	"code=$?\n"
 	"kill -KILL -1 2>/dev/null\n"
 	"chmod -R u+rwX . 2>/dev/null\n"
@@ -22,7 +23,7 @@ static const char script[] =
 	"exit $code\n";
 static const char script_discard[] =
 	"cp -rP --preserve=mode,timestamps,links " IN_DIR "/. . || exit 125\n"
-	"exec \"$@\"\n";
+	"exec \"$@\" <\"$0\"\n";
 
 static struct sandbox_room room_of(const struct cell *c)
 {
@@ -89,19 +90,23 @@ static void run_copied(const struct cell *c, const struct sandbox_job *given,
 		       const struct run_limits *limits, struct run_result *result)
 {
 	char *argv[ARGV_MAX + 5] = {(char *)"/usr/bin/bash", (char *)"-c",
-				    (char *)(c->discard ? script_discard : script), (char *)"cell"};
-	struct sandbox_bind binds[BINDS_MAX + 1] = {{.path = (char *)c->dir, .at = (char *)IN_DIR}};
+				    (char *)(c->discard ? script_discard : script),
+				    (char *)(c->input ? INPUT : "/dev/null")};
+	struct sandbox_bind binds[BINDS_MAX + 2] = {{.path = (char *)c->dir, .at = (char *)IN_DIR}};
 	struct sandbox_room room = room_of(c);
 	struct sandbox_job job = *given;
-	size_t n = 0;
+	size_t n = 0, n_binds = 1;
 	for (; n < ARGV_MAX && given->argv[n]; n++)
 		argv[n + 4] = given->argv[n];
 	if (given->argv[n] || given->n_binds > BINDS_MAX) {
 		fail(result, ERR_TOO_LARGE, "cell: too many arguments");
 		return;
 	}
+	if (c->input)
+		binds[n_binds++] =
+			(struct sandbox_bind){.path = (char *)c->input, .at = (char *)INPUT};
 	for (size_t i = 0; i < given->n_binds; i++)
-		binds[i + 1] = given->binds[i];
+		binds[n_binds++] = given->binds[i];
 	auto_fd int archive = open(scratch_of(c), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (archive < 0) {
 		why_set(&result->why, ERR_IO, "%s", strerror(errno));
@@ -110,7 +115,7 @@ static void run_copied(const struct cell *c, const struct sandbox_job *given,
 	}
 	job.argv = argv;
 	job.binds = binds;
-	job.n_binds = given->n_binds + 1;
+	job.n_binds = n_binds;
 	job.room = &room;
 	job.bounds = bounds_of(given, &room);
 	job.cwd = NULL;
@@ -143,8 +148,9 @@ static void run_there(const struct cell *c, const struct sandbox_job *given, con
 	struct sandbox_room room = room_of(c);
 	struct sandbox_bind binds[BINDS_MAX + 1] = {{.path = (char *)place, .writable = true}};
 	struct sandbox_job job = *given;
-	if (given->n_binds > BINDS_MAX) {
-		fail(result, ERR_TOO_LARGE, "cell: too many paths");
+	if (given->n_binds > BINDS_MAX || c->input) {
+		fail(result, ERR_UNSUPPORTED,
+		     "cell: an input, or so many paths, need a sandbox with namespaces");
 		return;
 	}
 	for (size_t i = 0; i < given->n_binds; i++)

@@ -22,7 +22,8 @@ struct cell {
 	const char *dir;          /* on the host; absolute */
 	const char *scratch_dir;  /* for what is on its way; NULL: /var/tmp */
 	struct sandbox_room room; /* zeroes: the defaults above; likewise the job's bounds */
-	bool discard;             /* nothing comes back */
+	const char *input; /* a file on the host: the program's standard input; NULL: empty */
+	bool discard;      /* nothing comes back */
 };
 
 /*
