@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <strings.h>
 
-#include "reasoner/plain.h"
 #include "reasoner/placeholder_private.h"
 
 /*
@@ -209,7 +208,7 @@ void abstract_code_line(struct placeholders *p, struct span l, struct buf *out)
 {
 	size_t at = 0;
 	p->spoke = false;
-	if (l.n && text_lies(l.s, l.n)) { /* what it shows is not what it says */
+	if (has_hidden(l)) { /* what it shows is not what it says */
 		ph_add(p, PH_TEXT, l, out);
 		return;
 	}

@@ -49,6 +49,8 @@ bool words_are_plain(const struct vocabulary *w, struct span name, size_t most);
 bool name_is_plain(const struct vocabulary *w, struct span name, size_t most);
 /* Looks like base64 or hexadecimal digits of something. */
 bool looks_encoded(struct span token);
+/* Has characters that lie, or shows them as escapes. */
+bool has_hidden(struct span text);
 /* Has characters outside ASCII that are letters, or lie. Arrows, boxes and quotes are fine. */
 bool has_foreign(struct span text);
 /* Natural language, or something that hides: for a comment or string in code. */

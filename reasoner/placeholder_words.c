@@ -362,8 +362,29 @@ static bool point_is_drawing(uint32_t c)
 	       c == 0xab || c == 0xbb || c == 0xb0 || c == 0xb1;
 }
 
+/* "\\u{202E}": an invisible character as buf_add_printable shows it. */
+static bool shows_hidden(struct span text)
+{
+	const char *s = text.s, *end = text.s + text.n;
+	while ((s = memmem(s, (size_t)(end - s), "\\u{", 3))) {
+		char digits[9] = {0};
+		s += 3;
+		memcpy(digits, s, MIN((size_t)(end - s), sizeof(digits) - 1));
+		if (point_lies((uint32_t)strtoul(digits, NULL, 16)))
+			return true;
+	}
+	return false;
+}
+
+bool has_hidden(struct span text)
+{
+	return text.n && (text_lies(text.s, text.n) || shows_hidden(text));
+}
+
 bool has_foreign(struct span text)
 {
+	if (shows_hidden(text))
+		return true;
 	for (size_t i = 0; i < text.n;) {
 		uint32_t point = 0;
 		size_t n = utf8_sequence((const unsigned char *)text.s + i, text.n - i, &point);
