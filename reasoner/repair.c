@@ -1,9 +1,16 @@
 #include "reasoner/repair.h"
 
 #include "reasoner/ask.h"
+#include "reasoner/plain.h"
 #include "reasoner/plan.h"
 
-enum { PLAN_WHY_MAX = 4096, SHA_SHORT = 8, STEPS_OF_A_FIX = 3, PARAMS_OF_A_STEP = 8 };
+enum {
+	PLAN_WHY_MAX = 4096,
+	SHA_SHORT = 8,
+	STEPS_OF_A_FIX = 3,
+	PARAMS_OF_A_STEP = 8,
+	QUIET_MAX = 400
+};
 
 char *repository_target(struct arena *arena, const char *repository)
 {
@@ -85,6 +92,16 @@ static void step_say_text(const struct repair *r, Healbus__Step *s, const char *
 	s->params[s->n_params++] = p;
 }
 
+/* Words of outsiders (a line of the log, what a step printed) as one line that a forge does not
+ * act upon; between backticks, too. */
+static const char *quiet(const struct repair *r, const char *text, const char *fallback)
+{
+	char *out = plain_prose(&r->desk->arena, text ? text : "", QUIET_MAX, true);
+	for (char *c = out; out && *c; c++)
+		*c = *c == '`' ? '\'' : *c;
+	return out && *out ? out : fallback;
+}
+
 /* What the pull request says: what failed, what was tried, why this should help. */
 static char *pull_request_body(const struct repair *r, const struct proposal *p)
 {
@@ -96,10 +113,10 @@ static char *pull_request_body(const struct repair *r, const struct proposal *p)
 		   r->file->row.attempt + 1, g->failure_type ? g->failure_type : "unknown",
 		   g->specialist ? g->specialist : "none");
 	for (size_t n = 0; n < MIN(g->n_evidence, (size_t)3); n++)
-		buf_printf(&b, "- Evidence: `%s`\n", g->evidence[n]->text);
+		buf_printf(&b, "- Evidence: `%s`\n", quiet(r, g->evidence[n]->text, "?"));
 	for (size_t n = 0; n < i->n_tried; n++)
 		buf_printf(&b, "- Attempt %u did not help: %s\n", i->tried[n]->number,
-			   i->tried[n]->reason ? i->tried[n]->reason : "no reason given");
+			   quiet(r, i->tried[n]->reason, "no reason given"));
 	buf_add_str(&b, "\nThe repository's own checks passed in a sandbox before this was "
 			"pushed. Comment `/heal stop` to stop further attempts.\n");
 	return wire_text(&r->desk->arena, buf_str(&b), b.len, WIRE_TEXT_MAX);

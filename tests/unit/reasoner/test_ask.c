@@ -57,7 +57,7 @@ static void answer(const char *diagnosis)
 		"{\"id\":\"%s\",\"incident\":\"i1\",\"state\":\"answered\",\"ask\":\"%s\","
 		"\"diagnosis\":{\"failure_type\":\"c_compile\",\"specialist\":\"atlas\","
 		"\"confidence\":0.9,\"evidence\":[{\"source\":\"log\",\"line\":3,"
-		"\"text\":\"a.c:1: error\"}]%s}}",
+		"\"text\":\"a.c:1: error: `</a> @kim #1\"}]%s}}",
 		id, text_of(ask, "id"), diagnosis);
 	json_decref(ask);
 	world_send(&w, "model", id, json);
@@ -139,6 +139,7 @@ static void edits_become_three_steps(void **state)
 	assert_string_equal(param(plan, 2, "head"), "topic");
 	assert_string_equal(param(plan, 2, "base"), "main");
 	assert_string_equal(param(plan, 2, "title"), "Set x");
+	assert_non_null(strstr(param(plan, 2, "body"), "`a.c:1: error: '‹/a› @ kim # 1`\n"));
 	json_decref(plan);
 }
 

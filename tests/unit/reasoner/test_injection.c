@@ -467,6 +467,5 @@ int main(void)
 		cmocka_unit_test(every_wish_is_refused),
 		cmocka_unit_test(what_people_read_is_harmless),
 	};
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

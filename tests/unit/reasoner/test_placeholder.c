@@ -179,6 +179,5 @@ int main(void)
 		cmocka_unit_test(known_words_stay_alone),
 		cmocka_unit_test(restored_where_it_may),
 	};
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,6 +302,5 @@ int main(void)
 		cmocka_unit_test(a_bad_prompt_does_not_load),
 		cmocka_unit_test(answers_get_their_values_back),
 	};
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

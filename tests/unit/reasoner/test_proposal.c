@@ -408,6 +408,5 @@ int main(void)
 		cmocka_unit_test(recalled_steps_are_checked),
 		cmocka_unit_test(schema_is_strict),
 	};
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
