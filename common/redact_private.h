@@ -80,6 +80,7 @@ bool token_may_begin(unsigned char c);
 
 struct letters {
 	size_t digits, uppers, lowers, hexes, pairs, common;
+	size_t steps; /* characters that follow the one before in ASCII */
 };
 
 static inline bool is_lower(char c)

@@ -10,6 +10,7 @@ enum {
 	RANDOM_COMMON_MAX_PERCENT = 58,
 	RANDOM_SHORT_MAX_PERCENT = 45,
 	RANDOM_SHORT = 24,
+	RANDOM_WHOLE_MIN = 32,
 	RANDOM_WHOLE_MAX = 128, /* with slashes: a longer word is a path */
 };
 
@@ -53,6 +54,7 @@ struct letters letters_count(const char *s, size_t len)
 		n.uppers += is_upper(s[i]);
 		n.lowers += is_lower(s[i]);
 		n.hexes += run_class[(unsigned char)s[i]] >> RUN_HEX & 1;
+		n.steps += i && s[i] == s[i - 1] + 1;
 		/* From small to big a new word begins. */
 		if (!i || (is_lower(s[i - 1]) && is_upper(s[i])))
 			continue;
@@ -76,8 +78,8 @@ bool looks_random(const char *s, size_t len)
 	bool one = len >= RANDOM_ONE_CASE_MIN && n.digits >= 4 && n.digits * 2 < len;
 	size_t limit = len < RANDOM_SHORT ? RANDOM_SHORT_MAX_PERCENT : RANDOM_COMMON_MAX_PERCENT;
 
-	/* Commit ids, digests, UUIDs. */
-	if (n.hexes + signs == len)
+	/* Commit ids, digests, UUIDs; alphabets. */
+	if (n.hexes + signs == len || n.steps * 3 > len)
 		return false;
 	if (!both && !one)
 		return false;
@@ -133,7 +135,8 @@ bool find_random(struct scan *t, size_t at, struct hit *out)
 	const char *s = t->s + at;
 	size_t len = end - at;
 	bool slashes = memchr(s, '/', len) != NULL;
-	bool found = (!slashes || len <= RANDOM_WHOLE_MAX) && looks_random(s, len);
+	bool whole = !slashes || (len >= RANDOM_WHOLE_MIN && len <= RANDOM_WHOLE_MAX);
+	bool found = whole && looks_random(s, len);
 	size_t first = len, last = 0;
 	while (!found && slashes && from < len) {
 		const char *slash = memchr(s + from, '/', len - from);

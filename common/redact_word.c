@@ -111,6 +111,11 @@ static bool find_sign(const struct scan *t, size_t name, size_t at, struct value
 	while (scan_one_of(t, at, "\\\"'"))
 		at++;
 	size_t sign = skip_spaces(t, at);
+	/* In a URL within a URL. */
+	if (scan_at(t, at, "%3D") || scan_at(t, at, "%3d")) {
+		*v = (struct value){.from = at + 3, .sign = '=', .tight = true};
+		return at + 3 < t->len;
+	}
 	if (option && sign > at && !scan_one_of(t, sign, "=:-\r\n")) {
 		*v = (struct value){.from = sign, .sign = ' ', .tight = true};
 		return sign < t->len;
@@ -214,6 +219,30 @@ static bool is_name(const struct scan *t, const struct value *v, size_t len)
 	       len < 3;
 }
 
+/* "HTTPS_KEY_PASSWORD = 18", "no_token = 0xffff": numbers in code. */
+static bool is_constant(const char *s, size_t len, bool tight)
+{
+	enum { NUMBER_MAX = 5 };
+	bool hex = len > 2 && s[0] == '0' && (s[1] | 0x20) == 'x';
+	size_t from = hex ? 2 : 0;
+
+	for (size_t i = from; i < len; i++) {
+		if (!(run_class[(unsigned char)s[i]] >> RUN_HEX & 1) || (!hex && !is_digit(s[i])))
+			return false;
+	}
+	return hex || (!tight && len <= NUMBER_MAX);
+}
+
+/* "UINT64_MAX" */
+static bool is_macro(const char *s, size_t len, bool tight)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!is_upper(s[i]) && s[i] != '_' && (i == 0 || !is_digit(s[i])))
+			return false;
+	}
+	return !tight && memchr(s, '_', len);
+}
+
 static bool is_secret(const struct scan *t, const struct value *v, enum trust trust)
 {
 	const char *s = t->s + v->from;
@@ -221,7 +250,8 @@ static bool is_secret(const struct scan *t, const struct value *v, enum trust tr
 	struct letters n = letters_count(s, len);
 	bool plain = n.digits == 0;
 
-	if (is_placeholder(s, len) || is_name(t, v, len))
+	if (is_placeholder(s, len) || is_name(t, v, len) || is_constant(s, len, v->tight) ||
+	    (!v->quoted && is_macro(s, len, v->tight)))
 		return false;
 	for (size_t i = 0; i < len && plain; i++)
 		plain = is_lower(to_lower(s[i])) || (s[i] && strchr("_-. ", s[i]));
@@ -276,6 +306,12 @@ static bool take_header(struct scan *t, struct value *v, enum trust trust)
 	return true;
 }
 
+/* "ring_cookie: hash" is none: headers are called just so. */
+static bool is_header(const char *suffix, const char *folded, const struct value *v)
+{
+	return v->sign != '>' && v->sign != '=' && str_eq(suffix, folded);
+}
+
 static bool name_is_prose(const char *suffix, size_t from, size_t to)
 {
 	return str_eq(suffix, "signature") || (str_eq(suffix, "pass") && to - from == 4);
@@ -286,7 +322,7 @@ bool find_assigned(struct scan *t, size_t at, struct hit *out)
 	char folded[NAME_MAX_LEN + 1];
 	struct value v = {0};
 	size_t end = scan_run(t, RUN_KEY, at);
-	if (!scan_one_of(t, end, "=:>\"' \t\\"))
+	if (!scan_one_of(t, end, "=:>\"' \t\\%"))
 		return false;
 	int row = name_find(folded, fold_name(t, at, end, folded));
 	bool found;
@@ -302,6 +338,8 @@ bool find_assigned(struct scan *t, size_t at, struct hit *out)
 		return false;
 	/* scheme://name:password@host is find_url_user's. */
 	if (v.sign == ':' && at >= 2 && scan_at(t, at - 2, "//"))
+		return false;
+	if (names[row].trust == LINE && !is_header(names[row].suffix, folded, &v))
 		return false;
 	if (names[row].trust >= LINE) {
 		found = take_header(t, &v, names[row].trust);
