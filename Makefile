@@ -190,6 +190,12 @@ $(STAGES:%=$(B)/fault/healbus-%): $(B)/fault/healbus-%: $(B)/%/main.o \
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+## make demo-ci    a red build becomes a green pull request: a real repository, a double of GitHub, a scripted model
+demo-ci: deps-demo-ci
+	@echo "Building (half a minute the first time)..."
+	@$(MAKE) --no-print-directory B=$(B) all >/dev/null
+	@deploy/demo/ci --build $(B)
+
 ## make demo       break a real service and watch it being healed (ALERTMANAGER=1: told by a real Alertmanager)
 demo: deps-demo
 	@echo "Building (half a minute the first time)..."
@@ -216,7 +222,8 @@ unit: $(UNIT_T) $(B)/tests/sim/sim
 	tests/run --build $(B) unit
 
 ## make sim        a million simulated schedules of crash, delay, duplicate, reorder (SCHEDULES, SEED)
-# Each stage's fold becomes one object with no names of its own, since two folds may use the same ones.
+# Each stage's fold becomes one object with no names of its own, since two folds may use the same ones. What the
+# simulation defines itself (where programs run) comes first, and stays.
 SIM_COMMON := main world task bus outlet kv store seams stages people judge
 SIM_STAGE := monitor reasoner notifier executors
 SIM_WRAP := store_open store_close store_commit store_put verify_key_load verify_key_free digest_equal decision_verify \
@@ -224,7 +231,7 @@ SIM_WRAP := store_open store_close store_commit store_put verify_key_load verify
 SIM_KEEP := 'sim_*' 'executors_*' sandbox_level sandbox_level_name
 $(SIM_STAGE:%=$(B)/tests/sim/%.whole.o): $(B)/tests/sim/%.whole.o: $(B)/tests/sim/%.o $$(B)/$$(patsubst executors,executor,$$*).a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --wildcard $(SIM_KEEP:%=--keep-global-symbol=%) $@
+	$(Q)$(CC) -r -nostdlib -Wl,-z,muldefs -o $@ $^ && objcopy --wildcard $(SIM_KEEP:%=--keep-global-symbol=%) $@
 $(B)/tests/sim/sim: $(SIM_COMMON:%=$(B)/tests/sim/%.o) $(SIM_STAGE:%=$(B)/tests/sim/%.whole.o) $(B)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SIM_WRAP:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
@@ -320,6 +327,8 @@ deps:
 	deploy/deps.sh build
 deps-test:
 	@deploy/deps.sh test
+deps-demo-ci:
+	@deploy/deps.sh demo-ci
 deps-demo:
 	@deploy/deps.sh $(if $(ALERTMANAGER),alertmanager,demo)
 deps-lint:
@@ -334,6 +343,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
-	layers format cover sim bench profile demo man install examples
+.PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
+	layers format cover sim bench profile demo demo-ci man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
