@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs, or says which one command does.
-#   deploy/deps.sh build|demo|test|lint|bench [...]     several purposes add up
+#   deploy/deps.sh build|demo|demo-ci|test|lint|bench [...]     several purposes add up
 # As root it installs; else through sudo when that works without a password; else it prints the command, exit 69.
 set -eu
 
@@ -8,6 +8,7 @@ build="gcc libc6-dev make pkg-config libnats-dev libprotobuf-c-dev protobuf-c-co
 	libmicrohttpd-dev libfyaml-dev libjq-dev libjansson-dev libcurl4-openssl-dev libssl-dev libpcre2-dev libseccomp-dev
 	zlib1g-dev"
 demo="nats-server bubblewrap git nginx-light runit curl ca-certificates"
+demo_ci="nats-server bubblewrap git curl ca-certificates jq openssl python3"
 alertmanager="prometheus prometheus-alertmanager"
 test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
@@ -20,11 +21,12 @@ for purpose in "$@"; do
 	case $purpose in
 	build) want="$want $build" ;;
 	demo) want="$want $build $demo" ;;
+	demo-ci) want="$want $build $demo_ci" ;;
 	alertmanager) want="$want $build $demo $alertmanager" ;;
 	test) want="$want $build $test" ;;
 	lint) want="$want $build $lint" ;;
 	bench) want="$want $build $test $bench" ;;
-	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, alertmanager, test, lint, bench)" >&2; exit 64 ;;
+	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, demo-ci, alertmanager, test, lint, bench)" >&2; exit 64 ;;
 	esac
 done
 

@@ -5,7 +5,7 @@
 #include "reasoner/repair.h"
 
 /* What a question may weigh: it must fit into one message with all that goes around it. */
-enum { SUBJECT_MAX_BYTES = WIRE_MESSAGE_MAX_BYTES - (16 << 10) };
+enum { SUBJECT_MAX_BYTES = WIRE_MESSAGE_MAX_BYTES - (16 << 10), EVIDENCE_SHOWN = 3 };
 
 bool ask_wanted(const struct desk *d, const struct case_file *c)
 {
@@ -73,21 +73,29 @@ int ask_workers(struct desk *d, struct case_file *c)
 
 /* ---- what comes of the answer ---- */
 
+const char *evidence_line(const Healbus__Diagnosis *g, size_t n)
+{
+	for (size_t i = 0; i < g->n_evidence; i++) {
+		const Healbus__Evidence *e = g->evidence[i];
+		if (e->line > 0 && e->text && n-- == 0)
+			return e->text;
+	}
+	return NULL;
+}
+
 /* "rust_test (rex, 93 %): error[E0308]: mismatched types": for people who must go on from here. */
-static int no_plan(struct desk *d, const Healbus__Diagnosis *g, const char *why,
-		   struct why *out_why)
+static char *no_plan(struct desk *d, const Healbus__Diagnosis *g, const char *why)
 {
 	auto_buf text = {0};
 	buf_add_str(&text, why);
-	if (g->failure_type)
+	if (g->failure_type && !str_eq(g->failure_type, "unknown"))
 		buf_printf(&text, "\nIt looks like %s (%s, %.0f %% sure)", g->failure_type,
 			   g->specialist ? g->specialist : "nobody", g->confidence * 100);
-	for (size_t i = 0; i < MIN(g->n_evidence, (size_t)3); i++)
-		buf_printf(&text, "\n  %s", g->evidence[i]->text ? g->evidence[i]->text : "");
+	for (size_t i = 0; i < EVIDENCE_SHOWN && evidence_line(g, i); i++)
+		buf_printf(&text, "\n  %s", evidence_line(g, i));
 	for (size_t i = 0; i < g->n_missing; i++)
 		buf_printf(&text, "\nNot to be had: %s", g->missing[i]);
-	return why_set(out_why, ERR_NOT_FOUND, "%s",
-		       wire_text(&d->arena, buf_str(&text), text.len, WIRE_REASON_MAX - 64));
+	return wire_text(&d->arena, buf_str(&text), text.len, WIRE_REASON_MAX - 64);
 }
 
 static int tools_known(struct desk *d, struct proposal_rules *rules)
@@ -126,7 +134,7 @@ static const Healbus__Recalled *memory_of(const struct desk *d, const Healbus__D
 	return NULL;
 }
 
-int answer_plan(struct desk *d, struct case_file *c, struct why *out_why)
+int answer_plan(struct desk *d, struct case_file *c, const char **out_reason)
 {
 	static Healbus__Diagnosis empty = HEALBUS__DIAGNOSIS__INIT;
 	const Healbus__Diagnosis *g = d->answer->diagnosis ? d->answer->diagnosis : &empty;
@@ -148,8 +156,10 @@ int answer_plan(struct desk *d, struct case_file *c, struct why *out_why)
 			     g->reason ? g->reason : "nothing is proposed");
 	if (!rc)
 		rc = wire_check(KIND_PLAN, &plan.base, &why);
-	if (rc)
-		return no_plan(d, g, why.text, out_why);
+	if (rc) {
+		*out_reason = no_plan(d, g, why.text);
+		return ERR_NOT_FOUND;
+	}
 	plan_count(d, c, &plan);
 	return 0;
 }

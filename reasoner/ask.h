@@ -14,12 +14,16 @@ int ask_workers(struct desk *d, struct case_file *c);
 /* Healed, but it failed again on a newer commit than the one that was asked about. */
 bool ask_is_outdated(const struct case_file *c);
 
-/* Makes and emits the plan that d->answer leads to; ERR_NOT_FOUND with the reason for people in
- * out_why when it leads to none. */
-int answer_plan(struct desk *d, struct case_file *c, struct why *out_why);
+/* Makes and emits the plan that d->answer leads to; ERR_NOT_FOUND when it leads to none: then
+ * *out_reason, in the arena, tells people why and what was found. */
+int answer_plan(struct desk *d, struct case_file *c, const char **out_reason);
 
 /* What an annotation of the incident's latest event that has it says; NULL when none has. */
 const char *incident_says(const Healbus__Incident *i, const char *name);
+
+/* The n-th line of a log (not a workflow's or command's name) that shows the cause; NULL after the
+ * last. */
+const char *evidence_line(const Healbus__Diagnosis *g, size_t n);
 
 /* What a plan's failing step printed, kept until the plan ends. */
 void detail_keep(struct desk *d, const char *plan, const Healbus__StepReport *report);

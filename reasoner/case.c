@@ -240,12 +240,12 @@ static int case_closed_healed(struct desk *d, struct case_file *c)
 
 static int case_answered(struct desk *d, struct case_file *c)
 {
-	struct why why = {0};
+	const char *reason = NULL;
 	desk_timer_cancel(d, TIMER_ANSWER, c->incident->id);
 	c->row.ask[0] = 0;
-	int rc = answer_plan(d, c, &why);
+	int rc = answer_plan(d, c, &reason);
 	if (rc == ERR_NOT_FOUND) {
-		case_escalate(d, c, "%s", why.text);
+		case_escalate(d, c, "%s", reason);
 		return c->row.attempt ? effect_gave_up(d, c) : 0;
 	}
 	if (rc)

@@ -82,6 +82,13 @@ static const struct {
 	{"push", CASE_TAKEN},
 };
 
+/* A push to a pull request's branch says that somebody works there; a default branch gets pushes
+ * all the time. */
+static bool command_counts(const struct case_file *c, const char *verb)
+{
+	return !str_eq(verb, "push") || incident_says(c->incident, "pr") != NULL;
+}
+
 /* Is there one that was not followed yet? */
 static bool command_take(struct case_file *c, enum case_event *out)
 {
@@ -90,7 +97,7 @@ static bool command_take(struct case_file *c, enum case_event *out)
 		return false;
 	snprintf(c->row.command, sizeof(c->row.command), "%s", command->id);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!str_eq(commands[i].verb, command->verb))
+		if (!str_eq(commands[i].verb, command->verb) || !command_counts(c, command->verb))
 			continue;
 		*out = commands[i].event;
 		return true;

@@ -59,8 +59,9 @@ static const struct option rows[] = {
 	OPT_INT(struct reasoner_config, cases.max_attempts, "diagnosis.max_attempts", "3", 1, 10,
 		"So many plans for an incident without a runbook; each must be another approach."),
 	OPT_DURATION(struct reasoner_config, cases.resolve_within_ms, "diagnosis.resolve_within",
-		     "1h", 1000, DAY_MS,
-		     "Not resolved so long after a plan of a diagnosis healed: it did not help."),
+		     "3d", 1000, 30 * DAY_MS,
+		     "Not resolved so long after a plan of a diagnosis healed: it did not help. A "
+		     "pull request may have to wait for people; that it fails is told sooner."),
 	OPT_DURATION(struct reasoner_config, cases.effective_window_ms,
 		     "diagnosis.effective_window", "30m", 1000, 30 * DAY_MS,
 		     "The same problem again within this after a plan of a diagnosis: it did not "

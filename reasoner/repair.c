@@ -9,7 +9,8 @@ enum {
 	SHA_SHORT = 8,
 	STEPS_OF_A_FIX = 3,
 	PARAMS_OF_A_STEP = 8,
-	QUIET_MAX = 400
+	QUIET_MAX = 400,
+	EVIDENCE_SHOWN = 2,
 };
 
 char *repository_target(struct arena *arena, const char *repository)
@@ -53,6 +54,11 @@ static int place_find(const struct repair *r, struct place *out, struct why *out
 		return why_set(out_why, ERR_NOT_FOUND,
 			       "edits are proposed, but the incident does not say which "
 			       "repository, branch and commit they are for");
+	if (strchr(out->branch, ':'))
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "edits are proposed, but the branch %s is a fork's, where nothing "
+			       "may be pushed",
+			       out->branch);
 	out->target = repository_target(arena, out->repository);
 	out->own = !pr;
 	out->push = pr ? out->branch
@@ -112,8 +118,8 @@ static char *pull_request_body(const struct repair *r, const struct proposal *p)
 	buf_printf(&b, "- Incident: `%s`, attempt %u\n- Failure: `%s`, specialist `%s`\n", i->id,
 		   r->file->row.attempt + 1, g->failure_type ? g->failure_type : "unknown",
 		   g->specialist ? g->specialist : "none");
-	for (size_t n = 0; n < MIN(g->n_evidence, (size_t)3); n++)
-		buf_printf(&b, "- Evidence: `%s`\n", quiet(r, g->evidence[n]->text, "?"));
+	for (size_t n = 0; n < EVIDENCE_SHOWN && evidence_line(g, n); n++)
+		buf_printf(&b, "- Evidence: `%s`\n", quiet(r, evidence_line(g, n), "?"));
 	for (size_t n = 0; n < i->n_tried; n++)
 		buf_printf(&b, "- Attempt %u did not help: %s\n", i->tried[n]->number,
 			   quiet(r, i->tried[n]->reason, "no reason given"));
@@ -194,8 +200,8 @@ static char *why_of(const struct repair *r, const char *words, const char *whose
 		buf_printf(&b, "%s, %.0f %% sure; %s (%s).", g->failure_type, g->confidence * 100,
 			   g->specialist ? g->specialist : "no specialist",
 			   g->route ? g->route : "no route");
-	for (size_t n = 0; n < MIN(g->n_evidence, (size_t)2); n++)
-		buf_printf(&b, "\nEvidence: %s", g->evidence[n]->text);
+	for (size_t n = 0; n < EVIDENCE_SHOWN && evidence_line(g, n); n++)
+		buf_printf(&b, "\nEvidence: %s", evidence_line(g, n));
 	for (size_t n = 0; n < g->n_missing; n++)
 		buf_printf(&b, "\nNot to be had: %s", g->missing[n]);
 	buf_printf(&b, "\n%s: %s", whose, words ? words : "nothing");

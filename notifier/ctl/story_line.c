@@ -187,15 +187,26 @@ static void line_exchange(const json_t *m, struct story_line *l)
 		buf_printf(&l->text, ", $%.4f", (double)ji(m, "cost_micro_usd") / 1e6);
 }
 
-static void add_list(struct story_line *l, const json_t *list, const char *key, const char *before)
+static void add_missing(struct story_line *l, const json_t *list)
 {
 	size_t i;
 	const json_t *item;
 	json_array_foreach(list, i, item)
 	{
-		const char *text = key ? js(item, key) : json_string_value(item);
-		if (i < SHOWN_MAX && text)
-			buf_printf(&l->text, "\n%s%s", before, text);
+		if (i < SHOWN_MAX)
+			buf_printf(&l->text, "\nnot to be had: %s", json_string_value(item));
+	}
+}
+
+/* Lines of the log; names of workflows and commands are no news to whoever reads this. */
+static void add_evidence(struct story_line *l, const json_t *list)
+{
+	size_t i, shown = 0;
+	const json_t *item;
+	json_array_foreach(list, i, item)
+	{
+		if (ji(item, "line") && shown++ < SHOWN_MAX)
+			buf_printf(&l->text, "\n  %s", js(item, "text"));
 	}
 }
 
@@ -210,8 +221,8 @@ static void line_diagnosis(const json_t *m, struct story_line *l)
 	else
 		buf_add_str(&l->text, "nothing it knows");
 	add(l, js(g, "reason"));
-	add_list(l, json_object_get(g, "evidence"), "text", "  ");
-	add_list(l, json_object_get(g, "missing"), NULL, "not to be had: ");
+	add_evidence(l, json_object_get(g, "evidence"));
+	add_missing(l, json_object_get(g, "missing"));
 }
 
 static void line_model(const json_t *m, struct story_line *l)

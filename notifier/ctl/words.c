@@ -32,12 +32,25 @@ enum ctl_style ctl_state_style(const char *state)
 	return STYLE_PLAIN;
 }
 
+/* A text of several lines (edits, a description) by its size: what runs is shown as a whole where
+ * it is asked for and where it starts. */
+static void add_string(struct buf *b, const char *s)
+{
+	size_t lines = 1;
+	for (const char *c = s; *c; c++)
+		lines += *c == '\n' && c[1];
+	if (lines > 1)
+		buf_printf(b, "<%zu lines>", lines);
+	else
+		buf_add(b, s, strcspn(s, "\n"));
+}
+
 static void add_value(struct buf *b, const json_t *v)
 {
 	auto_free char *text = NULL;
 
 	if (json_is_string(v)) {
-		buf_add_str(b, json_string_value(v));
+		add_string(b, json_string_value(v));
 		return;
 	}
 	text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);

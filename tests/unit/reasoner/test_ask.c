@@ -333,7 +333,7 @@ static void a_push_of_theirs_ends_ours(void **state)
 	(void)state;
 	first_failure();
 	propose(2);
-	build_failed("open", 2, "\"sha\":\"cccccccccccc\"", COMMAND("p1", "push"));
+	build_failed("open", 2, "\"sha\":\"cccccccccccc\",\"pr\":\"7\"", COMMAND("p1", "push"));
 	world_outcome(&w, "failed", "a person pushed to topic", "");
 	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
 }

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# From a red build to a green pull request, as `make demo-ci` shows it: the story has both attempts, the branch and the
+# pull request are there, nothing is left behind, and without a right fix it says so. TAP.
+set -u
+cd "$(dirname "$0")/../.." || exit 70
+build=${HEALBUS_BUILD:-$PWD/build}
+scratch=$(mktemp -d)
+chmod 711 "$scratch"
+trap 'rm -rf "$scratch" "$scratch.out"' EXIT
+export TMPDIR=$scratch
+n=0
+
+result() { # status text
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
+		echo "not ok $n - $2"
+		[ -f "$scratch.out" ] && sed 's/^/# /' "$scratch.out" | tail -n 80
+	fi
+}
+
+says() { # pattern
+	grep -qE -- "$1" "$scratch.out"
+}
+
+leftovers() { # files in the scratch directory, processes that name it
+	find "$scratch" -mindepth 1 -maxdepth 1
+	pgrep -af "$scratch" | grep -v "^$$ "
+}
+
+nothing_left() {
+	local deadline=$((SECONDS + 10))
+	while [ -n "$(leftovers)" ]; do
+		[ $SECONDS -lt $deadline ] || { leftovers >>"$scratch.out"; return 1; }
+		read -rt 0.1 <> <(:) || :
+	done
+}
+
+for program in bwrap git jq openssl gcc make; do
+	command -v $program >/dev/null || { echo "1..0 # skip $program is missing"; exit 0; }
+done
+
+echo "1..9"
+deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
+result $? "a red build is healed, and the exit code is 0"
+says 'looking into it for attempt 1'
+result $? "the story says that no runbook answers"
+says 'add\(2, 3\) is 6, not 5|check 1 of 1 failed'
+result $? "attempt 1 fails in the sandbox"
+says 'attempt 2 of 3'
+result $? "attempt 2 follows"
+says 'pull_request_open\(octo-org_calc\) done'
+result $? "the pull request is opened"
+says 'Attempt 1 did not help' && says '^#[0-9]+ Let add\(\) add'
+result $? "it tells of both attempts"
+says '^\+	return a \+ b;' && says 'resolved +all alerts resolved'
+result $? "the branch holds the right fix, and the later success closes the incident"
+nothing_left
+result $? "nothing is left"
+DEMO_SABOTAGE=1 deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
+[ $? -eq 1 ] && says 'proposes again what did not help'
+result $? "without a second idea a human is asked, and the exit code is 1"
