@@ -54,7 +54,7 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
 EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
 	runners/git_results runners/git_push
-EXECUTOR += runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
+EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
 EXECUTOR += runners/github runners/github_pulls runners/github_merge
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
@@ -73,7 +73,7 @@ UNIT_REASONER += placeholder prompt injection
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
-UNIT_EXECUTOR += agent cell proxy
+UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 

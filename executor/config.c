@@ -145,6 +145,12 @@ static const struct option rows[] = {
 		"dependencies, hosts, max_files, max_lines, max_line_bytes}. A repository's target "
 		"may say more in its attribute guard. Secrets, hidden characters, links out of the "
 		"tree, submodules and paths into .git never pass unasked."),
+	OPT_PATH(T, places.docker.socket, "docker.socket", "/var/run/docker.sock",
+		 "The Docker Engine's, for repositories whose attribute sandbox is docker: their "
+		 "checks run in containers. Whoever may use it is root."),
+	OPT_STRING(T, places.docker.image, "docker.image", NULL,
+		   "The image of those containers; it must be there already, with sh, sleep and "
+		   "what the checks need."),
 	GITHUB_OPTIONS(T, github),
 	OPT_STRING(T, git_protocols, "git.protocols", "https",
 		   "Schemes that urls of repositories may have, separated by commas: https, http, "
@@ -214,6 +220,8 @@ static int check_repositories(const struct executor_config *c, struct why *out_w
 		if (!rc && !scheme_allowed(c->git_protocols, git.scheme))
 			rc = why_set(out_why, ERR_CONFIG,
 				     "attributes.url: git.protocols does not list %s", git.scheme);
+		if (!rc && git.sandbox)
+			rc = place_find(git.sandbox)->check(&c->places, out_why);
 		git_target_release(&git);
 		if (rc)
 			return why_prefix(out_why, rc, "target %s", t->id);

@@ -10,6 +10,7 @@
 #include "common/wire.h"
 #include "executor/catalogue.h"
 #include "executor/inventory.h"
+#include "executor/sandboxes/place.h"
 
 enum autonomy {
 	AUTONOMY_OBSERVE, /* say what would be planned, do nothing */
@@ -49,6 +50,7 @@ struct executor_config {
 	bool allow_unsandboxed;
 	json_t *guard; /* what repositories' targets get that say nothing themselves; NULL: nothing
 			*/
+	struct place_settings places;
 	struct github_config github;
 	char *git_protocols;        /* schemes that repositories may have, separated by commas */
 	char *git_name, *git_email; /* who commits */

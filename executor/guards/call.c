@@ -62,12 +62,16 @@ static struct pattern process[LANGUAGES] = {
 static struct pattern network[LANGUAGES] = {
 	[LANGUAGE_SHELL] = PATTERN(SHELL_NETWORK),
 	[LANGUAGE_CONFIG] = PATTERN(SHELL_NETWORK),
-	[LANGUAGE_PYTHON] = PATTERN("\\b(?:requests|httpx|aiohttp|urllib[23]?|http\\.client|socket|"
-				    "ftplib|smtplib|paramiko|"
-				    "telnetlib|xmlrpc|websockets?|boto3)\\b(?=\\s*(?:[.(]|$))"
-				    "|^\\s*(?:import|from)\\s+(?:requests|httpx|aiohttp|urllib|"
-				    "socket|ftplib|smtplib|paramiko|"
-				    "telnetlib|websockets?)\\b"),
+	[LANGUAGE_PYTHON] = PATTERN(
+		"\\b(?:requests|httpx)\\s*\\.\\s*(?:get|post|put|patch|delete|head|options|request|"
+		"stream|[sS]ession|Client|AsyncClient|api)\\b|"
+		"\\b(?:aiohttp|urllib2|http\\.client|socket|ftplib|smtplib|paramiko|telnetlib|"
+		"websockets?|"
+		"boto3)\\b(?=\\s*[.(])|\\burllib\\.request\\b|\\burlopen\\s*\\(|\\burlretrieve\\s*"
+		"\\(|"
+		"^\\s*(?:import|from)\\s+(?:requests|httpx|aiohttp|urllib\\.request|urllib3|socket|"
+		"ftplib|"
+		"smtplib|paramiko|telnetlib|websockets?|boto3)\\b"),
 	[LANGUAGE_JS] = PATTERN(
 		"(?<![.\\w])fetch\\s*\\(|\\baxios\\b|\\bXMLHttpRequest\\b|\\bnew\\s+WebSocket\\b|"
 		"\\bhttps?\\.(?:get|request)\\b|\\bnet\\.(?:connect|createConnection|Socket)|"

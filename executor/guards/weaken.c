@@ -177,7 +177,8 @@ static struct pattern skips = PATTERN(
 	"(?:skip|only|todo|failing|fails|skipIf|runIf)\\b|(?:^|\\s)[xf](?:it|describe|test|context|"
 	"specify)\\s*"
 	"[( ]|\\[(?:Ignore|Explicit)\\b|\\bSkip\\s*=\\s*\"|\\bGTEST_SKIP\\b|\\bDISABLED_\\w+|"
-	"\\bmarkTest(?:Skipped|Incomplete)\\b|\\bpending\\b\\s*(?:[\"'(]|$)|\\bthis\\.skip\\s*\\(|"
+	"\\bmarkTest(?:Skipped|Incomplete)\\b|^\\s*pending\\b\\s*(?:[\"'(]|$)|\\bthis\\.skip\\s*\\("
+	"|"
 	"^\\s*skip\\b\\s*[\"'(]|\\bskip\\s*\\(\\s*\\)|\\bskip:\\s*(?:true|[\"'])|"
 	"//\\s*\\+build\\s+ignore|//go:build\\s+ignore");
 static struct pattern deselects = PATTERN(

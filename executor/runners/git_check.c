@@ -37,7 +37,9 @@ static void run_in_cell(struct git_work *w, const struct git_check *c, int proxy
 	auto_free char *dir = mem_printf("%s/check", w->ws.path);
 	struct cell cell = {.dir = dir,
 			    .scratch_dir = w->ws.path,
-			    .room = {.disk_bytes = t->disk_bytes, .files = CHECK_FILES_MAX}};
+			    .room = {.disk_bytes = t->disk_bytes, .files = CHECK_FILES_MAX},
+			    .place = t->sandbox,
+			    .places = &w->limits->config->places};
 	for (size_t i = 0; i < t->n_readonly; i++)
 		binds[i].path = t->readonly[i];
 	fill_env(t, proxy > 0, env);

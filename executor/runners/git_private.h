@@ -61,6 +61,9 @@ struct git_check {
  *     processes: 512
  *     disk: 2GiB                        # of the copy they work on, which is in memory; and of /tmp
  *     network: [proxy.golang.org]       # hosts they reach (https by CONNECT); default: none
+ *     sandbox: docker                   # where checks run, a row of place.h: without network and
+ *                                       # readonly; default: this machine's own
+ *     guard: {...}                      # what patches are looked at for, see guard.h
  */
 struct git_target {
 	char *id; /* of the target */
@@ -78,7 +81,8 @@ struct git_target {
 	char *network[CHECK_HOSTS_MAX];
 	size_t n_network;
 	int64_t memory_bytes, disk_bytes, processes;
-	json_t *guard; /* attribute `guard` (guard.h); NULL: none */
+	char *sandbox; /* NULL: here */
+	json_t *guard; /* NULL: as usual */
 };
 
 /* From the target as templates see it. ERR_CONFIG names the attribute. Release in any case. */

@@ -17,6 +17,7 @@ void git_target_release(struct git_target *t)
 	free(t->default_branch);
 	free(t->token_file);
 	free(t->api);
+	free(t->sandbox);
 	for (size_t i = 0; i < t->n_checks; i++) {
 		for (size_t k = 0; t->checks[i].argv[k]; k++)
 			free(t->checks[i].argv[k]);
@@ -295,7 +296,8 @@ int git_target_parse(const json_t *target, struct git_target *out, struct why *o
 		     {"repository", offsetof(struct git_target, repository)},
 		     {"default_branch", offsetof(struct git_target, default_branch)},
 		     {"token_file", offsetof(struct git_target, token_file)},
-		     {"api", offsetof(struct git_target, api)}};
+		     {"api", offsetof(struct git_target, api)},
+		     {"sandbox", offsetof(struct git_target, sandbox)}};
 	const char *kind = json_string_value(json_object_get(target, "kind"));
 	int rc = kind && str_eq(kind, "repository")
 			 ? 0
@@ -303,6 +305,9 @@ int git_target_parse(const json_t *target, struct git_target *out, struct why *o
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(texts); i++)
 		rc = take_text(target, texts[i].name, (char **)((char *)out + texts[i].offset),
 			       out_why);
+	if (!rc && out->sandbox && !place_find(out->sandbox))
+		rc = why_set(out_why, ERR_CONFIG, "attributes.sandbox: there is no %s",
+			     out->sandbox);
 	out->guard = json_incref(json_object_get(target, "guard"));
 	if (!rc)
 		rc = check_url(out, out_why);
@@ -316,5 +321,8 @@ int git_target_parse(const json_t *target, struct git_target *out, struct why *o
 		rc = take_readonly(target, out, out_why);
 	if (!rc)
 		rc = take_network(target, out, out_why);
+	if (!rc && out->sandbox && (out->n_network || out->n_readonly))
+		rc = why_set(out_why, ERR_CONFIG,
+			     "attributes.sandbox: %s has no network and no readonly", out->sandbox);
 	return rc ? rc : take_bounds(target, out, out_why);
 }

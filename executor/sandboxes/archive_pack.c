@@ -49,9 +49,11 @@ static void octal(char *field, size_t size, uint64_t value)
 	field[size - 1] = '\0';
 }
 
+/* Fields of ustar that are full have no NUL. */
 static void text(char *field, size_t size, const char *from)
 {
-	memcpy(field, from, MIN(strlen(from), size));
+	for (size_t i = 0; i < size && from[i]; i++)
+		field[i] = from[i];
 }
 
 struct entry {

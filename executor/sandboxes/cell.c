@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "executor/sandboxes/archive.h"
+#include "executor/sandboxes/place.h"
 
 #define IN_DIR "/in"
 #define INPUT "/input"
@@ -205,10 +206,23 @@ static void run_beside(const struct cell *c, const struct sandbox_job *job,
 	rmdir(place);
 }
 
+static void run_elsewhere(const struct cell *c, const struct sandbox_job *job,
+			  const struct run_limits *limits, struct run_result *result)
+{
+	static const struct place_settings none;
+	const struct place *place = place_find(c->place);
+	if (place)
+		place->run(c->places ? c->places : &none, c, job, limits, result);
+	else
+		fail(result, ERR_CONFIG, "cell: there is no such place");
+}
+
 void cell_run(const struct cell *c, const struct sandbox_job *job, const struct run_limits *limits,
 	      struct run_result *result)
 {
-	if (sandbox_level() == SANDBOX_LANDLOCK)
+	if (c->place)
+		run_elsewhere(c, job, limits, result);
+	else if (sandbox_level() == SANDBOX_LANDLOCK)
 		run_beside(c, job, limits, result);
 	else
 		run_copied(c, job, limits, result);

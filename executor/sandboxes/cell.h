@@ -18,12 +18,16 @@ enum {
 #define CELL_DISK_BYTES ((int64_t)4 << 30)
 #define CELL_MEMORY_BYTES ((int64_t)4 << 30)
 
+struct place_settings;
+
 struct cell {
 	const char *dir;          /* on the host; absolute */
 	const char *scratch_dir;  /* for what is on its way; NULL: /var/tmp */
 	struct sandbox_room room; /* zeroes: the defaults above; likewise the job's bounds */
 	const char *input; /* a file on the host: the program's standard input; NULL: empty */
 	bool discard;      /* nothing comes back */
+	const char *place; /* a row of place.h; NULL: this machine's own sandbox */
+	const struct place_settings *places;
 };
 
 /*

@@ -87,5 +87,8 @@ enum seccomp_flavour {
 };
 enum { SECCOMP_FILTERS = 2 };
 const struct buf *seccomp_filter(enum seccomp_flavour flavour, size_t i);
+/* The calls that SECCOMP_NAMESPACED allows as a profile in the Docker Engine's JSON. Adds to out.
+ */
+void seccomp_profile(struct buf *out);
 
 #endif

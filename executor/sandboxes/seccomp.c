@@ -1,6 +1,7 @@
 #include "common/base.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -196,4 +197,53 @@ const struct buf *seccomp_filter(enum seccomp_flavour flavour, size_t i)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, build_all);
 	return &filters[flavour][i];
+}
+
+/* ---- the same for a container engine, which makes its own filter ---- */
+
+static json_t *rule(json_t *names, const char *action)
+{
+	return json_pack("{s:o, s:s}", "names", names, "action", action);
+}
+
+static json_t *names_json(const char *const *names, size_t n)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(names[i]));
+	return list;
+}
+
+static json_t *masked(unsigned index, unsigned long mask, unsigned long value)
+{
+	return json_pack("{s:i, s:I, s:I, s:s}", "index", (int)index, "value", (json_int_t)mask,
+			 "valueTwo", (json_int_t)value, "op", "SCMP_CMP_MASKED_EQ");
+}
+
+void seccomp_profile(struct buf *out)
+{
+	static const unsigned long families[] = {AF_INET, AF_INET6, AF_UNIX},
+				   types[] = {SOCK_STREAM, SOCK_DGRAM};
+	json_t *list = json_array(), *clone = rule(json_pack("[s]", "clone"), "SCMP_ACT_ALLOW");
+	json_array_append_new(list,
+			      rule(names_json(allowed, ARRAY_SIZE(allowed)), "SCMP_ACT_ALLOW"));
+	json_object_set_new(clone, "args", json_pack("[o]", masked(0, namespaces, 0)));
+	json_array_append_new(list, clone);
+	/* The C library falls back when it is told that there is no such call. */
+	json_array_append_new(list, json_pack("{s:[s], s:s, s:i}", "names", "clone3", "action",
+					      "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
+	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+		for (size_t t = 0; t < ARRAY_SIZE(types); t++) {
+			json_t *socket = rule(json_pack("[s]", "socket"), "SCMP_ACT_ALLOW");
+			json_object_set_new(socket, "args",
+					    json_pack("[o,o]", masked(0, ~0U, families[f]),
+						      masked(1, 0xf, types[t])));
+			json_array_append_new(list, socket);
+		}
+	}
+	json_t *o = json_pack("{s:s, s:[s], s:o}", "defaultAction", "SCMP_ACT_ERRNO",
+			      "architectures", "SCMP_ARCH_X86_64", "syscalls", list);
+	auto_free char *text = json_dumps(o, JSON_COMPACT);
+	buf_add_str(out, text ? text : "");
+	json_decref(o);
 }

@@ -5,7 +5,8 @@
  *     sandboxctl diff DIR GIT_DIR        what DIR changes against a pristine repository
  *     sandboxctl apply DIR PATCH         a patch, through the guard
  *     sandboxctl untar ARCHIVE DIR
- * SBX_UID: the user; SBX_WALL: seconds; SBX_LEVEL: bwrap, landlock or none (refuses).
+ * SBX_PLACE: docker runs CMD in a container (SBX_IMAGE). SBX_UID: the user; SBX_WALL: seconds;
+ * SBX_LEVEL: bwrap, landlock or none (refuses).
  */
 #include "common/base.h"
 
@@ -16,7 +17,7 @@
 #include "executor/edits.h"
 #include "executor/guard.h"
 #include "executor/sandboxes/archive.h"
-#include "executor/sandboxes/cell.h"
+#include "executor/sandboxes/place.h"
 
 enum { LIMIT_BYTES = 1 << 20 };
 
@@ -50,7 +51,11 @@ static int run(char **args)
 {
 	static char *const env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"HOME=/work",
 				    (char *)"LANG=C.UTF-8", (char *)"TMPDIR=/tmp", NULL};
-	const struct cell c = {.dir = args[0], .room = room};
+	const struct place_settings places = {
+		.docker = {.socket = (char *)"/var/run/docker.sock",
+			   .image = (char *)setting("SBX_IMAGE", "debian:bookworm-slim")}};
+	const struct cell c = {
+		.dir = args[0], .room = room, .place = getenv("SBX_PLACE"), .places = &places};
 	const struct sandbox_job job = {.argv = args + 1,
 					.env = env,
 					.user = setting("SBX_UID", "64321"),

@@ -412,6 +412,16 @@ static void checks_are_bounded(void **state)
 	expect_failed(fix("p1", right), "exit code");
 }
 
+/* This one's engine is not there, and that is what is told. */
+static void checks_run_where_the_target_says(void **state)
+{
+	(void)state;
+	reload("checks: [[/bin/sh, test.sh]]\n      sandbox: docker\n"
+	       "docker: {socket: /nonexistent, image: debian}");
+	expect_failed(fix("p1", right), "check 1 of 1 failed: /bin/sh test.sh: docker: no result");
+	reload(plain_checks);
+}
+
 /* What the edits say is refused before anything is cloned. */
 static void the_guard_reads_the_edits(void **state)
 {
@@ -547,6 +557,7 @@ int main(void)
 		REPO(what_checks_write_is_not_pushed),
 		REPO(a_report_is_read_without_links),
 		REPO(checks_are_bounded),
+		REPO(checks_run_where_the_target_says),
 		REPO(the_guard_reads_the_edits),
 		REPO(the_guard_has_the_last_word),
 		REPO(deep_and_old_workspaces_go),

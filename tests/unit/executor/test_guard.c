@@ -59,6 +59,10 @@ static const struct row rows[] = {
 	{NULL, "src/a.go",
 	 "-\tx := get()\n+\tx, err := get()\n+\tif err != nil {\n+\t\treturn err\n+\t}\n"},
 
+	{NULL, "a.py",
+	 "+with open(\"requests.jsonl\") as f:\n+    q = urllib.parse.quote(f.name)\n"},
+	{NULL, "tests/test_b.py", "+    state = \"pending\"\n"},
+
 	/* Secrets. Written in two halves, so that this file is none. */
 	{"secret", "a.py",
 	 "+KEY = \"AK"

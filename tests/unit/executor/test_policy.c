@@ -261,6 +261,19 @@ static void test_bad_config(void **state)
 		const char *yaml, *why;
 	} bad[] = {
 		{"targets:\n  - {id: a, colour: red}\n", "colour"},
+		{"guard: {verdicts: {secrets: ask}}\n", "there is no check secrets"},
+		{"targets:\n  - {id: a, kind: repository, attributes: {url: "
+		 "\"https://g.example/o/r\", "
+		 "guard: {paths: x}}}\n",
+		 "target a: guard: paths"},
+		{"targets:\n  - {id: a, kind: repository, attributes: {url: "
+		 "\"https://g.example/o/r\", "
+		 "sandbox: vm}}\n",
+		 "there is no vm"},
+		{"targets:\n  - {id: a, kind: repository, attributes: {url: "
+		 "\"https://g.example/o/r\", "
+		 "sandbox: docker}}\n",
+		 "docker.image"},
 		{"targets:\n  - {id: a}\n  - {id: a}\n", "twice"},
 		{"targets:\n  - {id: 'a b'}\n", "id"},
 		{"targets:\n  - {id: a, paths: [var]}\n", "plain absolute path"},
