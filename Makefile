@@ -76,6 +76,7 @@ UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 FUZZ := signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
+FUZZ += results
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

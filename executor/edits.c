@@ -142,13 +142,12 @@ static void fold_name(const char *s, size_t len, struct buf *out)
 			buf_add(out, s + i, n);
 		i += MAX(n, (size_t)1);
 	}
-	const char *stream = out->data ? strchr(out->data, ':') : NULL;
-	if (stream)
-		out->len = (size_t)(stream - out->data);
+	if (!out->data)
+		return;
+	out->len = strcspn(out->data, ":");
 	while (out->len > 0 && (out->data[out->len - 1] == '.' || out->data[out->len - 1] == ' '))
 		out->len--;
-	if (out->data)
-		out->data[out->len] = 0;
+	out->data[out->len] = 0;
 }
 
 static bool component_valid(const char *s, size_t len)

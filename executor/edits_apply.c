@@ -140,8 +140,9 @@ static int open_parent(int dir, const char *path, const char **out_name, struct 
 
 static int write_all(int fd, const struct buf *text)
 {
+	const char *data = buf_str(text);
 	for (size_t at = 0; at < text->len;) {
-		ssize_t n = write(fd, text->data + at, text->len - at);
+		ssize_t n = write(fd, data + at, text->len - at);
 		if (n < 0 && errno != EINTR)
 			return -1;
 		at += n > 0 ? (size_t)n : 0;
@@ -153,7 +154,7 @@ static int write_all(int fd, const struct buf *text)
 static int write_new(int dir, const struct change *c, struct why *out_why)
 {
 	static const char temporary[] = ".healbus-edit";
-	const char *name = NULL;
+	const char *name = "";
 	auto_fd int parent = open_parent(dir, c->file->path, &name, out_why);
 	if (parent < 0)
 		return parent;
@@ -169,7 +170,7 @@ static int write_new(int dir, const struct change *c, struct why *out_why)
 
 static int remove_old(int dir, const char *path, struct why *out_why)
 {
-	const char *name = NULL;
+	const char *name = "";
 	auto_fd int parent = open_parent(dir, path, &name, out_why);
 	if (parent < 0)
 		return parent;

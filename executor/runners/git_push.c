@@ -3,6 +3,9 @@
 #include "common/mem.h"
 #include "executor/runners/git_private.h"
 
+/* Who committed it, and for which incident. */
+static const char signs[] = "--format=<%ce>%n%(trailers:key=" GIT_TRAILER ",valueonly)";
+
 /* Is the remote's branch a commit that we made for this incident? */
 static int is_ours(struct git_work *w, const struct git_record *r, bool *out)
 {
@@ -13,8 +16,7 @@ static int is_ours(struct git_work *w, const struct git_record *r, bool *out)
 	int rc = GIT_MUST(w, GIT_REMOTE, "cannot fetch the branch", "fetch", "--quiet", "--no-tags",
 			  "--depth=1", "--filter=blob:none", "origin", ref);
 	if (!rc)
-		rc = GIT(w, GIT_LOCAL, &said, "log", "-1", "--no-color",
-			 "--format=<%ce>%n%(trailers:key=" GIT_TRAILER ",valueonly)", "FETCH_HEAD");
+		rc = GIT(w, GIT_LOCAL, &said, "log", "-1", "--no-color", signs, "FETCH_HEAD");
 	if (rc || said.exit_code != 0 || !said.text.len)
 		return rc;
 	auto_free char *wanted =

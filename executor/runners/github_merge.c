@@ -161,44 +161,69 @@ void github_run_merged(struct github_work *w)
 
 /* ---- taking back ---- */
 
-static int get_field(struct github_work *w, const char *path, const char *object, const char *field,
-		     char **out)
+/* The id that the answer's object has under "sha". */
+static int get_sha(struct github_work *w, const struct buf *path, const char *object, char **out)
 {
 	auto_github_answer a = {0};
-	int rc = github_send(w, "GET", path, NULL, &a);
+	int rc = github_send(w, "GET", buf_str(path), NULL, &a);
 	if (rc)
 		return rc;
 	const json_t *parent = json_object_get(a.json, object);
 	if (json_is_array(parent))
 		parent = json_array_get(parent, 0);
-	*out = mem_strdup(github_text(parent, field));
-	return git_sha_valid(*out) ? 0 : github_fail(w, "GitHub does not say where %s is", path);
+	*out = mem_strdup(github_text(parent, "sha"));
+	return git_sha_valid(*out)
+		       ? 0
+		       : github_fail(w, "GitHub does not say where %s is", buf_str(path));
 }
 
-/* The tree as it was before the merge, as a commit on top of it. Only while nothing came after:
- * else this would take back others' work, too. */
+static int branch_head(struct github_work *w, const char *branch, char **out)
+{
+	auto_buf path = {0};
+	github_path(&path, "/repos/{+}/git/ref/heads/{+}", w->job->target.repository, branch);
+	return get_sha(w, &path, "object", out);
+}
+
+static int of_commit(struct github_work *w, const char *commit, const char *object, char **out)
+{
+	auto_buf path = {0};
+	github_path(&path, "/repos/{+}/git/commits/{}", w->job->target.repository, commit);
+	return get_sha(w, &path, object, out);
+}
+
+/* Going back to the tree before the merge takes back others' work, too, when some came after. */
+static int still_last(struct github_work *w, const char *base, const char *merge)
+{
+	auto_free char *now = NULL;
+	int rc = branch_head(w, base, &now);
+	if (!rc && !str_eq(now, merge))
+		rc = github_fail(w, "%s has moved on since the merge: take it back by hand", base);
+	return rc;
+}
+
+static int tree_before(struct github_work *w, const char *merge, char **out)
+{
+	auto_free char *before = NULL;
+	int rc = of_commit(w, merge, "parents", &before);
+	if (!rc)
+		rc = of_commit(w, before, "tree", out);
+	return rc;
+}
+
 static int make_revert(struct github_work *w, const char *base, const char *merge, char **out)
 {
-	const char *repository = w->job->target.repository;
-	auto_buf ref = {0}, commit = {0}, parent = {0}, commits = {0};
-	auto_free char *at = NULL, *before = NULL, *tree = NULL;
+	auto_buf commits = {0};
+	auto_free char *tree = NULL;
 	auto_github_answer a = {0};
-	github_path(&ref, "/repos/{+}/git/ref/heads/{+}", repository, base);
-	int rc = get_field(w, buf_str(&ref), "object", "sha", &at);
-	if (!rc && !str_eq(at, merge))
-		rc = github_fail(w, "%s has moved on since the merge: take it back by hand", base);
-	github_path(&commit, "/repos/{+}/git/commits/{}", repository, merge);
+	int rc = still_last(w, base, merge);
 	if (!rc)
-		rc = get_field(w, buf_str(&commit), "parents", "sha", &before);
-	github_path(&parent, "/repos/{+}/git/commits/{}", repository, before ? before : "");
-	if (!rc)
-		rc = get_field(w, buf_str(&parent), "tree", "sha", &tree);
+		rc = tree_before(w, merge, &tree);
 	if (rc)
 		return rc;
 	auto_free char *message = mem_printf("Revert pull request #%" PRId64, w->job->number);
 	json_t *body =
 		json_pack("{s:s, s:s, s:[s]}", "message", message, "tree", tree, "parents", merge);
-	github_path(&commits, "/repos/{+}/git/commits", repository);
+	github_path(&commits, "/repos/{+}/git/commits", w->job->target.repository);
 	rc = github_send(w, "POST", buf_str(&commits), body, &a);
 	json_decref(body);
 	if (!rc)

@@ -473,6 +473,40 @@ static void deep_and_old_workspaces_go(void **state)
 	assert_int_equal(workspace_open(config.stage.state_dir, "../x", &w, &why), ERR_INVALID);
 }
 
+/* ---- reports ---- */
+
+static void reports_are_read(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *lines;
+		size_t passed, failed;
+		bool any;
+	} rows[] = {
+		{"", "", 0, 0, false},
+		{"hello\nworld\n", "", 0, 0, false},
+		{"ok 1\nnot ok 2 - b\nnot ok 3 # TODO\nok\n", "failed: not ok 2 - b\n", 2, 1, true},
+		{"okay\nnot okay\n", "", 0, 0, false},
+		{"<testsuite><testcase name='a'/><testcase classname=\"C\" "
+		 "name=\"b&gt;1\"><failure "
+		 "message='x > y'/></testcase><testcase "
+		 "name=\"s\"><skipped/></testcase></testsuite>",
+		 "failed: C.b>1: x > y\n", 1, 1, true},
+		{"<testsuite><testcase name=\"e\"><error>boom</error></testcase></testsuite>",
+		 "failed: e\n", 0, 1, true},
+		{"<testsuite><testcase name=\"cut", "", 1, 0, true},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct test_results r = {0};
+		auto_buf lines = {0};
+		bool any = test_results_read(rows[i].text, strlen(rows[i].text), 500, &r, &lines);
+		assert_int_equal(any, rows[i].any);
+		assert_string_equal(buf_str(&lines), rows[i].lines);
+		assert_int_equal(r.passed, rows[i].passed);
+		assert_int_equal(r.failed, rows[i].failed);
+	}
+}
+
 /* ---- names ---- */
 
 static void names_are_checked(void **state)
@@ -543,6 +577,7 @@ int main(void)
 	struct why why = {0};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_checked),
+		cmocka_unit_test(reports_are_read),
 		cmocka_unit_test(targets_are_checked),
 		REPO(a_wrong_fix_fails_its_check),
 		REPO(a_right_fix_is_committed_and_pushed),
