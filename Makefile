@@ -55,7 +55,7 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
 	runners/git_results runners/git_push
 EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
-EXECUTOR += runners/github runners/github_pulls runners/github_merge
+EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_merge
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead

@@ -221,6 +221,7 @@ int git_fail(struct git_work *w, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	w->result->state = RUN_FAILED;
+	w->result->why = (struct why){0};
 	return why_set(&w->result->why, ERR_REJECTED, "%s", text);
 }
 

@@ -51,6 +51,7 @@ static void done(struct git_work *w, const struct git_record *r, const char *how
 		return;
 	w->result->state = RUN_ENDED;
 	w->result->exit_code = 0;
+	w->result->why = (struct why){0};
 	buf_printf(&w->result->output, "%s %s: %s\n", w->job->branch, how, r->commit);
 }
 
@@ -68,12 +69,10 @@ static bool rejected(const struct git_said *s)
 static void settle(struct git_work *w, const struct git_record *r, struct git_said *said)
 {
 	char now[GIT_SHA_LEN + 1];
-	struct why why = w->result->why;
 	if (git_remote_head(w, w->job->branch, now)) {
 		w->result->state = RUN_UNKNOWN;
 		return;
 	}
-	w->result->why = why;
 	if (str_eq(now, r->commit))
 		done(w, r, "is at");
 	else if (rejected(said))

@@ -15,6 +15,7 @@ int github_fail(struct github_work *w, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	w->result->state = RUN_FAILED;
+	w->result->why = (struct why){0};
 	return why_set(&w->result->why, ERR_REJECTED, "%s", text);
 }
 
@@ -70,6 +71,7 @@ int github_send(struct github_work *w, const char *method, const char *path, con
 		req.method = method;
 		req.path = path;
 		req.json = body;
+		w->result->why = (struct why){0};
 		int rc = github_call(w->limits->config->github_client, &req, &a, &w->result->why);
 		if (wait_for_limit(w, rc, a.retry_ms))
 			continue;
@@ -92,6 +94,7 @@ int github_get_all(struct github_work *w, const char *path, const char *member, 
 		struct github_list list = {.member = member, .max = max, .out_retry_ms = &retry_ms};
 		req.method = "GET";
 		req.path = path;
+		w->result->why = (struct why){0};
 		int rc = github_all(w->limits->config->github_client, &req, &list, out,
 				    &w->result->why);
 		if (!wait_for_limit(w, rc, retry_ms))

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "executor/sandboxes/archive.h"
 #include "executor/sandboxes/place.h"
+#include "executor/sandboxes/watch.h"
 
 #define IN_DIR "/in"
 #define INPUT "/input"
@@ -160,7 +161,12 @@ static void run_there(const struct cell *c, const struct sandbox_job *given, con
 	job.n_binds = given->n_binds + 1;
 	job.bounds = bounds_of(given, &room);
 	job.cwd = place;
-	sandbox_run(&job, limits, result);
+	struct watch watch = {.limits = limits, .room = &room, .dir_fd = place_fd};
+	struct run_limits own = *limits;
+	own.tick = watch_tick;
+	own.tick_ctx = &watch;
+	sandbox_run(&job, &own, result);
+	watch_tell(&watch, result);
 	if (result->state != RUN_ENDED || c->discard)
 		return;
 	const struct archive_limits back = limits_of(&room);

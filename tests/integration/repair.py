@@ -278,8 +278,8 @@ def test_refusals(w):
     rows = [("another commit", fix(w, RIGHT, sha=s("a" * 40)), "failed", "cannot"),
             ("a path outside", fix(w, block("../x", "", "x\n")), "refused", "may not be touched"),
             ("edits that do not fit", fix(w, block("calc.sh", "nothing like it\n", "x\n")), "failed", "do not apply"),
-            ("a workflow", fix(w, RIGHT + block("key.txt", "", "AKIA" + "QWERTYUIOPASDFGH\n")), "failed",
-             "the guard refuses")]
+            ("a key", fix(w, RIGHT + block("key.txt", "", "AKIA" + "QWERTYUIOPASDFGH\n")), "refused",
+             "refuse: secret: key.txt")]
     for name, step, verdict, reason in rows:
         o = w.run(step)
         ok(o.get("verdict") == verdict and reason in o.get("reason", ""), "%s: %s" % (name, reason), o)

@@ -348,15 +348,40 @@ static void test_clear_deep(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* Where a file system of its own says no, or, without one, somebody watches. */
+static void files_do_not_outgrow_their_room(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
+		sandbox_probe(wishes[i]);
+		struct ran ran =
+			run_script("i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero >f$i "
+				   "|| exit 9; i=$((i+1)); done; sleep 60",
+				   20000);
+		bool full = ran.r.state == RUN_ENDED
+				    ? ran.r.exit_code == 9
+				    : strstr(ran.r.why.text, "more than 8 MiB") != NULL;
+		if (!full)
+			fail_msg("%d: %d %s", (int)sandbox_level(), ran.r.exit_code,
+				 ran.r.why.text);
+		done(&ran);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_hostile_tree),
-		cmocka_unit_test(test_contained),     cmocka_unit_test(test_room),
-		cmocka_unit_test(test_timeout),       cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_refused),       cmocka_unit_test(test_archive_hostile),
-		cmocka_unit_test(test_archive_wrong), cmocka_unit_test(test_archive_round),
-		cmocka_unit_test(test_clear_deep)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(files_do_not_outgrow_their_room),
+					   cmocka_unit_test(test_comes_back),
+					   cmocka_unit_test(test_hostile_tree),
+					   cmocka_unit_test(test_contained),
+					   cmocka_unit_test(test_room),
+					   cmocka_unit_test(test_timeout),
+					   cmocka_unit_test(test_lost),
+					   cmocka_unit_test(test_refused),
+					   cmocka_unit_test(test_archive_hostile),
+					   cmocka_unit_test(test_archive_wrong),
+					   cmocka_unit_test(test_archive_round),
+					   cmocka_unit_test(test_clear_deep)};
 
 	return cmocka_run_group_tests_name("cell", tests, NULL, NULL);
 }

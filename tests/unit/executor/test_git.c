@@ -597,8 +597,18 @@ int main(void)
 		REPO(the_guard_has_the_last_word),
 		REPO(deep_and_old_workspaces_go),
 	};
+	const struct CMUnitTest without_namespaces[] = {
+		REPO(a_wrong_fix_fails_its_check),
+		REPO(a_right_fix_is_committed_and_pushed),
+		REPO(attributes_hooks_and_submodules_run_nothing),
+		REPO(links_lead_nowhere),
+		REPO(what_checks_write_is_not_pushed),
+		REPO(a_report_is_read_without_links),
+	};
 	if (launcher_open(&why))
 		fail_msg("%s", why.text);
 	sandbox_probe(SANDBOX_WISH_AUTO);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	sandbox_probe(SANDBOX_WISH_LANDLOCK);
+	return failed + cmocka_run_group_tests(without_namespaces, NULL, NULL);
 }
