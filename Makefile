@@ -75,7 +75,7 @@ UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-FUZZ := signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
+FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results
 
 # ---- programs ------------------------------------------------------------------------------------------
