@@ -110,6 +110,7 @@ static enum plan_end repeat_outcome(struct plan_run *run, const struct claim *cl
 	ProtobufCMessage *msg = NULL;
 	if (report_outcome_send(run, claim->note.data, claim->note.len, &why))
 		return plan_wait(run, BUS_WAIT_MS, why.text);
+	workspace_remove(run->ex->config->stage.state_dir, run->plan->id);
 	int rc = wire_unpack(KIND_OUTCOME, claim->note.data, claim->note.len, run->arena, &msg,
 			     &why);
 	if (rc || same_decision(run, (const Healbus__Outcome *)msg))

@@ -10,6 +10,8 @@ headers (of credentials only the kind), body. Tests set the scene by POST /_test
     check_run {repository, sha, name, status, conclusion}   status {repository, sha, context, state}
     job {repository, id, name, head_sha, steps, log, ...}   an Actions job and its log
     next {status, headers, body, times, match}              what the next matching requests get
+    hold {match}, release {}                                git requests whose path matches wait between the two
+    held {}                                                 how many wait
     get {repository}                                        pulls, comments, labels
 Used by tests and by the demonstration; shares no code with what they judge."""
 import argparse
@@ -70,7 +72,7 @@ class Github:
         self.app_id, _, self.app_key = app.partition(":")
         self.lock = threading.RLock()
         self.repositories, self.requests, self.scripted, self.tokens = {}, [], [], {}
-        self.ids = 1000
+        self.ids, self.hold, self.held, self.go = 1000, None, 0, threading.Event()
 
     def repository(self, name):
         path = os.path.join(self.root, name + ".git")
@@ -427,6 +429,16 @@ def access_token(c, repo, number):
 def scene(hub, name, b):
     if name == "requests":
         return hub.requests
+    if name == "hold":
+        hub.hold, hub.held = b["match"], 0
+        hub.go.clear()
+        return {}
+    if name == "release":
+        hub.hold = None
+        hub.go.set()
+        return {}
+    if name == "held":
+        return {"held": hub.held}
     if name == "next":
         hub.scripted += [b] * b.get("times", 1)
         return {}
@@ -571,6 +583,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self.hub.may(self.headers.get("Authorization")):
             self.answer(401, b"", [("WWW-Authenticate", 'Basic realm="git"')])
             return
+        if self.hub.hold and re.search(self.hub.hold, self.command + " " + url.path):
+            self.hub.held += 1
+            self.hub.go.wait(60)
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         env = {"PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": self.hub.root, "GIT_HTTP_EXPORT_ALL": "1",
@@ -587,16 +602,23 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status[0], rest, [(k, v) for k, v in headers if k not in ("Status", "Content-Length")])
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, address):
+        if not isinstance(sys.exc_info()[1], OSError):  # who went away, went away
+            super().handle_error(request, address)
+
+
 def start(root, port=0, tls=None, **options):
     """Serves in a thread; the server has .hub and .server_port; stop with .shutdown(). tls: a file of
     certificate and key, for https."""
     handler = type("Handler", (Handler,), {"hub": Github(root, **options), "scheme": "https" if tls else "http"})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server = Server(("127.0.0.1", port), handler)
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    server.daemon_threads = True
     server.hub = handler.hub
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -161,8 +161,15 @@ targets:
     def busctl(self, *args, data=None):
         return subprocess.run([BUSCTL, *args], env=self.env, input=data, check=True, capture_output=True).stdout
 
-    def run(self, *steps, deadline_s=120):
+    def run(self, *steps):
         """Runs a plan of these steps; its outcome."""
+        return self.outcome(self.send(*steps))
+
+    def outcome(self, name, deadline_s=120):
+        found = wait_for("outcome of " + name, lambda: self.of_kind(name, "outcome"), deadline_s)
+        return found[0] if found else {}
+
+    def send(self, *steps):
         self.n += 1
         name = "r%d" % self.n
         p = {"id": "plan-" + name, "incident": name, "incident_key": "key-" + name, "attempt": 1, "max_attempts": 3,
@@ -171,8 +178,7 @@ targets:
              "steps": [{"tool": t, "target": "octo-org_octo_repo",
                         "params": [dict(v, name=k) for k, v in params.items()]} for t, params in steps]}
         self.busctl("send", "plan", name, "-", p["id"], data=json.dumps(p).encode())
-        found = wait_for("outcome of " + name, lambda: self.of_kind(name, "outcome"), deadline_s)
-        return found[0] if found else {}
+        return name
 
     def story(self, incident):
         out = self.busctl("dump", "STORY", "heal.*." + incident).decode()
@@ -247,7 +253,7 @@ def test_story(w):
     ok(head == "%s|healbus|Add, do not subtract\n\nHealbus-Incident: inc1" % w.sha, "one commit on the pinned one", head)
     ok(w.git("--git-dir", w.bare, "diff", "--stat", "main", "fix/test-1").count("calc.sh") == 1 and
        "1 file changed" in w.git("--git-dir", w.bare, "diff", "--stat", "main", "fix/test-1"), "that changes one file")
-    ok(os.listdir(os.path.join(w.dir, "state/work")) == [], "the workspaces are gone")
+    ok(wait_for("empty workspaces", lambda: os.listdir(os.path.join(w.dir, "state/work")) == []), "the workspaces are gone")
 
     again = RIGHT.replace("$1 + $2", "$2 + $1")
     o = w.run(fix(w, again), push("fix/test-1"), pull("fix/test-1", "Attempt 3."))
@@ -317,6 +323,24 @@ def test_pull_requests(w):
     ok(o.get("verdict") == "healed" and len(p) == 2 and p[1]["title"].startswith('Revert "'), "and can be taken back", o)
     ok(w.git("--git-dir", w.bare, "diff", "--stat", w.sha, p[1]["head"]) == "" if len(p) == 2 else False,
        "to exactly what was before")
+
+
+def test_kill(w, p, start):
+    """kill -9 while the push is on its way: nobody knows, so the remote is asked, and nothing is pushed twice."""
+    w.scene("hold", match="POST .*git-receive-pack")
+    name = w.send(fix(w, RIGHT), push("fix/kill"))
+    ok(wait_for("the push", lambda: w.scene("held")["held"]), "a push is on its way")
+    p.kill()
+    p.wait()
+    w.children.remove(p)
+    w.scene("release")
+    arrived = wait_for("the branch", lambda: w.git("ls-remote", w.bare, "refs/heads/fix/kill"))
+    p = start()
+    o = w.outcome(name)
+    ok(arrived and o.get("verdict") == "healed", "killed and started again: the remote has it, which its check finds", o)
+    made = w.git("--git-dir", w.bare, "rev-list", "--count", w.sha + "..fix/kill")
+    ok(made == "1", "once", made)
+    return p
 
 
 def test_limits(w):
@@ -421,11 +445,14 @@ def main():
         return
     w = World()
     try:
-        p = w.executor(w.url, 'token_file: "%s"' % w.token)
+        def start():
+            return w.executor(w.url, 'token_file: "%s"' % w.token)
+        p = start()
         test_story(w)
         test_person(w)
         test_refusals(w)
         test_pull_requests(w)
+        p = test_kill(w, p, start)
         test_limits(w)
         w.stop(p)
         w.executor(w.tls_url, 'app_id: "77", app_key_file: "%s", ca_file: "%s"' % (w.app_key, w.cert),
