@@ -583,7 +583,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.hub.may(self.headers.get("Authorization")):
             self.answer(401, b"", [("WWW-Authenticate", 'Basic realm="git"')])
             return
-        if self.hub.hold and re.search(self.hub.hold, self.command + " " + url.path):
+        if self.hub.hold and re.search(self.hub.hold, self.command + " " + self.path):
             self.hub.held += 1
             self.hub.go.wait(60)
         if self.headers.get("Content-Encoding") == "gzip":

@@ -343,6 +343,19 @@ def test_kill(w, p, start):
     return p
 
 
+def test_race(w):
+    """A person pushes after we have looked and before we push."""
+    w.scene("hold", match="GET .*service=git-receive-pack")
+    name = w.send(fix(w, RIGHT.replace("$1 + $2", "$2+$1")), push("fix/kill"))
+    ok(wait_for("the push", lambda: w.scene("held")["held"]), "a push begins")
+    w.git("push", "-q", "-f", w.bare, "topic:fix/kill")
+    w.scene("release")
+    o = w.outcome(name)
+    ok(o.get("verdict") == "failed" and "a person pushed to fix/kill meanwhile" in o.get("reason", ""),
+       "a person was faster: the lease is lost", o)
+    ok(w.git("--git-dir", w.bare, "log", "-1", "--format=%s", "fix/kill") == "A person's work", "and wins")
+
+
 def test_limits(w):
     w.scene("next", status=403, headers={"Retry-After": "1"}, body={"message": "secondary rate limit"}, match="GET .*/pulls")
     o = w.run(pull("topic", "after a while"))
@@ -453,6 +466,7 @@ def main():
         test_refusals(w)
         test_pull_requests(w)
         p = test_kill(w, p, start)
+        test_race(w)
         test_limits(w)
         w.stop(p)
         w.executor(w.tls_url, 'app_id: "77", app_key_file: "%s", ca_file: "%s"' % (w.app_key, w.cert),
