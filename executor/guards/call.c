@@ -145,17 +145,23 @@ void check_network(struct review *r, const struct guard_change *c)
 void check_shell_pipe(struct review *r, const struct guard_change *c)
 {
 	static struct pattern pipe = PATTERN_CASELESS(
-		"\\b(?:curl|wget|fetch|iwr|base64|xxd|openssl|gunzip|zcat|printf|echo)\\b[^|;&]*"
-		"(?:\\|[^|;&]*)*\\|\\s*(?:sudo\\s+)?(?:env\\s+)?(?:/\\S*/)?(?:ba|z|k|da|a)?sh\\b|"
-		"\\b(?:curl|wget|base64|xxd)\\b[^;&]*\\|\\s*(?:sudo\\s+)?(?:python[0-9.]*|perl|"
+		"\\b(?:curl|wget|fetch|iwr|base64|xxd|openssl|gunzip|zcat|printf|echo)\\b[^|;&]{0,"
+		"999}"
+		"(?:\\|[^|;&]{0,999}){0,5}\\|\\s*(?:sudo\\s+)?(?:env\\s+)?(?:/\\S*/"
+		")?(?:ba|z|k|da|a)?sh\\b|"
+		"\\b(?:curl|wget|base64|xxd)\\b[^;&]{0,999}\\|\\s*(?:sudo\\s+)?(?:python[0-9.]*|"
+		"perl|"
 		"ruby|node|php|"
 		"iex)\\b|(?:ba|z)?sh\\s+(?:-c\\s+)?[\"']?(?:<\\(|\\$\\(|`)\\s*(?:curl|wget|base64)|"
 		"(?:eval|source|\\.)\\s+[\"']?(?:<\\(|\\$\\(|`)\\s*(?:curl|wget|base64|echo)|"
-		"/dev/tcp/|\\bbash\\s+-i\\b.*>&|\\bnc\\b.*\\s-[a-z]*e\\b|\\bmkfifo\\b.*\\bnc\\b|"
+		"/dev/tcp/"
+		"|\\bbash\\s+-i\\b.{0,999}>&|\\bnc\\b.{0,999}\\s-[a-z]*e\\b|\\bmkfifo\\b.{0,999}"
+		"\\bnc\\b|"
 		"\\b(?:exec|eval)\\s*\\(\\s*(?:[\\w.]+\\.)?(?:b64decode|base64|atob|decode|"
 		"decompress|"
-		"fromhex|unhexlify)|Buffer\\.from\\([^)]*base64[^)]*\\)[^;]*(?:eval|Function)|"
-		"DownloadString\\(.*\\biex\\b|\\biex\\b.*DownloadString");
+		"fromhex|unhexlify)|Buffer\\.from\\([^)]{0,999}base64[^)]{0,999}\\)[^;]{0,999}(?:"
+		"eval|Function)|"
+		"DownloadString\\(.{0,999}\\biex\\b|\\biex\\b.{0,999}DownloadString");
 	for (size_t i = 0; i < c->n_added; i++)
 		if (pattern_line(&pipe, &c->added[i]) && !line_was_there(c, &c->added[i]))
 			review_say(r, c, &c->added[i],
@@ -197,8 +203,10 @@ void check_host(struct review *r, const struct guard_change *c)
 		while (!line_is_comment(language, l) &&
 		       pattern_find(&url, rest.text, rest.len, &host)) {
 			if (!is_nowhere(host) && !host_before(c, host) &&
-			    !names_match(&r->policy->hosts, host.text, host.len))
+			    !names_match(&r->policy->hosts, host.text, host.len)) {
 				review_say(r, c, l, "speaks to a host that was not there");
+				break;
+			}
 			size_t used = (size_t)(host.text + host.len - rest.text);
 			rest = (struct span){rest.text + used, rest.len - used};
 		}

@@ -31,10 +31,10 @@ static struct {
 	{"a Telegram bot's token", PATTERN("\\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}\\b")},
 	{"an Azure key", PATTERN("\\b(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}=*")},
 	{"a password in a URL",
-	 PATTERN_CASELESS(
-		 "[a-z][a-z0-9+.-]+://[^/\\s:@'\"<>{}$]+:(?![/{$<*])[^/\\s:@'\"<>{}$*]{3,}@"
-		 "(?!localhost|127\\.|0\\.0\\.0\\.0|\\[::1|[a-z0-9.-]*example|db\\b|"
-		 "postgres\\b|mysql\\b|redis\\b|rabbitmq\\b|host\\b)")},
+	 PATTERN_CASELESS("\\b[a-z][a-z0-9+.-]{1,20}://[^/\\s:@'\"<>{}$]{1,99}:(?![/{$<*])[^/"
+			  "\\s:@'\"<>{}$*]{3,}@"
+			  "(?!localhost|127\\.|0\\.0\\.0\\.0|\\[::1|[a-z0-9.-]*example|db\\b|"
+			  "postgres\\b|mysql\\b|redis\\b|rabbitmq\\b|host\\b)")},
 };
 
 /* password = "...": only a value that does not look like a placeholder. */
@@ -113,6 +113,7 @@ void check_entropy(struct review *r, const struct guard_change *c)
 			if (mixed(found) && entropy_bits(found) >= 4.3) {
 				struct guard_line bare = {.text = "", .number = l->number};
 				review_say(r, c, &bare, "text that looks like a key");
+				break;
 			}
 			size_t used = (size_t)(found.text + found.len - rest.text);
 			rest = (struct span){rest.text + used, rest.len - used};
