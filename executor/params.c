@@ -21,6 +21,7 @@ static const char *const type_patterns[] = {
 	[PARAM_PATH] = "/[^\\x00-\\x1f\\x7f]{0,1023}",
 	[PARAM_URL] = "https?://[A-Za-z0-9.:\\[\\]-]{1,255}(?:/[A-Za-z0-9._~/%+=&?,:;@-]{0,1023})?",
 	[PARAM_DURATION] = "[0-9a-z]{1,32}",
+	[PARAM_TEXT] = NULL,
 };
 
 bool params_have_text(const struct params_def *defs)

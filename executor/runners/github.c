@@ -183,19 +183,28 @@ static const struct {
 	const char *text; /* {r} the repository, {n} the number, {h} the head, {s} the commit */
 	bool numbered;
 } acts[] = {
-	[GITHUB_DO_OPEN] = {render_open,
-			    "POST /repos/{r}/pulls, or PATCH of the open one with this head"},
-	[GITHUB_DO_OPENED] = {render_opened, "is there an open pull request of {h} in {r}?"},
-	[GITHUB_DO_COMMENT] = {render_comment,
-			       "POST /repos/{r}/issues/{n}/comments, or PATCH of ours", true},
-	[GITHUB_DO_LABEL] = {render_label, "POST /repos/{r}/issues/{n}/labels", true},
-	[GITHUB_DO_MERGE] = {render_merge,
-			     "once every check of {s} has passed: PUT /repos/{r}/pulls/{n}/merge",
-			     true},
-	[GITHUB_DO_MERGED] = {render_number, "is pull request {n} of {r} merged?", true},
-	[GITHUB_DO_REVERT] = {render_number,
-			      "open a pull request that takes back pull request {n} of {r}", true},
-	[GITHUB_DO_WAIT] = {render_wait, "wait for every check of {s} in {r}"},
+	[GITHUB_DO_OPEN] =
+		{.render = render_open,
+		 .text = "POST /repos/{r}/pulls, or PATCH of the open one with this head"},
+	[GITHUB_DO_OPENED] = {.render = render_opened,
+			      .text = "is there an open pull request of {h} in {r}?"},
+	[GITHUB_DO_COMMENT] = {.render = render_comment,
+			       .text = "POST /repos/{r}/issues/{n}/comments, or PATCH of ours",
+			       .numbered = true},
+	[GITHUB_DO_LABEL] = {.render = render_label,
+			     .text = "POST /repos/{r}/issues/{n}/labels",
+			     .numbered = true},
+	[GITHUB_DO_MERGE] =
+		{.render = render_merge,
+		 .text = "once every check of {s} has passed: PUT /repos/{r}/pulls/{n}/merge",
+		 .numbered = true},
+	[GITHUB_DO_MERGED] = {.render = render_number,
+			      .text = "is pull request {n} of {r} merged?",
+			      .numbered = true},
+	[GITHUB_DO_REVERT] = {.render = render_number,
+			      .text = "open a pull request that takes back pull request {n} of {r}",
+			      .numbered = true},
+	[GITHUB_DO_WAIT] = {.render = render_wait, .text = "wait for every check of {s} in {r}"},
 };
 
 static void show(const struct github_job *j, struct buf *out)

@@ -470,7 +470,8 @@ static void deep_and_old_workspaces_go(void **state)
 	workspace_sweep(config.stage.state_dir, (int64_t)time(NULL) * 1000);
 	auto_free char *none = ask("ls state/work");
 	assert_string_equal(none, "");
-	assert_int_equal(workspace_open(config.stage.state_dir, "../x", &w, &why), ERR_INVALID);
+	auto_workspace bad = WORKSPACE_NONE;
+	assert_int_equal(workspace_open(config.stage.state_dir, "../x", &bad, &why), ERR_INVALID);
 }
 
 /* ---- reports ---- */
