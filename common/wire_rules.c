@@ -284,6 +284,7 @@ static const struct wire_rule diagnosis_rules[] = {
 	R_TEXT("proposal", WIRE_PATCH_MAX),
 	R_TOKEN("exchange"),
 	R_TEXT("reason", WIRE_REASON_MAX),
+	R_TEXT("task", WIRE_PROMPT_MAX),
 };
 static const struct wire_rule model_rules[] = {
 	R_ID("id"),

@@ -147,10 +147,14 @@ int answer_plan(struct desk *d, struct case_file *c, const char **out_reason)
 	if (rc)
 		return rc;
 	const Healbus__Recalled *memory = g->proposal ? NULL : memory_of(d, g);
-	if (g->proposal)
+	if (d->patch)
+		rc = repair_patched(&r, d->patch, &plan, &why);
+	else if (g->proposal)
 		rc = repair_proposed(&r, &plan, &why);
 	else if (memory && c->row.attempt == 0)
 		rc = repair_recalled(&r, memory, &plan, &why);
+	else if (g->task && d->settings->agent_tool)
+		rc = repair_by_agent(&r, &plan, &why);
 	else
 		rc = why_set(&why, ERR_NOT_FOUND, "%s",
 			     g->reason ? g->reason : "nothing is proposed");
@@ -175,8 +179,34 @@ void detail_keep(struct desk *d, const char *plan, const Healbus__StepReport *re
 		store_put_str(fold_txn(d->f), &table_details, plan, text + skip, len - skip);
 }
 
+void patch_keep(struct desk *d, const Healbus__Plan *plan, const Healbus__StepReport *report)
+{
+	bool agent = d->settings->agent_tool && report->tool &&
+		     str_eq(report->tool, d->settings->agent_tool);
+	if (agent && report->patch && report->state == HEALBUS__STEP_STATE__STEP_DONE)
+		store_put_str(fold_txn(d->f), &table_patches, plan->id, report->patch,
+			      strlen(report->patch));
+}
+
+int patch_get(struct desk *d, const Healbus__Plan *plan, const char **out,
+	      const Healbus__ModelExchange **out_answer)
+{
+	struct store_val val;
+	ProtobufCMessage *answer = NULL;
+	int rc = store_get_str(fold_txn(d->f), &table_patches, plan->id, &val);
+	if (rc)
+		return rc;
+	*out = wire_text(&d->arena, val.data, val.len, WIRE_PATCH_MAX);
+	rc = store_get_str(fold_txn(d->f), &table_diagnoses, plan->incident, &val);
+	if (!rc)
+		rc = desk_unpack(d, KIND_MODEL, &val, &answer);
+	*out_answer = (Healbus__ModelExchange *)answer;
+	return rc;
+}
+
 void detail_drop(struct desk *d, const char *plan)
 {
+	store_del_str(fold_txn(d->f), &table_patches, plan);
 	store_del_str(fold_txn(d->f), &table_details, plan);
 }
 

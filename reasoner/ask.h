@@ -30,6 +30,13 @@ void detail_keep(struct desk *d, const char *plan, const Healbus__StepReport *re
 /* In the arena; NULL when there is none. */
 char *detail_get(struct desk *d, const char *plan);
 void detail_drop(struct desk *d, const char *plan);
+/* What an agent leaves, kept until its plan ends. */
+void patch_keep(struct desk *d, const Healbus__Plan *plan, const Healbus__StepReport *report);
+/* The patch that a plan's agent left, and the answer that led to the plan, in the arena.
+ * ERR_NOT_FOUND. */
+int patch_get(struct desk *d, const Healbus__Plan *plan, const char **out,
+	      const Healbus__ModelExchange **out_answer);
+
 /* The edits of a plan, at most WIRE_EDITS_SHORT_MAX bytes, in the arena; NULL when it has none. */
 char *plan_edits(struct desk *d, const Healbus__Plan *plan);
 

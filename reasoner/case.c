@@ -238,11 +238,9 @@ static int case_closed_healed(struct desk *d, struct case_file *c)
 	return 0;
 }
 
-static int case_answered(struct desk *d, struct case_file *c)
+static int case_answer(struct desk *d, struct case_file *c)
 {
 	const char *reason = NULL;
-	desk_timer_cancel(d, TIMER_ANSWER, c->incident->id);
-	c->row.ask[0] = 0;
 	int rc = answer_plan(d, c, &reason);
 	if (rc == ERR_NOT_FOUND) {
 		case_escalate(d, c, "%s", reason);
@@ -252,6 +250,23 @@ static int case_answered(struct desk *d, struct case_file *c)
 		return rc;
 	c->row.phase = CASE_PLANNED;
 	return effect_plan_made(d, c);
+}
+
+static int case_answered(struct desk *d, struct case_file *c)
+{
+	desk_timer_cancel(d, TIMER_ANSWER, c->incident->id);
+	c->row.ask[0] = 0;
+	return case_answer(d, c);
+}
+
+/* An agent's patch is the second half of the same attempt. */
+static int case_patched(struct desk *d, struct case_file *c)
+{
+	c->row.phase = CASE_IDLE;
+	if (!case_is_open(c))
+		return 0;
+	c->row.attempt -= c->row.attempt > 0;
+	return case_answer(d, c);
 }
 
 static int case_unanswered(struct desk *d, struct case_file *c)
@@ -301,6 +316,7 @@ static int (*const transitions[CASE_PHASES][CASE_EVENTS])(struct desk *, struct 
 			  [CASE_FAILED] = case_consider,
 			  [CASE_STOPPED] = case_stopped,
 			  [CASE_EXPIRED] = case_expired,
+			  [CASE_PATCHED] = case_patched,
 			  [CASE_OBSERVED] = case_observed,
 			  [CASE_LATE] = case_late,
 			  [CASE_TAKEN] = case_taken},

@@ -35,6 +35,7 @@ enum case_event {
 	CASE_STILL_FIRING, /* healed, but not resolved in time */
 	CASE_ANSWERED,     /* the workers' diagnosis is there: desk.answer */
 	CASE_UNANSWERED,   /* none came in time */
+	CASE_PATCHED,      /* an agent's plan ended with desk.patch */
 	CASE_RETRY,        /* a human wants another try */
 	CASE_TAKEN,        /* a human has it */
 	CASE_EVENTS,
@@ -71,7 +72,8 @@ struct case_file {
 struct desk {
 	struct fold *f;
 	const struct settings *settings;
-	const Healbus__ModelExchange *answer; /* with CASE_ANSWERED */
+	const Healbus__ModelExchange *answer; /* with CASE_ANSWERED and CASE_PATCHED */
+	const char *patch;                    /* with CASE_PATCHED */
 	struct arena arena;
 	struct why *why;
 };
@@ -87,6 +89,7 @@ extern const struct store_table table_details;    /* plan id -> what its failing
 extern const struct store_table table_catalogue;  /* catalogue_row -> packed Control, the latest */
 extern const struct store_table table_diagnoses;  /* incident -> packed ModelExchange, the latest */
 extern const struct store_table table_last_plans; /* incident -> packed Plan that ended last */
+extern const struct store_table table_patches;    /* plan id -> what its agent leaves */
 #define catalogue_row "catalogue"
 
 /* 0, ERR_NOT_FOUND, or what the store says. */

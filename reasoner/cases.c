@@ -21,11 +21,12 @@ const struct store_table table_details = {"details", 1};
 const struct store_table table_catalogue = {"catalogue", 1};
 const struct store_table table_diagnoses = {"diagnoses", 1};
 const struct store_table table_last_plans = {"last_plans", 1};
+const struct store_table table_patches = {"patches", 1};
 
 static const struct store_table *const tables[] = {
-	&table_cases,      &table_incidents, &table_effects,    &table_plans,     &table_queue,
-	&table_changes,    &table_storm,     &table_details,    &table_catalogue, &table_diagnoses,
-	&table_last_plans, MEMORY_TABLES,    STATISTICS_TABLES,
+	&table_cases,      &table_incidents, &table_effects, &table_plans,      &table_queue,
+	&table_changes,    &table_storm,     &table_details, &table_catalogue,  &table_diagnoses,
+	&table_last_plans, &table_patches,   MEMORY_TABLES,  STATISTICS_TABLES,
 };
 
 /* ---- timers by name ---- */
@@ -197,6 +198,16 @@ static int case_of_plan(struct desk *d, const Healbus__Plan *plan, struct case_f
 	return !rc && !str_eq(out->row.plan, plan->id) ? ERR_NOT_FOUND : rc;
 }
 
+static int case_ended(struct desk *d, struct case_file *c, const Healbus__Plan *plan,
+		      const struct ended *how)
+{
+	c->row.plan[0] = 0;
+	if (how->event == CASE_FIXED && patch_get(d, plan, &d->patch, &d->answer) == 0)
+		return case_event(d, c, CASE_PATCHED);
+	note_attempt(d, c, plan, how);
+	return case_event(d, c, how->event);
+}
+
 static int case_plan_ended(struct desk *d, const Healbus__Plan *plan, const struct ended *how)
 {
 	struct case_file c;
@@ -205,11 +216,8 @@ static int case_plan_ended(struct desk *d, const Healbus__Plan *plan, const stru
 	if (rc)
 		return rc;
 	rc = case_of_plan(d, plan, &c);
-	if (rc == 0) {
-		c.row.plan[0] = 0;
-		note_attempt(d, &c, plan, how);
-		rc = case_event(d, &c, how->event);
-	}
+	if (rc == 0)
+		rc = case_ended(d, &c, plan, how);
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
 	rc = waiting[0] ? case_load(d, waiting, &c) : ERR_NOT_FOUND;
@@ -276,6 +284,7 @@ static int apply_step(struct desk *d, const struct fold_input *in)
 	desk_timer(d, TIMER_LATE, plan->id, c.row.late_ms);
 	if (s->state == HEALBUS__STEP_STATE__STEP_FAILED)
 		detail_keep(d, plan->id, s);
+	patch_keep(d, plan, s);
 	case_save(d, &c);
 	return 0;
 }

@@ -71,6 +71,9 @@ static const struct option rows[] = {
 		   "proposes one."),
 	OPT_STRING(struct reasoner_config, cases.fix_branch_prefix, "diagnosis.branch_prefix",
 		   "fix/", "Fixes of a default branch go to <prefix><failure type>-<commit>."),
+	OPT_STRING(struct reasoner_config, cases.agent_tool, "diagnosis.agent", NULL,
+		   "A tool with `runner: agent` (such as agent_claude) that is given the task "
+		   "where no model proposes edits. What it leaves is proved like a model's."),
 	OPT_TREE(struct reasoner_config, models, "models", models_parse, models_release,
 		 "Map of {providers, budget, jitter, cache}. providers: list in fallback order of "
 		 "{name, kind, url, model, key_file, key_header, ca_file, timeout, max_tokens, "

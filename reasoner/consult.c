@@ -198,37 +198,59 @@ static int ask(struct consultation *c, const struct context *ctx, const struct p
 	return rc;
 }
 
-static int render(struct consultation *c, const struct prompt_input *in, struct placeholders *p,
-		  struct prompt_text *out)
+static void task_write(struct consultation *c, const json_t *view)
 {
+	auto_prompt_text text = {0};
+	auto_buf task = {0};
 	struct why why = {0};
-	json_t *view = prompt_view(in, p);
-	int rc = prompt_render(c->config->knowledge.prompts, c->diagnosis->specialist, view, out,
-			       &why);
-	json_decref(view);
-	if (rc)
+	if (prompt_render_agent(c->config->knowledge.prompts, c->diagnosis->specialist, view, &text,
+				&why)) {
 		refuse(c, why.text);
-	return rc;
+		return;
+	}
+	buf_add(&task, buf_str(&text.system), text.system.len);
+	buf_add(&task, buf_str(&text.user), text.user.len);
+	c->diagnosis->task = wire_text(c->arena, buf_str(&task), task.len, WIRE_PROMPT_MAX);
 }
 
-static int ask_with(struct consultation *c, const struct context *ctx, struct prompt_input *in)
+/* A model, if one is configured; where it proposes nothing, a task for an agent, if there is one.
+ */
+static int ask_with(struct consultation *c, const struct context *ctx, json_t *view,
+		    const struct placeholders *p)
+{
+	auto_prompt_text text = {0};
+	struct model_answer out = {0};
+	struct why why = {0};
+	int rc = ERR_NOT_FOUND;
+	if (c->models && models_configured(&c->config->models)) {
+		rc = prompt_render(c->config->knowledge.prompts, c->diagnosis->specialist, view,
+				   &text, &why);
+		if (rc)
+			refuse(c, why.text);
+		else
+			rc = ask(c, ctx, &text, &out);
+	}
+	if (!rc)
+		keep(c, p, &out);
+	if (!c->diagnosis->proposal && c->config->cases.agent_tool)
+		task_write(c, view);
+	return rc == ERR_CLOSED ? rc : 0;
+}
+
+static int ask_about(struct consultation *c, const struct context *ctx, struct prompt_input *in)
 {
 	char nonce[ID_BYTES];
 	auto_buf log = {0};
-	auto_prompt_text text = {0};
-	struct model_answer out = {0};
 	nonce_make(c, nonce);
 	struct placeholders *p = placeholders_new(nonce);
 	context_log_excerpt(ctx->log, ctx->log_len, PROMPT_LOG_MAX_BYTES, &log);
 	in->log = buf_str(&log);
 	in->log_len = log.len;
-	int rc = render(c, in, p, &text);
-	if (!rc)
-		rc = ask(c, ctx, &text, &out);
-	if (!rc)
-		keep(c, p, &out);
+	json_t *view = prompt_view(in, p);
+	int rc = ask_with(c, ctx, view, p);
+	json_decref(view);
 	placeholders_free(p);
-	return rc == ERR_CLOSED ? rc : 0;
+	return rc;
 }
 
 static int propose(struct consultation *c, const struct context *ctx)
@@ -251,7 +273,7 @@ static int propose(struct consultation *c, const struct context *ctx)
 	store_end(txn);
 	in.statistics = statistics;
 	if (!rc)
-		rc = ask_with(c, ctx, &in);
+		rc = ask_about(c, ctx, &in);
 	json_decref(statistics);
 	return rc;
 }
@@ -281,7 +303,7 @@ int consult(struct consultation *c, struct why *out_why)
 		rc = memory_remind(c->memory, c->ask->subject, c->arena, c->diagnosis);
 	if (rc)
 		return why_set(out_why, rc, "classifying");
-	if (c->models && models_configured(&c->config->models))
+	if (c->config->knowledge.prompts)
 		return propose(c, &ctx);
 	refuse(c, "no model is configured, and nothing that helped before is known");
 	return 0;

@@ -61,7 +61,7 @@ int knowledge_load(struct reasoner_config *c, struct why *out_why)
 	int rc = failures_load(failures, &k->failures, out_why);
 	if (!rc)
 		rc = specialists_load(specialists, &k->specialists, out_why);
-	if (!rc && models_configured(&c->models))
+	if (!rc && (models_configured(&c->models) || c->cases.agent_tool))
 		rc = prompts_load(prompts, c->prompts_local_dir, &k->prompts, out_why);
 	if (!rc)
 		rc = redactor_load(c, out_why);

@@ -12,7 +12,7 @@ struct reasoner_config;
 struct knowledge {
 	struct failures *failures; /* NULL: nothing is diagnosed */
 	struct specialists *specialists;
-	struct prompts *prompts; /* NULL without models */
+	struct prompts *prompts; /* NULL without models and agent */
 	struct github *github;
 	struct redactor *redactor;
 };

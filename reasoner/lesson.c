@@ -23,7 +23,11 @@ int lesson_outcome(struct desk *d, const Healbus__Plan *plan, const Healbus__Out
 	struct store_txn *txn = fold_txn(d->f);
 	auto_buf packed = {0};
 	bool healed = outcome->verdict == HEALBUS__VERDICT__VERDICT_HEALED;
+	struct store_val patch;
 	if (plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO)
+		return 0;
+	/* An agent left a patch: whether that helps, its own plan will tell. */
+	if (store_get_str(txn, &table_patches, plan->id, &patch) == 0)
 		return 0;
 	wire_pack(&plan->base, &packed);
 	store_put_str(txn, &table_last_plans, plan->incident, buf_str(&packed), packed.len);

@@ -197,7 +197,8 @@ static int load_dir(struct prompts *p, const char *dir, struct why *out_why)
 
 int prompts_load(const char *dir, const char *local_dir, struct prompts **out, struct why *out_why)
 {
-	static const char *const needed[] = {"system", "task", "retry", "operations", "atlas"};
+	static const char *const needed[] = {"system", "agent",      "task",
+					     "retry",  "operations", "atlas"};
 	struct prompts *p = mem_alloc(sizeof(*p));
 	pthread_mutex_init(&p->lock, NULL);
 	int rc = load_dir(p, dir, out_why);
@@ -227,14 +228,19 @@ static int render(struct prompts *p, const char *name, const json_t *view, struc
 	return rc ? why_prefix(out_why, rc, "%s.md", name) : 0;
 }
 
-static int render_all(struct prompts *prompts, const char *specialist, const json_t *view,
+struct audience {
+	const char *rules; /* file */
+	const char *specialist;
+};
+
+static int render_all(struct prompts *prompts, const struct audience *a, const json_t *view,
 		      struct prompt_text *out, struct why *out_why)
 {
 	const json_t *labels = json_object_get(json_object_get(view, "incident"), "labels");
-	const char *who = json_object_get(labels, "repository") ? specialist : "operations";
+	const char *who = json_object_get(labels, "repository") ? a->specialist : "operations";
 	if (!who || !file_of(prompts, who))
 		who = "atlas";
-	int rc = render(prompts, "system", view, &out->system, out_why);
+	int rc = render(prompts, a->rules, view, &out->system, out_why);
 	if (!rc)
 		rc = render(prompts, who, view, &out->system, out_why);
 	if (!rc)
@@ -244,17 +250,31 @@ static int render_all(struct prompts *prompts, const char *specialist, const jso
 	return rc;
 }
 
-int prompt_render(struct prompts *prompts, const char *specialist, const json_t *view,
-		  struct prompt_text *out, struct why *out_why)
+static int render_locked(struct prompts *prompts, const struct audience *a, const json_t *view,
+			 struct prompt_text *out, struct why *out_why)
 {
 	pthread_mutex_lock(&prompts->lock);
-	int rc = render_all(prompts, specialist, view, out, out_why);
+	int rc = render_all(prompts, a, view, out, out_why);
 	pthread_mutex_unlock(&prompts->lock);
 	size_t bytes = out->system.len + out->user.len;
 	if (!rc && bytes > WIRE_PROMPT_MAX)
 		return why_set(out_why, ERR_TOO_LARGE, "the prompt has %zu bytes, more than %d",
 			       bytes, WIRE_PROMPT_MAX);
 	return rc;
+}
+
+int prompt_render(struct prompts *prompts, const char *specialist, const json_t *view,
+		  struct prompt_text *out, struct why *out_why)
+{
+	const struct audience a = {.rules = "system", .specialist = specialist};
+	return render_locked(prompts, &a, view, out, out_why);
+}
+
+int prompt_render_agent(struct prompts *prompts, const char *specialist, const json_t *view,
+			struct prompt_text *out, struct why *out_why)
+{
+	const struct audience a = {.rules = "agent", .specialist = specialist};
+	return render_locked(prompts, &a, view, out, out_why);
 }
 
 void prompt_text_release(struct prompt_text *t)

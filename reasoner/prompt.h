@@ -4,8 +4,9 @@
  * quoted between fences with the question's nonce, and everything fits a budget; what was cut is
  * said.
  *
- * The system's part is system.md and the specialist's file (operations.md for incidents without a
- * repository); the user's part is task.md, and retry.md from the second attempt on.
+ * The system's part is system.md (for an agent: agent.md) and the specialist's file (operations.md
+ *for incidents without a repository); the user's part is task.md, and retry.md from the second
+ *attempt on.
  *
  *	struct placeholders *p = placeholders_new(nonce);
  *	json_t *view = prompt_view(&input, p);
@@ -99,6 +100,11 @@ void prompt_text_release(struct prompt_text *t);
  * pass WIRE_PROMPT_MAX. Any thread; one at a time, for milliseconds. */
 int prompt_render(struct prompts *prompts, const char *specialist, const json_t *view,
 		  struct prompt_text *out, struct why *out_why);
+
+/* The same for an external coding agent, who works on a checkout: agent.md in place of system.md.
+ */
+int prompt_render_agent(struct prompts *prompts, const char *specialist, const json_t *view,
+			struct prompt_text *out, struct why *out_why);
 
 /* Puts values for the placeholders of an answer, in place: people's in the prose, the repository's
  * in the edits, names in targets and parameters. ERR_DENIED with the field. */

@@ -13,6 +13,8 @@ enum {
 	EVIDENCE_SHOWN = 2,
 };
 
+#define AGENT_CONFIDENCE 0.5 /* it names none */
+
 char *repository_target(struct arena *arena, const char *repository)
 {
 	char *out = arena_strdup(arena, repository);
@@ -224,32 +226,77 @@ static bool same_edits(const struct repair *r, const char *edits)
 	return false;
 }
 
-int repair_proposed(const struct repair *r, Healbus__Plan *plan, struct why *out_why)
+static int plan_of_edits(const struct repair *r, const struct proposal *p, Healbus__Plan *plan,
+			 struct why *out_why)
+{
+	struct place at;
+	if (same_edits(r, p->edits))
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "what is proposed was tried before, and did not help");
+	int rc = place_find(r, &at, out_why);
+	if (!rc)
+		plan_steps_of_edits(r, p, &at, plan);
+	return rc;
+}
+
+static int plan_proposed(const struct repair *r, const char *json, const char *whose,
+			 Healbus__Plan *plan, struct why *out_why)
 {
 	struct proposal p = {0};
-	struct place at;
-	int rc = proposal_read(r->diagnosis->proposal, r->rules, &r->desk->arena, &p, out_why);
+	int rc = proposal_read(json, r->rules, &r->desk->arena, &p, out_why);
 	if (rc)
-		return why_prefix(out_why, rc, "the model's proposal is refused");
+		return why_prefix(out_why, rc, "the proposal is refused");
 	bool edits = p.edits && *p.edits;
 	if (!edits && p.n_steps == 0)
 		return why_set(out_why, ERR_NOT_FOUND, "the model gives up: %s",
 			       p.give_up ? p.give_up : "it proposes nothing");
-	if (edits && same_edits(r, p.edits))
-		return why_set(out_why, ERR_NOT_FOUND,
-			       "the model proposes again what did not help before");
 	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
 	SET(plan, confidence, p.confidence);
-	plan->why = why_of(r, p.analysis, "The model says");
-	if (!edits) {
-		plan->steps = p.steps;
-		plan->n_steps = p.n_steps;
-		return 0;
-	}
-	rc = place_find(r, &at, out_why);
-	if (!rc)
-		plan_steps_of_edits(r, &p, &at, plan);
-	return rc;
+	plan->why = why_of(r, p.analysis, whose);
+	if (edits)
+		return plan_of_edits(r, &p, plan, out_why);
+	plan->steps = p.steps;
+	plan->n_steps = p.n_steps;
+	return 0;
+}
+
+int repair_proposed(const struct repair *r, Healbus__Plan *plan, struct why *out_why)
+{
+	return plan_proposed(r, r->diagnosis->proposal, "The model says", plan, out_why);
+}
+
+/* Read as strictly as a model's answer. */
+int repair_patched(const struct repair *r, const char *patch, Healbus__Plan *plan,
+		   struct why *out_why)
+{
+	json_t *json =
+		json_pack("{s:s, s:f, s:s, s:s, s:[], s:s}", "analysis",
+			  "an external coding agent left this patch", "confidence",
+			  AGENT_CONFIDENCE, "edits", patch, "title", "", "steps", "give_up", "");
+	if (!json)
+		return why_set(out_why, ERR_INVALID, "the agent's patch is not UTF-8");
+	auto_free char *text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	return plan_proposed(r, text, "The agent", plan, out_why);
+}
+
+int repair_by_agent(const struct repair *r, Healbus__Plan *plan, struct why *out_why)
+{
+	struct place at;
+	int rc = place_find(r, &at, out_why);
+	if (rc)
+		return rc;
+	Healbus__Step *s = step_new(r, r->desk->settings->agent_tool, at.target);
+	step_say(r, s, "sha", at.sha);
+	step_say(r, s, "branch", at.branch);
+	step_say_text(r, s, "task", r->diagnosis->task);
+	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
+	SET(plan, confidence, AGENT_CONFIDENCE);
+	plan->why = why_of(r, r->diagnosis->reason ? r->diagnosis->reason : "no model is asked",
+			   "An agent is asked");
+	plan->steps = arena_alloc(&r->desk->arena, sizeof(*plan->steps));
+	plan->steps[plan->n_steps++] = s;
+	return 0;
 }
 
 int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Healbus__Plan *plan,

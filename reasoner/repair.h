@@ -15,6 +15,10 @@ struct repair {
 /* Both fill an initialised plan, in the desk's arena; negative with the reason for people when
  * there is nothing to be done. */
 int repair_proposed(const struct repair *r, Healbus__Plan *plan, struct why *out_why);
+/* The task to an agent; then, with what it left, the same plan as for a model's edits. */
+int repair_by_agent(const struct repair *r, Healbus__Plan *plan, struct why *out_why);
+int repair_patched(const struct repair *r, const char *patch, Healbus__Plan *plan,
+		   struct why *out_why);
 int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Healbus__Plan *plan,
 		    struct why *out_why);
 

@@ -27,6 +27,7 @@ struct settings {
 	int64_t effective_window_ms;
 	double recall_min;
 	char *fix_branch_prefix;
+	char *agent_tool; /* NULL: no agent is asked */
 	struct memory_config memory;
 	struct runbooks *runbooks;
 };

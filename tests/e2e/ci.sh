@@ -57,5 +57,5 @@ result $? "the branch holds the right fix, and the later success closes the inci
 nothing_left
 result $? "nothing is left"
 DEMO_SABOTAGE=1 deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
-[ $? -eq 1 ] && says 'proposes again what did not help'
+[ $? -eq 1 ] && says 'was tried before'
 result $? "without a second idea a human is asked, and the exit code is 1"

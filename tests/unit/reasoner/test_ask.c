@@ -188,7 +188,7 @@ static void the_same_again_is_refused(void **state)
 	world_outcome(&w, "failed", "no", "");
 	propose(2);
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
-	assert_reason_has("again what did not help");
+	assert_reason_has("was tried before");
 	assert_reason_has("a.c:1: error");
 }
 
@@ -360,6 +360,56 @@ static void a_closed_incident_is_remembered(void **state)
 	arena_release(&a);
 }
 
+static void agent_reports(const char *patch)
+{
+	json_t *plan = world_output(&w, KIND_PLAN, -1);
+	assert_non_null(plan);
+	json_t *step =
+		json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "incident", "i1", "plan_id",
+			  text_of(plan, "id"), "step_id", "a1", "index", 0, "phase", "act", "state",
+			  "done", "tool", "agent_x", "patch", patch);
+	auto_free char *text = json_dumps(step, 0);
+	world_send(&w, "step", "a1:done", text);
+	world_outcome(&w, "healed", "", "");
+	json_decref(step);
+	json_decref(plan);
+}
+
+static void an_agents_patch_is_proved_like_a_models(void **state)
+{
+	(void)state;
+	w.config.cases.agent_tool = (char *)"agent_x";
+	first_failure();
+	answer(",\"reason\":\"no model\",\"task\":\"repair it\"");
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	assert_string_equal(text_of(json_array_get(json_object_get(plan, "steps"), 0), "tool"),
+			    "agent_x");
+	assert_string_equal(param(plan, 0, "task"), "repair it");
+	json_decref(plan);
+	agent_reports("diff --git a/a.c b/a.c\n--- a/a.c\n+++ b/a.c\n@@ -1 +1 @@\n-int x = 1;\n"
+		      "+int x = 2;\n");
+	plan = world_output(&w, KIND_PLAN, 1);
+	assert_non_null(plan);
+	assert_int_equal(number_of(plan, "attempt"), 1);
+	assert_true(str_starts(param(plan, 0, "edits"), "diff --git"));
+	json_decref(plan);
+	world_outcome(&w, "failed", "no", "");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 2);
+}
+
+static void an_agents_patch_of_git_itself_is_refused(void **state)
+{
+	(void)state;
+	w.config.cases.agent_tool = (char *)"agent_x";
+	first_failure();
+	answer(",\"reason\":\"no model\",\"task\":\"repair it\"");
+	agent_reports(
+		"diff --git a/.git/config b/.git/config\n--- a/.git/config\n+++ b/.git/config\n"
+		"@@ -1 +1 @@\n-a\n+b\n");
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+	assert_reason_has("refused");
+}
+
 static void a_restart_changes_nothing(void **state)
 {
 	(void)state;
@@ -394,6 +444,8 @@ int main(void)
 		T(a_retry_forgives_attempts),
 		T(a_push_of_theirs_ends_ours),
 		T(a_closed_incident_is_remembered),
+		T(an_agents_patch_is_proved_like_a_models),
+		T(an_agents_patch_of_git_itself_is_refused),
 		T(a_restart_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
