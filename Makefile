@@ -30,7 +30,7 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 	-lpthread -lm
 
 # ---- sources, every one by name ------------------------------------------------------------------------
-COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_text http_client http_client_mail github github_auth github_text mail address \
+COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_server_stream http_text http_client http_client_mail github github_auth github_text mail address \
 	redact redact_random redact_token redact_word topic topic_rights wire wire_check wire_fast wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
 	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_hash stage_health
 MONITOR := core body command record replay alert_text checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
@@ -63,7 +63,7 @@ CTL := main args term api words commands help completion manual run story story_
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 
-UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
+UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_stream http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds github_corpus
 UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
 UNIT_REASONER += models model_answers

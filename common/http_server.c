@@ -69,6 +69,9 @@ static struct http_server *server_new(const struct http_server_options *o)
 	s->n_routes = o->n_routes;
 	s->tokens = o->tokens;
 	s->n_tokens = o->n_tokens;
+	s->authorize = o->authorize;
+	s->authorize_ctx = o->authorize_ctx;
+	s->tls = o->tls_cert_file != NULL;
 	s->body_max_bytes = o->body_max_bytes ? o->body_max_bytes : HTTP_BODY_MAX_BYTES;
 	s->request_timeout_ms = 1000 * (int64_t)(o->request_timeout_s ? o->request_timeout_s
 								      : HTTP_REQUEST_TIMEOUT_S);
@@ -294,9 +297,11 @@ void http_server_close(struct http_server *s, int64_t grace_ms)
 	/* Its threads may still look at the descriptor, so it is closed only after them. */
 	if (fd != MHD_INVALID_SOCKET)
 		shutdown(fd, SHUT_RDWR);
+	http_streams_end(s);
 	wait_idle(s, grace_ms);
 	http_requests_abort(s);
 	wait_idle(s, ABORT_GRACE_MS);
+	http_streams_end(s);
 	MHD_stop_daemon(s->daemon);
 	if (fd != MHD_INVALID_SOCKET)
 		close(fd);

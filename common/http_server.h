@@ -6,7 +6,7 @@
  *
  * Routing: exact method and path after one percent-decoding; a last segment "*" matches one
  * segment, "**" the rest. Not found is 404, wrong method 405 with Allow. Authentication is decided
- * per route before the handler runs, on by default. Refused before any route is looked at: paths
+ * per route before the body is read, on by default. Refused before any route is looked at: paths
  * with empty, "." or ".." segments (400), ambiguous framing (400), headers or bodies over the
  * limits (431, 413). A client has request_timeout_s for its whole request, however it trickles;
  * when three quarters of the connections are taken, one second. HEAD is answered like GET, without
@@ -24,6 +24,8 @@ enum {
 	HTTP_REQUEST_TIMEOUT_S = 10,
 	HTTP_CONNECTIONS_MAX = 512,
 	HTTP_PATH_MAX = 1024,
+	HTTP_USER_MAX = 64,
+	HTTP_STREAM_MAX_BYTES = 64 << 10, /* written and not yet taken by the client */
 };
 
 struct http_server;
@@ -32,11 +34,17 @@ struct http_request;
 typedef void http_handler(void *ctx, struct http_request *req);
 
 enum http_auth {
-	HTTP_AUTH_BEARER, /* default: Authorization: Bearer <one of the server's tokens> (or Basic
-			     with it as password); never for a foreign Origin */
-	HTTP_AUTH_NONE,   /* public by intent: /healthz, /readyz, /metrics */
-	HTTP_AUTH_HANDLER /* the handler checks (HMAC over the body, per-source secrets) */
+	HTTP_AUTH_BEARER,  /* default: Authorization: Bearer <one of the server's tokens> (or Basic
+			      with it as password); never for a foreign Origin */
+	HTTP_AUTH_NONE,    /* public by intent: /healthz, /readyz, /metrics */
+	HTTP_AUTH_HANDLER, /* the handler checks (HMAC over the body, per-source secrets) */
+	HTTP_AUTH_OWN = 16 /* and every number above: options.authorize decides, and is told it */
 };
+
+/* Decides once the header is read. 0, or an error that is answered (ERR_DENIED,
+ * ERR_UNAUTHENTICATED). May add headers to the answer and call http_request_set_user. Must not
+ * block. */
+typedef int http_authorize(void *ctx, struct http_request *req, unsigned need, struct why *out_why);
 
 struct http_route {
 	const char *method; /* "GET" (also answers HEAD), "POST", "DELETE" */
@@ -55,8 +63,10 @@ struct http_server_options {
 					loopback peers only, with a loopback Host and not through
 					a proxy */
 	size_t n_tokens;
-	const char *tls_cert_file;  /* PEM; both or neither */
-	const char *tls_key_file;   /* 0600 */
+	const char *tls_cert_file; /* PEM; both or neither */
+	const char *tls_key_file;  /* 0600 */
+	http_authorize *authorize; /* for HTTP_AUTH_OWN; NULL: nobody may */
+	void *authorize_ctx;
 	unsigned threads;           /* 0: 2 */
 	size_t body_max_bytes;      /* 0: HTTP_BODY_MAX_BYTES */
 	unsigned request_timeout_s; /* 0: HTTP_REQUEST_TIMEOUT_S */
@@ -83,12 +93,20 @@ const char *http_query(const struct http_request *req, const char *name);  /* NU
 const char *http_body(const struct http_request *req, size_t *out_len);    /* NUL-terminated */
 const char *http_peer(const struct http_request *req);                     /* "127.0.0.1" */
 bool http_peer_is_loopback(const struct http_request *req);
+bool http_is_tls(const struct http_request *req); /* ours, not a proxy's */
+/* What an HTTP_AUTH_BEARER route asks for: one of the server's tokens, or, when it has none, a
+ * local peer. 0, ERR_DENIED or ERR_UNAUTHENTICATED. */
+int http_request_bearer(struct http_request *req, struct why *out_why);
+/* Whom options.authorize has found: kept for the handler. Copied, cut at HTTP_USER_MAX bytes. */
+void http_request_set_user(struct http_request *req, const char *user);
+const char *http_request_user(const struct http_request *req); /* "" when nobody was named */
 /* Calls visit for each header, until it returns false. */
 void http_headers_each(const struct http_request *req,
 		       bool (*visit)(void *ctx, const char *name, const char *value), void *ctx);
 
-/* Adds a header to the answer. Before http_reply. CR and LF in a value are refused (the header is
- * left out). */
+/* Adds a header to the answer, or replaces one of the server's own (Cache-Control, CSP, ...: what a
+ * browser must not do with an answer). Before http_reply. CR and LF in a value are refused (the
+ * header is left out). */
 void http_reply_header(struct http_request *req, const char *name, const char *value);
 /* Answers and ends the request; req dies. Copies body. Exactly once, any thread. */
 void http_reply(struct http_request *req, unsigned status, const char *content_type,
@@ -99,6 +117,21 @@ void http_reply_error(struct http_request *req, int rc, const struct why *why);
 /* Chooses 503 or 429 and says when to come back. */
 void http_reply_retry(struct http_request *req, unsigned status, unsigned retry_after_s,
 		      const char *reason);
+
+/*
+ * ---- an answer that goes on: server-sent events ----
+ * Holds a connection and no thread. The client is gone when it has not taken what was written for
+ * request_timeout_s; write something from time to time to find out.
+ */
+struct http_stream;
+/* Answers 200 with a body without end; req dies. Any thread. The stream is the caller's until
+ * http_stream_close, also when the server has closed meanwhile. */
+struct http_stream *http_reply_stream(struct http_request *req, const char *content_type);
+/* Copies, does not block. ERR_CLOSED: the client or the server has gone. ERR_FULL: the client does
+ * not keep up, nothing was added. */
+int http_stream_write(struct http_stream *stream, const void *data, size_t len);
+/* What was written is still sent, then the connection ends. NULL is fine. */
+void http_stream_close(struct http_stream *stream);
 
 /* Checks an X-Hub-Signature-256 style header "sha256=<hex>" (or bare hex) over the body in constant
  * time. */

@@ -17,6 +17,7 @@ enum {
 	HTTP_HEADERS_MAX = 100,
 	HTTP_BODIES_MAX_BYTES = 24 << 20, /* of all requests together; over it: 503 */
 	HTTP_REPLY_HEADERS_MAX = 16,
+	HTTP_STREAM_CHUNK_BYTES = 4096,
 };
 
 /* Of a request, under http_server.reply_lock from REQUEST_RUNNING on. */
@@ -51,6 +52,9 @@ struct http_server {
 	int64_t request_timeout_ms;
 	unsigned connections_max;
 	unsigned port;
+	bool tls;
+	http_authorize *authorize;
+	void *authorize_ctx;
 
 	pthread_mutex_t lock; /* connections, n_connections, stop */
 	pthread_cond_t wake;  /* the reaper */
@@ -63,6 +67,7 @@ struct http_server {
 	pthread_cond_t idle;        /* in_flight became 0 */
 	struct http_request *suspended;
 	unsigned in_flight;
+	struct http_stream *streams;
 	_Atomic bool draining;
 
 	_Atomic size_t body_bytes;
@@ -89,6 +94,7 @@ struct http_request {
 	char method[16];
 	struct http_target target;
 	const char *wildcard;
+	char user[HTTP_USER_MAX + 1];
 	struct http_header headers[HTTP_HEADERS_MAX];
 	size_t n_headers;
 	char *header_memory;
@@ -103,6 +109,7 @@ struct http_request {
 	size_t n_reply_headers;
 	unsigned status;
 	struct MHD_Response *response;
+	struct http_stream *stream; /* the answer's, when it is one */
 };
 
 void http_server_ref(struct http_server *s);
@@ -111,6 +118,16 @@ void http_server_unref(struct http_server *s);
 /* May it ask this route? By its headers, the peer and the server's tokens. 0, ERR_DENIED or
  * ERR_UNAUTHENTICATED. */
 int http_request_authenticate(struct http_request *r, struct why *why);
+
+/* http_server_reply.c */
+void http_reply_decorate(const struct http_request *r, struct MHD_Response *response,
+			 const char *content_type);
+/* Hands the response to the connection and gives up the handler's reference. */
+void http_reply_response(struct http_request *r, unsigned status, struct MHD_Response *response);
+/* The connection is done with its request. */
+void http_stream_detach(struct http_request *r);
+/* Ends every stream, so that no connection stays suspended. */
+void http_streams_end(struct http_server *s);
 
 /* Gives up one reference: the connection's or the handler's. */
 void http_request_unref(struct http_request *r);

@@ -60,6 +60,21 @@ bool http_peer_is_loopback(const struct http_request *req)
 	return req->loopback;
 }
 
+bool http_is_tls(const struct http_request *req)
+{
+	return req->server->tls;
+}
+
+void http_request_set_user(struct http_request *req, const char *user)
+{
+	snprintf(req->user, sizeof(req->user), "%s", user);
+}
+
+const char *http_request_user(const struct http_request *req)
+{
+	return req->user;
+}
+
 void http_reply_header(struct http_request *req, const char *name, const char *value)
 {
 	if (strpbrk(name, "\r\n:") || strpbrk(value, "\r\n") ||
@@ -82,6 +97,31 @@ static void add_headers(const struct http_request *r, struct MHD_Response *respo
 	}
 }
 
+/* What a browser must not do with any answer of ours, whoever made it look at it. */
+static const struct {
+	const char *name, *value;
+} guards[] = {
+	{"X-Content-Type-Options", "nosniff"},
+	{"Cache-Control", "no-store"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+};
+
+void http_reply_decorate(const struct http_request *r, struct MHD_Response *response,
+			 const char *content_type)
+{
+	if (content_type)
+		MHD_add_response_header(response, "Content-Type", content_type);
+	add_headers(r, response);
+	for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
+		if (!MHD_get_response_header(response, guards[i].name))
+			MHD_add_response_header(response, guards[i].name, guards[i].value);
+	}
+	if (r->server->draining)
+		MHD_add_response_header(response, "Connection", "close");
+}
+
 static struct MHD_Response *response_new(const struct http_request *r, const char *content_type,
 					 const void *body, size_t len)
 {
@@ -90,14 +130,7 @@ static struct MHD_Response *response_new(const struct http_request *r, const cha
 
 	if (!response)
 		abort();
-	if (content_type)
-		MHD_add_response_header(response, "Content-Type", content_type);
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	add_headers(r, response);
-	if (!MHD_get_response_header(response, "Cache-Control"))
-		MHD_add_response_header(response, "Cache-Control", "no-store");
-	if (r->server->draining)
-		MHD_add_response_header(response, "Connection", "close");
+	http_reply_decorate(r, response, content_type);
 	return response;
 }
 
@@ -116,11 +149,9 @@ static void resume(struct http_request *r)
 	MHD_resume_connection(r->mhd);
 }
 
-void http_reply(struct http_request *req, unsigned status, const char *content_type,
-		const void *body, size_t len)
+void http_reply_response(struct http_request *req, unsigned status, struct MHD_Response *response)
 {
 	struct http_server *s = req->server;
-	struct MHD_Response *response = response_new(req, content_type, body, len);
 
 	pthread_mutex_lock(&s->reply_lock);
 	if (req->state == REQUEST_ABORTED) {
@@ -137,6 +168,12 @@ void http_reply(struct http_request *req, unsigned status, const char *content_t
 	}
 	pthread_mutex_unlock(&s->reply_lock);
 	http_request_unref(req);
+}
+
+void http_reply(struct http_request *req, unsigned status, const char *content_type,
+		const void *body, size_t len)
+{
+	http_reply_response(req, status, response_new(req, content_type, body, len));
 }
 
 void http_requests_abort(struct http_server *s)

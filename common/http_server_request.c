@@ -64,6 +64,7 @@ void http_request_drop(struct http_connection *c)
 	if (!r)
 		return;
 	c->request = NULL;
+	http_stream_detach(r);
 	uncount(r);
 	http_request_unref(r);
 }
@@ -142,9 +143,11 @@ static int check_framing(const struct http_request *r, struct why *why)
 	const char *length = http_header(r, "Content-Length");
 
 	if (count_header(r, "Content-Length") + count_header(r, "Transfer-Encoding") > 1 ||
-	    count_header(r, "Host") > 1 || count_header(r, "Authorization") > 1)
+	    count_header(r, "Host") > 1 || count_header(r, "Authorization") > 1 ||
+	    count_header(r, "Cookie") > 1 || count_header(r, "Origin") > 1)
 		return why_set(why, ERR_INVALID,
-			       "Content-Length, Transfer-Encoding, Host or Authorization twice");
+			       "Content-Length, Transfer-Encoding, Host, Authorization, Cookie or "
+			       "Origin twice");
 	if (coding && strcasecmp(coding, "chunked") != 0)
 		return why_set(why, ERR_INVALID, "Transfer-Encoding other than chunked");
 	if (!length)
@@ -178,10 +181,8 @@ static bool is_local(const struct http_request *r)
 	       !http_header(r, "X-Real-IP");
 }
 
-int http_request_authenticate(struct http_request *r, struct why *why)
+int http_request_bearer(struct http_request *r, struct why *why)
 {
-	if (r->route->auth != HTTP_AUTH_BEARER)
-		return 0;
 	if (!http_origin_fits(http_header(r, "Origin"), http_header(r, "Host")))
 		return why_set(why, ERR_DENIED, "a page of another origin may not ask this");
 	if (r->server->n_tokens == 0 && is_local(r))
@@ -199,6 +200,18 @@ int http_request_authenticate(struct http_request *r, struct why *why)
 		return 0;
 	http_reply_header(r, "WWW-Authenticate", "Bearer realm=\"healbus\"");
 	return why_set(why, ERR_UNAUTHENTICATED, "a valid token is needed");
+}
+
+int http_request_authenticate(struct http_request *r, struct why *why)
+{
+	const struct http_server *s = r->server;
+
+	if (r->route->auth == HTTP_AUTH_NONE || r->route->auth == HTTP_AUTH_HANDLER)
+		return 0;
+	if (r->route->auth == HTTP_AUTH_BEARER)
+		return http_request_bearer(r, why);
+	return s->authorize ? s->authorize(s->authorize_ctx, r, r->route->auth, why)
+			    : why_set(why, ERR_DENIED, "nobody may ask this");
 }
 
 /* ---- where to ---- */

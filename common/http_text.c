@@ -215,3 +215,20 @@ bool http_origin_fits(const char *origin, const char *host)
 		return strcasecmp(origin + 7, host) == 0;
 	return str_starts(origin, "https://") && strcasecmp(origin + 8, host) == 0;
 }
+
+bool http_cookie(const char *header, const char *name, struct buf *out)
+{
+	size_t len = strlen(name), found = 0;
+
+	for (const char *p = header; p && *p;) {
+		p += strspn(p, "; ");
+		size_t all = strcspn(p, ";");
+		if (all > len && strncmp(p, name, len) == 0 && p[len] == '=') {
+			buf_reset(out);
+			buf_add(out, p + len + 1, all - len - 1);
+			found++;
+		}
+		p += all;
+	}
+	return found == 1;
+}

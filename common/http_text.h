@@ -49,6 +49,10 @@ bool http_credentials(const char *authorization, struct buf *out_token);
  * without a port. NULL: false. */
 bool http_host_is_loopback(const char *host);
 
+/* Sets *out to the cookie of that name in a Cookie header (NULL: none). False when it is not there,
+ * or there twice: whose is it then? */
+bool http_cookie(const char *header, const char *name, struct buf *out);
+
 /* True when Origin is absent (NULL) or is http(s)://<host>. */
 bool http_origin_fits(const char *origin, const char *host);
 

@@ -170,6 +170,9 @@ struct stage_def {
 	size_t n_threads;
 	const struct http_route *routes; /* ctx is replaced by the struct stage */
 	size_t n_routes;
+	/* For routes with HTTP_AUTH_OWN: http_server.h. NULL: nobody may use them. */
+	int (*authorize)(struct stage *s, struct http_request *req, unsigned need,
+			 struct why *out_why);
 	/* After the bus is open and before threads start; state of the stage's own goes into
 	 * stage_set_data. */
 	int (*start)(struct stage *s, struct why *out_why);

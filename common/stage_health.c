@@ -89,6 +89,12 @@ static void answer_ready(void *ctx, struct http_request *req)
 
 /* ---- the server ---- */
 
+static int authorize(void *ctx, struct http_request *req, unsigned need, struct why *out_why)
+{
+	struct stage *s = ctx;
+	return s->def->authorize(s, req, need, out_why);
+}
+
 static int read_tokens(struct stage *s, const char *path, struct why *out_why)
 {
 	int rc = secret_read(&s->token_text, path, out_why);
@@ -126,6 +132,8 @@ int stage_http_open(struct stage *s, struct why *out_why)
 					.n_routes = n,
 					.tokens = s->tokens,
 					.n_tokens = s->n_tokens,
+					.authorize = s->def->authorize ? authorize : NULL,
+					.authorize_ctx = s,
 					.tls_cert_file = c->http_tls_cert_file,
 					.tls_key_file = c->http_tls_key_file};
 	rc = http_server_open(&o, &s->http, out_why);

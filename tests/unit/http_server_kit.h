@@ -95,6 +95,39 @@ static inline void hmac(void *ctx, struct http_request *req)
 	http_reply(req, ok ? 200 : 401, NULL, NULL, 0);
 }
 
+/* Says hello, and goes on when the test writes. */
+static struct http_stream *stream;
+
+static inline void go_on(void *ctx, struct http_request *req)
+{
+	(void)ctx;
+	pthread_mutex_lock(&parked_lock);
+	stream = http_reply_stream(req, "text/event-stream");
+	http_stream_write(stream, "hello;", 6);
+	pthread_cond_signal(&parked_changed);
+	pthread_mutex_unlock(&parked_lock);
+}
+
+/* Who says who it is may; the route's number is what it must say. */
+static inline int own(void *ctx, struct http_request *req, unsigned need, struct why *why)
+{
+	const char *who = http_header(req, "X-Who");
+
+	(void)ctx;
+	if (!who)
+		return why_set(why, ERR_UNAUTHENTICATED, "who?");
+	if ((unsigned)strtoul(who, NULL, 10) < need)
+		return why_set(why, ERR_DENIED, "not you");
+	http_request_set_user(req, who);
+	return 0;
+}
+
+static inline void whoami(void *ctx, struct http_request *req)
+{
+	(void)ctx;
+	http_reply(req, 200, "text/plain", http_request_user(req), strlen(http_request_user(req)));
+}
+
 static int err_conflict = ERR_CONFLICT, err_unavailable = ERR_UNAVAILABLE, err_io = ERR_IO;
 
 static const struct http_route routes[] = {
@@ -112,6 +145,8 @@ static const struct http_route routes[] = {
 	{"GET", "/io", refuse, &err_io, HTTP_AUTH_NONE},
 	{"GET", "/retry", retry, NULL, HTTP_AUTH_NONE},
 	{"POST", "/hmac", hmac, NULL, HTTP_AUTH_HANDLER},
+	{"GET", "/stream", go_on, NULL, HTTP_AUTH_NONE},
+	{"GET", "/own", whoami, NULL, HTTP_AUTH_OWN + 2},
 };
 
 static inline void start(struct http_server_options o)
@@ -121,6 +156,7 @@ static inline void start(struct http_server_options o)
 	o.listen = "127.0.0.1:0";
 	o.routes = routes;
 	o.n_routes = ARRAY_SIZE(routes);
+	o.authorize = own;
 	if (http_server_open(&o, &server, &why))
 		fail_msg("%s", why.text);
 }
