@@ -1,7 +1,7 @@
 /*
  * Runbooks: YAML rules that answer an incident with a plan, without a model. One file each; the
- * format is in reasoner/README.md. Everything is checked and every expression compiled at load, so
- * that a bad runbook stops the program's start or reload and never an incident.
+ * format is in reasoner/runbooks/README.md. Everything is checked and every expression compiled at
+ * load, so that a bad runbook stops the program's start or reload and never an incident.
  *
  * A set is immutable once loaded, except that libjq keeps state in compiled expressions: it belongs
  * to one thread at a time (the fold's).
