@@ -131,6 +131,14 @@ static void jwt_is_signed(void **state)
 
 /* ---- calls, against a peer ---- */
 
+/* Without the client's kept connections, for which it would wait. */
+static void stop(struct peer *p)
+{
+	http_client_free(client);
+	http_client_new(&client);
+	peer_stop(p);
+}
+
 static const char *reply, *second_reply;
 
 static void serve_replies(struct peer *p, int fd)
@@ -173,7 +181,7 @@ static void a_call_says_who_it_is(void **state)
 	struct github *g = open_github(p.port, false);
 	struct github_request req = {.http = client, .path = "/repos/o/r"};
 	assert_int_equal(github_call(g, &req, &a, &why), 0);
-	peer_stop(&p);
+	stop(&p);
 	assert_int_equal(json_integer_value(json_object_get(a.json, "id")), 7);
 	assert_non_null(strstr(p.got.data, "GET /repos/o/r HTTP/1.1"));
 	assert_non_null(strstr(p.got.data, "Authorization: Bearer ghp_secret\r\n"));
@@ -201,7 +209,7 @@ static void a_limit_stops_further_calls(void **state)
 		assert_true(a.retry_ms > 7000 && a.retry_ms <= 9000);
 		assert_int_equal(a.sent, i == 0);
 	}
-	peer_stop(&p);
+	stop(&p);
 	assert_null(strstr(strstr(p.got.data, "GET ") + 1, "GET "));
 	assert_null(strstr(why.text, "ghp_secret"));
 	buf_release(&p.got);
@@ -222,7 +230,7 @@ static void errors_are_githubs_words(void **state)
 	struct github *g = open_github(p.port, false);
 	struct github_request req = {.http = client, .method = "GET", .path = "/repos/o/r/x?y=1"};
 	assert_int_equal(github_call(g, &req, &a, &why), ERR_REJECTED);
-	peer_stop(&p);
+	stop(&p);
 	assert_string_equal(why.text, "GitHub: GET /repos/o/r/x: 422 Validation Failed; A pull "
 				      "request already exists for o:b.; more");
 	buf_release(&p.got);
@@ -253,8 +261,8 @@ static void a_download_is_redirected_once(void **state)
 	assert_null(a.json);
 	reply = second_reply = redirect;
 	assert_int_equal(github_call(g, &req, &b, &why), ERR_REJECTED);
-	peer_stop(&p);
-	peer_stop(&logs);
+	stop(&p);
+	stop(&logs);
 	assert_non_null(strstr(p.got.data, "ghp_secret"));
 	assert_non_null(strstr(logs.got.data, "GET /log?sig=1 "));
 	assert_null(strstr(logs.got.data, "Authorization"));
@@ -282,7 +290,7 @@ static void pages_are_walked(void **state)
 	struct github_request req = {.http = client, .path = "/repos/o/r/x"};
 	struct github_list list = {.member = "runs", .max = 100};
 	assert_int_equal(github_all(g, &req, &list, &all, &why), 0);
-	peer_stop(&p);
+	stop(&p);
 	assert_int_equal(json_array_size(all), 4);
 	assert_non_null(strstr(p.got.data, "GET /repos/o/r/x?page=2 "));
 	json_decref(all);
@@ -332,7 +340,7 @@ static void an_app_makes_one_token_a_repository(void **state)
 	auto_secret token = {0};
 	struct github_request of = {.http = client, .repository = "o/r"};
 	assert_int_equal(github_token(g, &of, &token, &why), 0);
-	peer_stop(&p);
+	stop(&p);
 	assert_string_equal(token.data, "ghs_one");
 	assert_int_equal(tokens_made, 1);
 	assert_non_null(strstr(p.got.data, "GET /repos/o/r/installation "));
