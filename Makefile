@@ -59,6 +59,8 @@ EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_m
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
+COMMON += zone
+NOTIFIER += words oncall escalation
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
@@ -75,6 +77,8 @@ UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
+UNIT_COMMON += zone
+UNIT_NOTIFIER += oncall
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results
 

@@ -4,7 +4,7 @@
 
 #include <strings.h>
 
-enum { MINUTE_MS = 60000, DAY_MIN = 1440, END_DAYS_MAX = 8, OFFSET_MIN_MAX = 14 * 60 };
+enum { MINUTE_MS = 60000, DAY_MIN = 1440, END_DAYS_MAX = 8 };
 
 /* ---- YAML ---- */
 
@@ -137,22 +137,10 @@ static int times_parse(const struct yaml_node *spec, struct interval_ranges *out
 	return 0;
 }
 
-static int location_parse(const struct yaml_node *spec, int *out_min, struct why *out_why)
+static int location_parse(const struct yaml_node *spec, struct zone *out, struct why *out_why)
 {
 	const struct yaml_node *node = yaml_get(spec, "location");
-	const char *text = "UTC";
-	int rc = yaml_str(node, "location", &text, out_why);
-	if (rc || str_eq(text, "UTC"))
-		return rc;
-	int minutes;
-	if ((*text != '+' && *text != '-') || !clock_parse(text + 1, &minutes) ||
-	    minutes > OFFSET_MIN_MAX)
-		return yaml_error(node, out_why,
-				  "location: \"%s\" is neither UTC nor a fixed offset such as "
-				  "\"+02:00\"",
-				  text);
-	*out_min = *text == '-' ? -minutes : minutes;
-	return 0;
+	return node ? zone_from_yaml(node, "location", out, out_why) : 0;
 }
 
 static int spec_parse(const struct yaml_node *node, struct interval_spec *out, struct why *out_why)
@@ -171,7 +159,7 @@ static int spec_parse(const struct yaml_node *node, struct interval_spec *out, s
 	if (!rc)
 		rc = ranges_parse(&unit_month, node, &out->months, out_why);
 	if (!rc)
-		rc = location_parse(node, &out->offset_min, out_why);
+		rc = location_parse(node, &out->zone, out_why);
 	return rc;
 }
 
@@ -209,10 +197,10 @@ static int64_t minute_of(int64_t ms)
 	return ms / MINUTE_MS - (ms % MINUTE_MS < 0);
 }
 
-static struct moment moment_of(int64_t ms, int offset_min)
+static struct moment moment_of(int64_t ms, const struct zone *zone)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	time_t seconds = (time_t)(minute_of(ms) + offset_min) * 60;
+	time_t seconds = (time_t)minute_of(zone_local_ms(zone, ms)) * 60;
 	struct tm tm = {0};
 	gmtime_r(&seconds, &tm);
 	int year = tm.tm_year + 1900;
@@ -260,7 +248,7 @@ bool interval_contains(const struct interval *in, int64_t ms)
 {
 	for (size_t i = 0; i < in->n; i++) {
 		const struct interval_spec *s = &in->specs[i];
-		struct moment m = moment_of(ms, s->offset_min);
+		struct moment m = moment_of(ms, &s->zone);
 		if (minutes_contain(&s->minutes, m.minute) &&
 		    ranges_contain(&s->weekdays, m.weekday) && days_contain(&s->days, &m) &&
 		    ranges_contain(&s->months, m.month))
@@ -274,19 +262,24 @@ static int minutes_until(int minute, int target)
 	return target > minute ? target - minute : target - minute + DAY_MIN;
 }
 
+static int64_t spec_next_change_ms(const struct interval_spec *s, int64_t ms)
+{
+	int minute = moment_of(ms, &s->zone).minute;
+	int wait = minutes_until(minute, DAY_MIN);
+	for (size_t k = 0; k < s->minutes.n; k++) {
+		wait = MIN(wait, minutes_until(minute, s->minutes.items[k].from));
+		wait = MIN(wait, minutes_until(minute, s->minutes.items[k].to));
+	}
+	int64_t next = (minute_of(ms) + wait) * MINUTE_MS;
+	return MIN(next, zone_next_change_ms(&s->zone, ms));
+}
+
 int64_t interval_next_change_ms(const struct interval *in, int64_t ms)
 {
-	int wait = DAY_MIN;
-	for (size_t i = 0; i < in->n; i++) {
-		const struct interval_spec *s = &in->specs[i];
-		int minute = moment_of(ms, s->offset_min).minute;
-		wait = MIN(wait, minutes_until(minute, DAY_MIN));
-		for (size_t k = 0; k < s->minutes.n; k++) {
-			wait = MIN(wait, minutes_until(minute, s->minutes.items[k].from));
-			wait = MIN(wait, minutes_until(minute, s->minutes.items[k].to));
-		}
-	}
-	return (minute_of(ms) + wait) * MINUTE_MS;
+	int64_t next = (minute_of(ms) + DAY_MIN) * MINUTE_MS;
+	for (size_t i = 0; i < in->n; i++)
+		next = MIN(next, spec_next_change_ms(&in->specs[i], ms));
+	return next;
 }
 
 /* ---- by name ---- */

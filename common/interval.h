@@ -1,13 +1,13 @@
 /*
  * Times that come again, as Alertmanager writes them: a list of specs, each with times, weekdays,
- * days_of_month and months; what a spec leaves out matches always. `location` is UTC or an offset
- * such as "+02:00": named zones change with the machine's tzdata, and a fold may not. Pure.
- * Layer 1.
+ * days_of_month and months; what a spec leaves out matches always. `location` is a rule as in
+ * zone.h: named zones change with the machine's tzdata, and a fold may not. Pure. Layer 1.
  */
 #ifndef COMMON_INTERVAL_H
 #define COMMON_INTERVAL_H
 
 #include "common/yaml.h"
+#include "common/zone.h"
 
 enum { INTERVAL_SPECS_MAX = 64, INTERVAL_RANGES_MAX = 16, INTERVALS_MAX = 256 };
 
@@ -25,7 +25,7 @@ struct interval_spec {
 	struct interval_ranges weekdays; /* 0 Sunday - 6 */
 	struct interval_ranges days;     /* 1-31; negative counts from the month's end */
 	struct interval_ranges months;   /* 1-12 */
-	int offset_min;                  /* east of UTC */
+	struct zone zone;
 };
 
 /* Holds when any of its specs does. */

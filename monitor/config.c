@@ -73,7 +73,9 @@ static const struct option options[] = {
 	OPT_TREE(struct monitor_config, rules.mutes, "mute_time_intervals", mutes_parse,
 		 mutes_release,
 		 "List of {name, matchers, time_intervals: [{times, weekdays, days_of_month, "
-		 "months, location}]}; location is UTC or a fixed offset such as \"+02:00\"."),
+		 "months, location}]}; location is UTC, a fixed offset such as \"+02:00\", or a "
+		 "rule such as "
+		 "CET-1CEST,M3.5.0,M10.5.0/3 (the last line of /usr/share/zoneinfo/NAME)."),
 	OPT_PATH(struct monitor_config, github_secret_file, "github.secret_file", NULL,
 		 "Secrets of GitHub's webhooks, one a line: a delivery is signed with any of them "
 		 "(X-Hub-Signature-256), so that one can be replaced. Without it every delivery "

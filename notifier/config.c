@@ -18,12 +18,37 @@ static int words_check(const struct notifier_config *c, const struct receiver *r
 	return 0;
 }
 
+static bool is_oncall(const void *ctx, const char *name)
+{
+	return oncall_find(&((const struct notifier_config *)ctx)->rules.oncalls, name);
+}
+
+static bool is_channel(const void *ctx, const char *name)
+{
+	return channel_find(&((const struct notifier_config *)ctx)->channels, name);
+}
+
+static bool is_receiver(const void *ctx, const char *name)
+{
+	return receiver_find(&((const struct notifier_config *)ctx)->rules.receivers, name);
+}
+
+static int calls_check(const struct notifier_config *c, struct why *out_why)
+{
+	const struct escalation_names known = {
+		.ctx = c, .oncall = is_oncall, .channel = is_channel, .receiver = is_receiver};
+	int rc = oncalls_check(&c->rules.oncalls, &c->rules.intervals, out_why);
+	return rc ? rc : escalations_check(&c->rules.escalations, &known, out_why);
+}
+
 int notifier_prepare(void *config, struct why *out_why)
 {
 	static atomic_uint_fast64_t loads;
 	struct notifier_config *c = config;
 	c->serial = atomic_fetch_add(&loads, 1) + 1;
 	int rc = rules_check(&c->rules, out_why);
+	if (!rc)
+		rc = calls_check(c, out_why);
 	for (size_t i = 0; i < c->rules.receivers.n && !rc; i++) {
 		const struct receiver *r = &c->rules.receivers.items[i];
 		rc = words_check(c, r, &r->channels, out_why);

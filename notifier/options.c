@@ -29,7 +29,17 @@ static const struct option rows[] = {
 		 "Named times, as Alertmanager writes them, for mute_time_intervals."),
 	OPT_TREE(CONFIG, rules.route, "route", route_parse, route_release,
 		 "The routing tree: {receiver, matchers, continue, group_by, group_wait, "
-		 "group_interval, repeat_interval, severity, mute_time_intervals, routes}."),
+		 "group_interval, repeat_interval, severity, mute_time_intervals, escalation, "
+		 "escalate_on: escalated|opened, routes}."),
+	OPT_TREE(CONFIG, rules.oncalls, "oncall", oncalls_parse, oncalls_release,
+		 "Who is on call: a list of {name, timezone, rotation: [people], shift: 7d, start: "
+		 "2026-01-05T09:00, layers, overrides: [{from, until, person}]}. timezone is UTC, "
+		 "a fixed offset such as \"+02:00\", or a rule such as CET-1CEST,M3.5.0,M10.5.0/3 "
+		 "(the last line of /usr/share/zoneinfo/NAME)."),
+	OPT_TREE(CONFIG, rules.escalations, "escalations", escalations_parse, escalations_release,
+		 "Who is called when nobody answers: a list of {name, steps: [{after: 0s, to: "
+		 "[oncall:NAME, PERSON, channel:NAME, receiver:NAME], repeat: 2, every: 5m}], "
+		 "summary_after: 15m}."),
 };
 
 const struct option_table notifier_options = {

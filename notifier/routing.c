@@ -13,49 +13,6 @@ enum { THROTTLE_LIMIT = 30, THROTTLE_PER_MS = 3600 * 1000 };
 
 static const char *const severity_names[] = {"unknown", "info", "warning", "error", "critical"};
 
-void words_release(struct words *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		free(w->items[i]);
-	free(w->items);
-	*w = (struct words){0};
-}
-
-bool words_have(const struct words *w, const char *word)
-{
-	for (size_t i = 0; i < w->n; i++)
-		if (str_eq(w->items[i], word))
-			return true;
-	return false;
-}
-
-int words_parse(const struct yaml_node *node, const char *what, struct words *out,
-		struct why *out_why)
-{
-	words_release(out);
-	if (!node || node->type == YAML_NULL)
-		return 0;
-	if (node->type != YAML_LIST)
-		return yaml_error(node, out_why, "%s: must be a list", what);
-	out->items = mem_calloc(node->count, sizeof(*out->items));
-	YAML_EACH(item, node)
-	{
-		const char *text;
-		int rc = yaml_str(item, what, &text, out_why);
-		if (rc)
-			return rc;
-		out->items[out->n++] = mem_strdup(text);
-	}
-	return 0;
-}
-
-static void words_copy(struct words *to, const struct words *from)
-{
-	to->items = mem_calloc(from->n, sizeof(*to->items));
-	for (size_t i = 0; i < from->n; i++)
-		to->items[to->n++] = mem_strdup(from->items[i]);
-}
-
 /* ---- parsing ---- */
 
 static int severity_parse(const struct yaml_node *node, int64_t *out, struct why *out_why)
@@ -102,6 +59,50 @@ static void route_inherit(struct route *r, const struct route *parent)
 	r->group_interval_ms = parent->group_interval_ms;
 	r->repeat_interval_ms = parent->repeat_interval_ms;
 	r->severity = parent->severity;
+	r->escalation = parent->escalation ? mem_strdup(parent->escalation) : NULL;
+	r->escalate_opened = parent->escalate_opened;
+}
+
+/* Alertmanager's spelling before `matchers`: a map of label: value. */
+static int match_parse(const struct yaml_node *route, const char *key, enum matcher_op op,
+		       struct matchers *out, struct why *out_why)
+{
+	const struct yaml_node *map = yaml_get(route, key);
+	if (map && map->type != YAML_MAP)
+		return yaml_error(map, out_why, "%s: must be a map of label: value", key);
+	YAML_EACH(item, map)
+	{
+		const char *value = NULL;
+		struct why why = {0};
+		int rc = yaml_str(item, item->key, &value, out_why);
+		if (rc)
+			return rc;
+		if (matchers_add(out, item->key, op, value, &why))
+			return yaml_error(item, out_why, "%s: %s", key, why.text);
+	}
+	return 0;
+}
+
+/* "" takes an inherited policy away. */
+static int escalation_read(struct route *r, const struct yaml_node *node, struct why *out_why)
+{
+	const struct yaml_node *on = yaml_get(node, "escalate_on");
+	const char *name = NULL, *when = NULL;
+	int rc = yaml_get(node, "escalation")
+			 ? yaml_str(yaml_get(node, "escalation"), "escalation", &name, out_why)
+			 : 0;
+	if (!rc && on)
+		rc = yaml_str(on, "escalate_on", &when, out_why);
+	if (!rc && when && !str_eq(when, "opened") && !str_eq(when, "escalated"))
+		rc = yaml_error(on, out_why, "escalate_on: \"%s\" is not opened or escalated",
+				when);
+	if (!rc && when)
+		r->escalate_opened = str_eq(when, "opened");
+	if (rc || !name)
+		return rc;
+	free(r->escalation);
+	r->escalation = mem_strdup(name);
+	return 0;
 }
 
 static int route_scalars(struct route *r, const struct yaml_node *node, struct why *out_why)
@@ -124,12 +125,18 @@ static int route_scalars(struct route *r, const struct yaml_node *node, struct w
 		rc = duration_read(node, "repeat_interval", &r->repeat_interval_ms, out_why);
 	if (!rc)
 		rc = severity_parse(yaml_get(node, "severity"), &r->severity, out_why);
+	if (!rc)
+		rc = escalation_read(r, node, out_why);
 	return rc;
 }
 
 static int route_lists(struct route *r, const struct yaml_node *node, struct why *out_why)
 {
 	int rc = matchers_from_yaml(yaml_get(node, "matchers"), &r->matchers, out_why);
+	if (!rc)
+		rc = match_parse(node, "match", MATCHER_EQUAL, &r->matchers, out_why);
+	if (!rc)
+		rc = match_parse(node, "match_re", MATCHER_REGEX, &r->matchers, out_why);
 	if (!rc)
 		rc = group_by_parse(yaml_get(node, "group_by"), r, out_why);
 	if (!rc)
@@ -149,9 +156,13 @@ static void route_name(struct route *r, const struct route *parent)
 static int route_read(struct route *r, const struct route *parent, const struct yaml_node *node,
 		      int depth, struct why *out_why)
 {
-	static const char *const keys[] = {
-		"receiver",       "matchers",        "continue", "group_by", "group_wait",
-		"group_interval", "repeat_interval", "severity", "routes",   "mute_time_intervals"};
+	static const char *const keys[] = {"receiver",        "matchers",
+					   "continue",        "group_by",
+					   "group_wait",      "group_interval",
+					   "repeat_interval", "severity",
+					   "routes",          "mute_time_intervals",
+					   "match",           "match_re",
+					   "escalation",      "escalate_on"};
 	if (depth > ROUTES_DEPTH_MAX)
 		return yaml_error(node, out_why, "route: nested deeper than %d", ROUTES_DEPTH_MAX);
 	int rc = yaml_only_keys(node, keys, ARRAY_SIZE(keys), out_why);
@@ -216,6 +227,7 @@ void route_release(void *field)
 		route_release(&r->children[i]);
 	free(r->children);
 	free(r->receiver);
+	free(r->escalation);
 	matchers_release(&r->matchers);
 	words_release(&r->group_by);
 	words_release(&r->mute);
@@ -304,6 +316,9 @@ static int route_check(const struct rules *rules, const struct route *r, struct 
 			return why_set(out_why, ERR_CONFIG,
 				       "route: time interval \"%s\" is not defined",
 				       r->mute.items[i]);
+	if (r->escalation && *r->escalation && !escalation_find(&rules->escalations, r->escalation))
+		return why_set(out_why, ERR_CONFIG, "route: escalation \"%s\" is not defined",
+			       r->escalation);
 	for (size_t i = 0; i < r->n_children; i++) {
 		int rc = route_check(rules, &r->children[i], out_why);
 		if (rc)

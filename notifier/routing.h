@@ -4,7 +4,8 @@
  *
  * A route matches when all its matchers do. Its children are tried in order; the first that matches
  * takes the incident, unless it says `continue`; when none does, the route itself takes it. The
- * root matches everything. What a route does not set, it inherits, except mute_time_intervals.
+ * root matches everything. What a route does not set, it inherits, except mute_time_intervals. The
+ * older spellings `match` and `match_re` (maps) add to `matchers`.
  */
 #ifndef NOTIFIER_ROUTING_H
 #define NOTIFIER_ROUTING_H
@@ -12,16 +13,11 @@
 #include "common/id.h"
 #include "common/matcher.h"
 #include "common/interval.h"
+#include "notifier/escalation.h"
 
 enum {
 	ROUTES_DEPTH_MAX = 8,
 	ROUTES_MATCHED_MAX = 16, /* routes one incident may take */
-};
-
-/* Borrowed words of a configuration list. */
-struct words {
-	char **items;
-	size_t n;
 };
 
 struct route {
@@ -36,6 +32,8 @@ struct route {
 	int64_t repeat_interval_ms; /* 0: never */
 	int64_t severity;           /* floor, as enum Severity in the proto; 0: none */
 	struct words mute;          /* names of time intervals */
+	char *escalation;           /* NULL or "": nobody is called */
+	bool escalate_opened;       /* as soon as an incident opens, not only when it escalates */
 	struct route *children;
 	size_t n_children;
 };
@@ -59,6 +57,8 @@ struct rules {
 	struct route route;
 	struct receivers receivers;
 	struct intervals intervals;
+	struct oncalls oncalls;
+	struct escalations escalations;
 	int64_t retain_ms;
 };
 
@@ -80,10 +80,6 @@ const struct route *route_find(const struct route *root, const char *id);
 /* The name behind `name` in the receiver's fallback list; the first for a channel that is not in
  * it; NULL at the end. */
 const char *receiver_fallback(const struct receiver *r, const char *name);
-bool words_have(const struct words *w, const char *word);
-void words_release(struct words *w);
-int words_parse(const struct yaml_node *node, const char *what, struct words *out,
-		struct why *out_why);
 
 /* Fills out with the routes that take these labels, in order; returns how many. */
 size_t route_match(const struct route *root, matcher_lookup *lookup, const void *labels,

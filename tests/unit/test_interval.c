@@ -73,6 +73,21 @@ static const struct {
 	{NIGHT, "2026-06-01T02:29:59Z", false},
 	{NIGHT, "2026-07-01T02:30:00Z", true},
 	{NIGHT, "2026-07-02T02:30:00Z", false},
+/* 02:30 comes twice on the last Sunday of October and not at all on that of March. */
+#define CHANGE                                                                                     \
+	"{times: [{start_time: '02:30', end_time: '03:30'}], location: "                           \
+	"'CET-1CEST,M3.5.0,M10.5.0/3'}"
+	{CHANGE, "2026-10-25T00:29:59Z", false},
+	{CHANGE, "2026-10-25T00:30:00Z", true},
+	{CHANGE, "2026-10-25T01:00:00Z", false},
+	{CHANGE, "2026-10-25T01:30:00Z", true},
+	{CHANGE, "2026-10-25T02:29:59Z", true},
+	{CHANGE, "2026-10-25T02:30:00Z", false},
+	{CHANGE, "2026-03-29T00:59:59Z", false},
+	{CHANGE, "2026-03-29T01:00:00Z", true},
+	{CHANGE, "2026-03-29T01:30:00Z", false},
+	{CHANGE, "2026-07-01T00:45:00Z", true},
+	{CHANGE, "2026-12-01T00:45:00Z", false},
 	{"{months: [december]}", "1969-12-31T23:59:59.999Z", true},
 	{"{months: [january]}, {weekdays: [tuesday]}", "2023-11-14T22:13:20Z", true},
 };
@@ -154,7 +169,7 @@ static void test_wrong_ones_are_named(void **state)
 		 "end_time"},
 		{"[{name: x, time_intervals: [{times: [{start_time: '12:00'}]}]}]", "end_time"},
 		{"[{name: x, time_intervals: [{times: [{}]}]}]", "start_time"},
-		{"[{name: x, time_intervals: [{location: Europe/Rome}]}]", "fixed offset"},
+		{"[{name: x, time_intervals: [{location: Europe/Rome}]}]", "zoneinfo/Europe/Rome"},
 		{"[{name: x, time_intervals: [{location: '+15:00'}]}]", "fixed offset"},
 		{"[{name: x, time_intervals: [{hours: [1]}]}]", "hours"},
 		{"nonsense", "list"},

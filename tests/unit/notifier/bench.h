@@ -46,6 +46,10 @@ static inline void bench_rules(struct bench *b, const char *yaml)
 	if (!rc)
 		rc = intervals_parse(&r->intervals, yaml_get(doc.root, "time_intervals"), &why);
 	if (!rc)
+		rc = oncalls_parse(&r->oncalls, yaml_get(doc.root, "oncall"), &why);
+	if (!rc)
+		rc = escalations_parse(&r->escalations, yaml_get(doc.root, "escalations"), &why);
+	if (!rc)
 		rc = route_parse(&r->route, yaml_get(doc.root, "route"), &why);
 	if (!rc)
 		rc = notifier_prepare(&b->config, &why);
@@ -89,6 +93,8 @@ static inline void bench_close(struct bench *b)
 	channels_release(&b->config.channels);
 	receivers_release(&b->config.rules.receivers);
 	intervals_release(&b->config.rules.intervals);
+	oncalls_release(&b->config.rules.oncalls);
+	escalations_release(&b->config.rules.escalations);
 	route_release(&b->config.rules.route);
 	for (size_t i = 0; i < b->n_log; i++) {
 		free(b->log[i].subject);
