@@ -61,6 +61,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 COMMON += zone
 NOTIFIER += words oncall escalation
+NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
@@ -79,6 +80,7 @@ UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_COMMON += zone
 UNIT_NOTIFIER += oncall
+UNIT_NOTIFIER += chats interactions
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results
 
