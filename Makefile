@@ -62,6 +62,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 COMMON += zone
 NOTIFIER += words oncall escalation
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
+NOTIFIER += people token answer votes info channel_poll api_channel
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host

@@ -47,6 +47,8 @@ struct arena {
 
 enum { ARENA_DEFAULT_LIMIT_BYTES = 16 << 20 };
 
+#define auto_arena __attribute__((cleanup(arena_release))) struct arena
+
 /* Zeroed, 16-byte aligned; NULL when the ceiling would be passed (the caller refuses the input). */
 void *arena_alloc(struct arena *a, size_t size);
 char *arena_strdup(struct arena *a, const char *s);

@@ -37,6 +37,7 @@ enum {
 	WIRE_CANDIDATES_MAX = 8,
 	WIRE_RECALLED_MAX = 10,
 	WIRE_SOURCES_MAX = 32,
+	WIRE_REF_MAX = 256, /* what a vendor calls a message */
 	/* One message may take this and twice its size of the arena; more is ERR_TOO_LARGE. */
 	WIRE_UNPACK_MIN_BYTES = 1 << 20,
 };

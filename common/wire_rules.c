@@ -320,6 +320,9 @@ static const struct wire_rule notice_rules[] = {
 	R_TIME("at_ms"),
 	R_TOKEN("approval"),
 	{.field = "incidents", .type = TOKEN, .count_max = MANY},
+	R_TEXT("ref", WIRE_REF_MAX),
+	R_TEXT("update_of", WIRE_REF_MAX),
+	R_ANY("repeated"),
 };
 static const struct wire_rule matcher_rules[] = {
 	{.field = "name", .type = LABEL_NAME, .required = true},
@@ -354,6 +357,9 @@ static const struct wire_rule control_rules[] = {
 	R_MANY("tools", MANY),
 	R_TEXT("executor", NAME_MAX_BYTES),
 	R_ANY("tick"),
+	R_TOKEN("approval"),
+	R_ANY("held"),
+	R_TEXT("channel", NAME_MAX_BYTES),
 };
 static const struct wire_rule tick_rules[] = {
 	R_ID("stage"),

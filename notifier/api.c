@@ -13,12 +13,25 @@ enum { QUEUE_POLL_MS = 200, BY_MAX_BYTES = 128 };
 struct api {
 	int queue_in, queue_out;
 	struct sign_key *key;
+	struct token_key *tokens;
 };
 
 struct job {
 	struct http_request *req;
 	api_func *run;
 };
+
+const struct sign_key *api_sign_key(struct stage *s)
+{
+	const struct api *api = stage_data(s);
+	return api->key;
+}
+
+const struct token_key *api_token_key(struct stage *s)
+{
+	const struct api *api = stage_data(s);
+	return api->tokens;
+}
 
 static struct metric requests =
 	METRIC_COUNTER("healbus_api_requests_total", "Answers of the API.", "status");
@@ -66,8 +79,17 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	}
 API_ROUTES(ENQUEUE)
 
+ENQUEUE("", "", api_channel)
+
 #define ROUTE(m, p, run) {.method = m, .path = p, .handler = enqueue_##run},
-const struct http_route api_routes[] = {API_ROUTES(ROUTE)};
+/* The vendors' own signatures are looked at by the channel's kind. */
+#define CHANNEL_ROUTE(m)                                                                           \
+	{                                                                                          \
+		.method = m, .path = "/channel/*", .handler = enqueue_api_channel,                 \
+		.auth = HTTP_AUTH_HANDLER                                                          \
+	}
+const struct http_route api_routes[] = {API_ROUTES(ROUTE) CHANNEL_ROUTE("POST"),
+					CHANNEL_ROUTE("GET")};
 const size_t api_routes_n = ARRAY_SIZE(api_routes);
 
 static void job_run(struct stage *s, const struct job *job)
@@ -76,6 +98,10 @@ static void job_run(struct stage *s, const struct job *job)
 	struct api_call call = {.stage = s, .req = job->req, .key = api->key};
 	size_t len;
 	const char *body = http_body(job->req, &len);
+	if (job->run == api_channel) {
+		api_channel(&call); /* the body is as its vendor writes it */
+		return;
+	}
 	call.body = len ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : json_object();
 	if (json_is_object(call.body)) {
 		job->run(&call);
@@ -97,7 +123,7 @@ static struct job *queue_take(const struct api *api, int timeout_ms)
 	return job;
 }
 
-static void api_run(struct stage *s)
+void api_run(struct stage *s)
 {
 	const struct api *api = stage_data(s);
 	while (!stage_stopping(s)) {
@@ -107,13 +133,6 @@ static void api_run(struct stage *s)
 	}
 }
 
-const struct stage_thread api_threads[API_THREADS] = {
-	{"api-0", api_run},
-	{"api-1", api_run},
-	{"api-2", api_run},
-	{"api-3", api_run},
-};
-
 int api_start(struct stage *s, struct why *out_why)
 {
 	int fds[2];
@@ -121,12 +140,17 @@ int api_start(struct stage *s, struct why *out_why)
 	auto_buf path = {0};
 	const struct notifier_config *config = stage_config_get(s);
 	notifier_key_path(config, &path);
+	auto_buf tokens = {0};
+	buf_printf(&tokens, "%s/token.key", config->stage.state_dir);
 	stage_config_put(s, config);
 	int rc = sign_key_load_or_create(buf_str(&path), &api->key, out_why);
+	if (!rc)
+		rc = token_key_load_or_create(buf_str(&tokens), &api->tokens, out_why);
 	if (!rc && pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		rc = why_set(out_why, err_from_errno(errno), "pipe: %s", strerror(errno));
 	if (rc) {
 		sign_key_free(api->key);
+		token_key_free(api->tokens);
 		free(api);
 		return rc;
 	}
@@ -146,6 +170,7 @@ void api_stop(struct stage *s)
 	close(api->queue_in);
 	close(api->queue_out);
 	sign_key_free(api->key);
+	token_key_free(api->tokens);
 	free(api);
 	stage_set_data(s, NULL);
 }

@@ -11,8 +11,6 @@
 
 #include <jansson.h>
 
-enum { API_THREADS = 4 };
-
 /* A request on an API thread. */
 struct api_call {
 	struct stage *stage;
@@ -26,15 +24,19 @@ typedef void api_func(struct api_call *call);
 api_func api_status, api_incidents, api_incident, api_approvals, api_tools, api_silences,
 	api_changes, api_story, api_plan, api_dead, api_dead_one, api_decide, api_rehearse,
 	api_silence_add, api_silence_expire, api_pause, api_resume, api_ack, api_undo,
-	api_dead_requeue, api_shadow;
+	api_dead_requeue, api_shadow, api_channel;
 
 extern const struct http_route api_routes[];
 extern const size_t api_routes_n;
-extern const struct stage_thread api_threads[API_THREADS];
+/* A thread of the stage that answers; any number of them. */
+void api_run(struct stage *s);
 
 /* struct stage_def's hooks: the signing key and the queue. */
 int api_start(struct stage *s, struct why *out_why);
 void api_stop(struct stage *s);
+/* The stage's own keys; valid from start to stop. Any thread. */
+const struct sign_key *api_sign_key(struct stage *s);
+const struct token_key *api_token_key(struct stage *s);
 
 /* ---- for the routes' files ---- */
 

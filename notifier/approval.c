@@ -30,8 +30,8 @@ static int decided(const Healbus__Decision *d, struct why *out_why)
 }
 
 /* What the projection knows: somebody was first, the plan ended, the deadline passed. */
-static int request_check(struct store_txn *txn, const Healbus__ApprovalRequest *a,
-			 struct arena *arena, struct why *out_why)
+int approval_undecided(struct store_txn *txn, const Healbus__ApprovalRequest *a,
+		       struct arena *arena, struct why *out_why)
 {
 	struct store_val val;
 	const Healbus__Decision *d =
@@ -99,7 +99,7 @@ int approval_decide(struct stage *s, const struct sign_key *key, const char *app
 	Healbus__ApprovalRequest *a = request_read(txn, approval, arena);
 	if (!a)
 		return why_set(out_why, ERR_NOT_FOUND, "no approval %s", approval);
-	int rc = request_check(txn, a, arena, out_why);
+	int rc = approval_undecided(txn, a, arena, out_why);
 	store_end(txn);
 	txn = NULL;
 	if (rc)

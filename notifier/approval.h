@@ -25,6 +25,10 @@ int approval_decide(struct stage *s, const struct sign_key *key, const char *app
 		    const struct answer *answer, struct arena *arena, Healbus__Decision **out,
 		    struct why *out_why);
 
+/* 0; ERR_CONFLICT or ERR_EXPIRED as above, as far as the projection knows. */
+int approval_undecided(struct store_txn *txn, const Healbus__ApprovalRequest *a,
+		       struct arena *arena, struct why *out_why);
+
 /* Asks for a dry run of a plan. */
 int plan_rehearse(struct stage *s, const struct sign_key *key, const char *plan, const char *by,
 		  struct arena *arena, struct why *out_why);

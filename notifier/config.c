@@ -49,6 +49,8 @@ int notifier_prepare(void *config, struct why *out_why)
 	int rc = rules_check(&c->rules, out_why);
 	if (!rc)
 		rc = calls_check(c, out_why);
+	if (!rc)
+		rc = people_check(&c->people, &c->approvers, out_why);
 	for (size_t i = 0; i < c->rules.receivers.n && !rc; i++) {
 		const struct receiver *r = &c->rules.receivers.items[i];
 		rc = words_check(c, r, &r->channels, out_why);

@@ -4,12 +4,15 @@
 
 #include "common/stage.h"
 #include "notifier/channels/channel.h"
+#include "notifier/people.h"
 #include "notifier/routing.h"
 
 struct notifier_config {
 	struct stage_config stage;
 	struct rules rules;
 	struct channels channels;
+	struct people people;
+	struct approvers approvers;
 	char *decision_key_file;
 	int64_t notice_workers;
 	int64_t give_up_after_ms;

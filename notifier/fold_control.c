@@ -77,6 +77,26 @@ static void on_ack(struct fold *f, const Healbus__Control *c)
 	tell_acked(f, str_or_empty(c->incident));
 }
 
+/* The first yes of each is their vote. Who may vote is asked when votes are counted. */
+static void on_vote(struct fold *f, const Healbus__Control *c)
+{
+	const char *by = str_or_empty(c->by);
+	if (!*by || strlen(by) > TOKEN_MAX || !token_valid(str_or_empty(c->approval)))
+		return;
+	struct key key = key_pair(c->approval, by);
+	struct store_val val;
+	if (store_get(fold_txn(f), &table_votes, key.bytes, key.len, &val))
+		row_put_message(fold_txn(f), &table_votes, key.bytes, key.len, &c->base);
+}
+
+static void on_feedback(struct fold *f, const Healbus__Control *c)
+{
+	struct store_val val;
+	const char *incident = str_or_empty(c->incident);
+	if (token_valid(incident) && store_get_str(fold_txn(f), &table_feedback, incident, &val))
+		row_put_message(fold_txn(f), &table_feedback, incident, strlen(incident), &c->base);
+}
+
 int project_control(struct fold *f, const struct fold_input *in, struct why *out_why UNUSED)
 {
 	static const struct {
@@ -89,6 +109,8 @@ int project_control(struct fold *f, const struct fold_input *in, struct why *out
 		{HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE, on_silence_expire},
 		{HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE, on_catalogue},
 		{HEALBUS__CONTROL_KIND__CONTROL_ACK, on_ack},
+		{HEALBUS__CONTROL_KIND__CONTROL_VOTE, on_vote},
+		{HEALBUS__CONTROL_KIND__CONTROL_FEEDBACK, on_feedback},
 	};
 	const Healbus__Control *c = (const Healbus__Control *)in->msg;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -111,6 +111,16 @@ static void forget_plan(struct store_txn *txn, const char *id)
 	struct plan_row plan;
 	if (row_struct(txn, &table_plans, id, &plan, sizeof(plan)))
 		store_del_str(txn, &table_plans, id);
+	store_del_str(txn, &table_briefs, id);
+}
+
+static void forget_all(struct store_txn *txn, const struct store_table *table,
+		       const struct key *prefix)
+{
+	auto_keys rows = {0};
+	keys_collect(txn, table, prefix->bytes, prefix->len, &rows);
+	for (size_t i = 0; i < rows.n; i++)
+		store_del(txn, table, rows.items[i].bytes, rows.items[i].len);
 }
 
 static void forget_approval(struct fold *f, const char *id)
@@ -121,6 +131,8 @@ static void forget_approval(struct fold *f, const char *id)
 	store_del_str(fold_txn(f), &table_approvals, id);
 	store_del_str(fold_txn(f), &table_pending, id);
 	store_del_str(fold_txn(f), &table_decisions, id);
+	struct key prefix = key_owner(id);
+	forget_all(fold_txn(f), &table_votes, &prefix);
 }
 
 static void forget_change(struct fold *f, const char *id)
@@ -164,10 +176,9 @@ void incident_retire(struct fold *f, const char *id)
 	keys_collect(txn, &table_refs, prefix.bytes, prefix.len, &refs);
 	for (size_t i = 0; i < refs.n; i++)
 		forget_ref(f, &refs.items[i]);
-	auto_keys story = {0};
-	keys_collect(txn, &table_story, prefix.bytes, prefix.len, &story);
-	for (size_t i = 0; i < story.n; i++)
-		store_del(txn, &table_story, story.items[i].bytes, story.items[i].len);
+	forget_all(txn, &table_story, &prefix);
+	forget_all(txn, &table_messages, &prefix);
+	store_del_str(txn, &table_feedback, id);
 	const Healbus__Incident *old = incident_row(f, id);
 	if (!old)
 		return;

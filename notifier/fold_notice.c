@@ -7,6 +7,8 @@ struct saying {
 	const char *incident;
 	const char *kind;
 	const char *approval; /* NULL: none */
+	const char
+		*update_of; /* NULL: the incident's first message at the channel, if there is one */
 	char base[ID_BYTES];
 	struct buf *subject, *text;
 	char **incidents;
@@ -33,6 +35,7 @@ static void notice_emit(struct fold *f, const struct saying *s, const char *chan
 	struct key ref = key_ref(s->incident, REF_NOTICE, id);
 	store_put(fold_txn(f), &table_refs, ref.bytes, ref.len, "", 0);
 
+	char first[CHANNEL_MESSAGE_MAX + 1];
 	Healbus__Notice n = HEALBUS__NOTICE__INIT;
 	n.id = id;
 	n.incident = (char *)s->incident;
@@ -45,6 +48,10 @@ static void notice_emit(struct fold *f, const struct saying *s, const char *chan
 	n.approval = (char *)s->approval;
 	n.incidents = s->incidents;
 	n.n_incidents = s->n_incidents;
+	if (s->update_of)
+		n.update_of = (char *)s->update_of;
+	else if (message_ref(fold_txn(f), s->incident, channel, first))
+		n.update_of = first;
 	emit(f, KIND_NOTICE, s->incident, &n.base);
 }
 
@@ -426,6 +433,18 @@ static bool is_final(const Healbus__Notice *n)
 	       n->state == HEALBUS__NOTICE_STATE__NOTICE_FAILED;
 }
 
+/* The first one is the thread that the later ones belong to. */
+static void message_put(struct fold *f, const Healbus__Notice *n)
+{
+	char first[CHANNEL_MESSAGE_MAX + 1];
+	const char *channel = str_or_empty(n->channel);
+	if (!n->incident || !token_valid(channel) ||
+	    message_ref(fold_txn(f), n->incident, channel, first))
+		return;
+	struct key key = key_pair(n->incident, channel);
+	store_put(fold_txn(f), &table_messages, key.bytes, key.len, n->ref, strlen(n->ref));
+}
+
 int project_notice(struct fold *f, const struct fold_input *in, struct why *out_why)
 {
 	const Healbus__Notice *msg = (const Healbus__Notice *)in->msg;
@@ -440,6 +459,11 @@ int project_notice(struct fold *f, const struct fold_input *in, struct why *out_
 	SET(&now, at_ms, msg->at_ms);
 	SET(&now, attempts, msg->attempts);
 	now.error = msg->error;
+	now.ref = msg->ref;
+	now.has_repeated = msg->has_repeated;
+	now.repeated = msg->repeated;
+	if (msg->ref && *msg->ref)
+		message_put(f, &now);
 	row_put_message(fold_txn(f), &table_notices, msg->id, strlen(msg->id), &now.base);
 	if (now.state == HEALBUS__NOTICE_STATE__NOTICE_FAILED)
 		fall_back(f, &now);

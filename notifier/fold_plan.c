@@ -17,6 +17,26 @@ static void plan_row_put(struct fold *f, const char *id, const struct plan_row *
 	store_put_str(fold_txn(f), &table_plans, id, row, sizeof(*row));
 }
 
+/* What rights depend on: who wanted it, and its steps' tools and targets. */
+static void brief_put(struct fold *f, const Healbus__Plan *p)
+{
+	Healbus__Plan brief = HEALBUS__PLAN__INIT;
+	Healbus__Step steps[WIRE_STEPS_MAX], *list[WIRE_STEPS_MAX];
+	brief.id = p->id;
+	brief.incident = p->incident;
+	brief.requested_by = p->requested_by;
+	SET(&brief, provenance, p->provenance);
+	brief.steps = list;
+	for (; brief.n_steps < MIN(p->n_steps, (size_t)WIRE_STEPS_MAX); brief.n_steps++) {
+		Healbus__Step *step = &steps[brief.n_steps];
+		healbus__step__init(step);
+		step->tool = p->steps[brief.n_steps]->tool;
+		step->target = p->steps[brief.n_steps]->target;
+		list[brief.n_steps] = step;
+	}
+	row_put_message(fold_txn(f), &table_briefs, p->id, strlen(p->id), &brief.base);
+}
+
 int project_plan(struct fold *f, const struct fold_input *in, struct why *out_why)
 {
 	const Healbus__Plan *p = (const Healbus__Plan *)in->msg;
@@ -33,6 +53,7 @@ int project_plan(struct fold *f, const struct fold_input *in, struct why *out_wh
 	token_copy(row.incident, in->token);
 	token_copy(row.undoes, p->undoes);
 	plan_row_put(f, p->id, &row);
+	brief_put(f, p);
 	struct key key = key_ref_seq(in->token, REF_PLAN, in->seq);
 	ref_put(f, &key, p->id);
 	return 0;

@@ -1,4 +1,6 @@
+#include "notifier/answer_rights.h"
 #include "notifier/api.h"
+#include "notifier/channel_poll.h"
 #include "notifier/config.h"
 #include "notifier/notices.h"
 #include "notifier/projection.h"
@@ -7,6 +9,11 @@ int main(int argc, char **argv)
 {
 	static const struct fold_def *const folds[] = {&notifier_fold};
 	static const struct effect_def *const effects[] = {&notices_effect};
+	static const struct stage_thread threads[] = {
+		{"api-0", api_run},           {"api-1", api_run},   {"api-2", api_run},
+		{"api-3", api_run},           {"votes", votes_run}, {"poll-0", channel_poller_0},
+		{"poll-1", channel_poller_1},
+	};
 	const struct stage_def def = {
 		.name = "notifier",
 		.summary = "keeps what people see, asks them, tells them, and answers healctl",
@@ -17,8 +24,8 @@ int main(int argc, char **argv)
 		.n_folds = ARRAY_SIZE(folds),
 		.effects = effects,
 		.n_effects = ARRAY_SIZE(effects),
-		.threads = api_threads,
-		.n_threads = API_THREADS,
+		.threads = threads,
+		.n_threads = ARRAY_SIZE(threads),
 		.routes = api_routes,
 		.n_routes = api_routes_n,
 		.start = api_start,

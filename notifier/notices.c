@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/metrics.h"
+#include "notifier/api.h"
 #include "notifier/config.h"
 #include "notifier/tables.h"
 
@@ -145,6 +146,7 @@ static int record(struct stage *s, const struct effect_job *job, const Healbus__
 	SET(&out, at_ms, clock_real_ms());
 	out.error = text;
 	out.approval = n->approval;
+	out.ref = n->ref;
 	snprintf(msg_id, sizeof(msg_id), "%s:%s", n->id, ok ? "sent" : "failed");
 	metric_add(&sent, 1, n->channel, ok ? "sent" : "failed");
 	return stage_publish(s, KIND_NOTICE, job->token, &out.base, msg_id, job->id, out.at_ms,
@@ -208,14 +210,45 @@ static void retry(const struct worker *w, struct line *line, struct effect_job *
 	job->retry_ms = MIN(MAX(asked_ms, line->backoff_ms), time_left_ms(w->config, n) + 1);
 }
 
+struct sending {
+	const struct channel *channel;
+	void *session;
+	const Healbus__Notice *notice;
+};
+
+/* With what the projection knows about the question, as of now. */
+static int channel_send(struct stage *s, const struct worker *w, struct effect_job *job,
+			const struct sending *what, struct channel_result *out)
+{
+	const char *approval = str_or_empty(what->notice->approval);
+	struct channel_job send = {
+		.channel = what->channel,
+		.session = what->session,
+		.http = w->http,
+		.notice = what->notice,
+		.tokens = api_token_key(s),
+	};
+	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
+	if (*approval) {
+		send.approval = row_get(txn, &table_approvals, approval, Healbus__ApprovalRequest,
+					approval_request, job->arena);
+		send.decision = row_get(txn, &table_decisions, approval, Healbus__Decision,
+					decision, job->arena);
+	}
+	store_end(txn);
+	txn = NULL;
+	return what->channel->kind->send(&send, out, &job->why);
+}
+
 static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 		     const Healbus__Notice *n)
 {
 	const struct channel *c = channel_find(&w->config->channels, n->channel);
 	struct line *line = &w->lines[c - w->config->channels.items];
-	int64_t start = clock_mono_ms(), asked_ms = 0;
+	int64_t start = clock_mono_ms();
+	struct channel_result result = {0};
 	FAILPOINT("notice-sending");
-	int rc = c->kind->send(c, line->session, w->http, n, &asked_ms, &job->why);
+	int rc = channel_send(s, w, job, &(struct sending){c, line->session, n}, &result);
 	FAILPOINT("notice-sent");
 	int64_t now = clock_mono_ms();
 	breaker_record(&line->breaker, now, !rc || rc == ERR_REJECTED, now - start);
@@ -223,12 +256,14 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 	if (!rc) {
 		line->backoff_ms = 0;
 		remember_sent(w, n->id);
-		record_or_retry(s, job, n, NULL);
+		Healbus__Notice told = *n;
+		told.ref = *result.ref ? result.ref : NULL;
+		record_or_retry(s, job, &told, NULL);
 	} else if (is_hopeless(rc, n)) {
 		record_or_retry(s, job, n, job->why.text);
 	} else {
 		metric_add(&sent, 1, n->channel, "retried");
-		retry(w, line, job, n, asked_ms);
+		retry(w, line, job, n, result.retry_ms);
 	}
 }
 

@@ -19,6 +19,15 @@ static const struct option rows[] = {
 		     "next fallback."),
 	OPT_DURATION(CONFIG, approval_give_up_after_ms, "approval_give_up_after", "20s", 1000,
 		     DAY_MS, "The same for questions to a human, which have a deadline."),
+	OPT_TREE(
+		CONFIG, people, "people", people_parse, people_release,
+		"Who may do what: a list of {name, roles: [viewer, operator, approver, admin], "
+		"groups, slack, discord, telegram, github, email, oidc}. Without it, whoever holds "
+		"a token of the API may do everything."),
+	OPT_TREE(CONFIG, approvers, "approvers", approvers_parse, approvers_release,
+		 "Whose yes a plan needs: a list of {tools: [globs], targets: [globs], levels: "
+		 "[soft, hard], people: [names or group:NAME], count: 1 or 2}. The first that "
+		 "matches a step counts for it; for a step without one, every approver may."),
 	OPT_TREE(CONFIG, channels, "channels", channels_parse, channels_release,
 		 "Where notices go: a list of {name, type: terminal|webhook|slack|email, timeout, "
 		 "...}."),

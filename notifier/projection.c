@@ -61,7 +61,8 @@ static const struct store_table *const tables[] = {
 	&table_refs,      &table_plans,       &table_approvals,       &table_pending,
 	&table_decisions, &table_changes,     &table_changes_by_time, &table_silences,
 	&table_notices,   &table_notice_meta, &table_groups,          &table_items,
-	&table_throttles, &table_machinery,
+	&table_throttles, &table_machinery,   &table_briefs,          &table_votes,
+	&table_feedback,  &table_messages,
 };
 
 const struct fold_def notifier_fold = {

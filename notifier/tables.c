@@ -18,6 +18,10 @@ const struct store_table table_groups = {"groups", 1};
 const struct store_table table_items = {"items", 1};
 const struct store_table table_throttles = {"throttles", 1};
 const struct store_table table_machinery = {"machinery", 1};
+const struct store_table table_briefs = {"briefs", 1};
+const struct store_table table_votes = {"votes", 1};
+const struct store_table table_feedback = {"feedback", 1};
+const struct store_table table_messages = {"messages", 1};
 
 static void key_add(struct key *k, const void *data, size_t len)
 {
@@ -201,4 +205,19 @@ void token_copy(char out[static TOKEN_MAX + 1], const char *token)
 	memset(out, 0, TOKEN_MAX + 1);
 	if (len)
 		memcpy(out, token, len);
+}
+
+bool message_ref(struct store_txn *txn, const char *incident, const char *channel,
+		 char out[static CHANNEL_MESSAGE_MAX + 1])
+{
+	struct store_val val;
+	if (!token_valid(channel))
+		return false;
+	struct key key = key_pair(incident, channel);
+	if (store_get(txn, &table_messages, key.bytes, key.len, &val) ||
+	    val.len > CHANNEL_MESSAGE_MAX)
+		return false;
+	memcpy(out, val.data, val.len);
+	out[val.len] = '\0';
+	return true;
 }

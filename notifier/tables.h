@@ -26,6 +26,11 @@ extern const struct store_table table_items;     /* group id, 0, incident id -> 
 extern const struct store_table table_throttles; /* receiver -> struct throttle */
 extern const struct store_table table_machinery; /* "pause", "tools:<executor>" -> Control */
 
+extern const struct store_table table_briefs;   /* plan id -> Plan: who wanted what of whom */
+extern const struct store_table table_votes;    /* approval id, 0, person -> Control{VOTE} */
+extern const struct store_table table_feedback; /* incident id -> the first Control{FEEDBACK} */
+extern const struct store_table table_messages; /* incident id, 0, channel -> first message's ref */
+
 struct story_row {
 	uint64_t id_hash; /* FNV-1a of the message's id: a bus that lost its tail reuses numbers */
 	int64_t time_ms;
@@ -96,6 +101,11 @@ enum {
 	REF_NOTICE = 'n',   /* notice id -> "" */
 	REF_GROUP = 'g',    /* group id -> "": groups that hold it */
 };
+
+enum { CHANNEL_MESSAGE_MAX = WIRE_REF_MAX };
+/* What the channel calls the incident's first message there; false when there is none. */
+bool message_ref(struct store_txn *txn, const char *incident, const char *channel,
+		 char out[static CHANNEL_MESSAGE_MAX + 1]);
 
 /* The message in the arena, or NULL when there is none. */
 ProtobufCMessage *row_message(struct store_txn *txn, const struct store_table *table,

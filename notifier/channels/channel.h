@@ -8,8 +8,60 @@
 #include "common/http_client.h"
 #include "common/wire.h"
 #include "common/yaml.h"
+#include "notifier/answer.h"
 
 struct channel;
+struct stage;
+
+enum {
+	CHANNEL_REF_MAX = WIRE_REF_MAX,
+	CHANNEL_BODY_MAX_BYTES = 256 << 10, /* of a request to /channel/<name> */
+	CHANNEL_SENDER_MAX = 128,           /* an id at a vendor */
+	CHANNEL_REASON_MAX = WIRE_REASON_MAX,
+};
+
+/* What is to be sent. Borrowed for the call. */
+struct channel_job {
+	const struct channel *channel;
+	void *session;
+	struct http_client *http;
+	const Healbus__Notice *notice; /* channel, subject and text are never NULL */
+	/* What notice->approval names, as the projection knows it; NULL: none, or aged out. */
+	const Healbus__ApprovalRequest *approval;
+	const Healbus__Decision *decision; /* the answer to it; NULL: still open */
+	const struct token_key *tokens;    /* for token_make(); NULL: no buttons, no links */
+};
+
+/* What became of it. Zeroed. */
+struct channel_result {
+	int64_t retry_ms; /* the peer said when to come back */
+	/* What the vendor calls the message: what later notices get as update_of. "": nothing. */
+	char ref[CHANNEL_REF_MAX + 1];
+};
+
+/* A request of the vendor's (or of a link's reader) to /channel/<name>. Borrowed for the call. */
+struct channel_request {
+	const char *method; /* "POST" or "GET" */
+	const char *body;   /* raw, NUL-terminated */
+	size_t body_len;
+	int64_t now_ms; /* by this machine's clock; for the age of signatures */
+	const char *(*header)(const void *ctx, const char *name); /* NULL when absent */
+	const char *(*query)(const void *ctx, const char *name);  /* NULL when absent */
+	const void *ctx;
+	struct stage *stage; /* NULL in unit tests */
+};
+
+/* The answer, and at most one answer of a person to be given before it. Zeroed; released by the
+ * dispatcher. */
+struct channel_reply {
+	unsigned status;          /* 0: 200 */
+	const char *content_type; /* static; NULL: application/json */
+	struct buf body;
+	bool give;           /* `in` is to be given: then `answered` makes the body */
+	struct answer_in in; /* its texts in `arena` */
+	struct arena arena;  /* valid until the reply is out */
+	void *state;         /* the kind's own, from receive to answered; in `arena` */
+};
 
 struct channel_kind {
 	const char *name; /* `type` in the configuration */
@@ -22,11 +74,27 @@ struct channel_kind {
 	void (*close)(void *session);
 	/*
 	 * Sends, or says why not: transient and internal classes are tried again, permanent and
-	 * input ones give up. *out_retry_ms is set when the peer said when to come back. Blocks at
-	 * most c->timeout_ms.
+	 * input ones give up. Blocks at most c->timeout_ms.
 	 */
-	int (*send)(const struct channel *c, void *session, struct http_client *http,
-		    const Healbus__Notice *n, int64_t *out_retry_ms, struct why *out_why);
+	int (*send)(const struct channel_job *job, struct channel_result *out, struct why *out_why);
+	/*
+	 * Reads a request to /channel/<name>; NULL: the kind takes none (404). It verifies who asks
+	 * (a signature over the raw body) before anything else. 0: out is filled. An error becomes
+	 * the HTTP status of its class, and is counted: ERR_UNAUTHENTICATED 401, ERR_DENIED 403,
+	 * ERR_INVALID 400. An API thread; must not block but for what `stage` is used for.
+	 */
+	int (*receive)(const struct channel *c, const struct channel_request *in,
+		       struct channel_reply *out, struct why *out_why);
+	/* With reply->give: says at the channel what came of it (status and body). */
+	void (*answered)(const struct channel *c, const struct answer_out *what,
+			 struct channel_reply *reply);
+	/*
+	 * For channels that are asked rather than told (long polling): a round of at most
+	 * POLL_ROUND_MS, on a thread of the channel's own, again and again until the stage stops or
+	 * the configuration changes. An error: a pause that grows. NULL: nothing to poll.
+	 */
+	int (*poll)(struct stage *s, const struct channel *c, void **io_state, struct why *out_why);
+	void (*poll_end)(void *state); /* frees what poll put there; NULL: nothing */
 };
 
 struct channel {

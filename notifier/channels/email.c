@@ -77,10 +77,11 @@ static void email_release(void *settings)
 		free(e->to[i]);
 }
 
-static int email_send(const struct channel *c, void *session UNUSED, struct http_client *http,
-		      const Healbus__Notice *n, int64_t *out_retry_ms UNUSED, struct why *out_why)
+static int email_send(const struct channel_job *job, struct channel_result *out UNUSED,
+		      struct why *out_why)
 {
-	const struct email *e = c->settings;
+	const struct email *e = job->channel->settings;
+	const Healbus__Notice *n = job->notice;
 	auto_free char *id = mem_printf("%s@%s", n->id, strchr(e->from, '@') + 1);
 	auto_buf subject = {0}, text = {0};
 	buf_add_printable(&subject, n->subject, strcspn(n->subject, "\r\n"));
@@ -96,9 +97,9 @@ static int email_send(const struct channel *c, void *session UNUSED, struct http
 		.subject = buf_str(&subject),
 		.text = buf_str(&text),
 		.message_id = id,
-		.timeout_ms = c->timeout_ms,
+		.timeout_ms = job->channel->timeout_ms,
 	};
-	return http_client_mail(http, &mail, out_why);
+	return http_client_mail(job->http, &mail, out_why);
 }
 
 const struct channel_kind channel_email = {

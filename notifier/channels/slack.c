@@ -55,26 +55,26 @@ static void slack_body(const Healbus__Notice *n, struct buf *out)
 	buf_add_char(out, '}');
 }
 
-static int slack_send(const struct channel *c, void *session UNUSED, struct http_client *http,
-		      const Healbus__Notice *n, int64_t *out_retry_ms, struct why *out_why)
+static int slack_send(const struct channel_job *job, struct channel_result *out,
+		      struct why *out_why)
 {
-	const struct slack *s = c->settings;
+	const struct slack *s = job->channel->settings;
 	auto_buf url = {0}, body = {0};
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	int rc = channel_url_read(&s->url, &url, out_why);
 	if (rc)
 		return rc;
-	slack_body(n, &body);
+	slack_body(job->notice, &body);
 	struct http_call call = {
 		.method = "POST",
 		.url = buf_str(&url),
 		.headers = headers,
 		.body = body.data,
 		.body_len = body.len,
-		.timeout_ms = c->timeout_ms,
+		.timeout_ms = job->channel->timeout_ms,
 		.ca_file = s->ca_file,
 	};
-	return channel_post(http, &call, out_retry_ms, out_why);
+	return channel_post(job->http, &call, &out->retry_ms, out_why);
 }
 
 const struct channel_kind channel_slack = {

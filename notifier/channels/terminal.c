@@ -60,18 +60,17 @@ static int write_all(int fd, const struct buf *b, int64_t timeout_ms)
 	return 0;
 }
 
-static int terminal_send(const struct channel *c, void *session UNUSED,
-			 struct http_client *http UNUSED, const Healbus__Notice *n,
-			 int64_t *out_retry_ms UNUSED, struct why *out_why)
+static int terminal_send(const struct channel_job *job, struct channel_result *out UNUSED,
+			 struct why *out_why)
 {
-	const struct terminal *t = c->settings;
+	const struct terminal *t = job->channel->settings;
 	auto_buf text = {0};
 	auto_fd int fd = open(
 		t->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return why_set(out_why, ERR_UNAVAILABLE, "%s: %s", t->path, strerror(errno));
-	terminal_text(n, &text);
-	int rc = write_all(fd, &text, c->timeout_ms);
+	terminal_text(job->notice, &text);
+	int rc = write_all(fd, &text, job->channel->timeout_ms);
 	return rc ? why_set(out_why, ERR_UNAVAILABLE, "%s: %s", t->path, err_name(rc)) : 0;
 }
 

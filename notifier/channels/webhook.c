@@ -93,17 +93,17 @@ static int body_make(struct expr *e, const Healbus__Notice *n, char **out, struc
 	return rc;
 }
 
-static int webhook_send(const struct channel *c, void *session, struct http_client *http,
-			const Healbus__Notice *n, int64_t *out_retry_ms, struct why *out_why)
+static int webhook_send(const struct channel_job *job, struct channel_result *out,
+			struct why *out_why)
 {
-	const struct webhook *w = c->settings;
+	const struct webhook *w = job->channel->settings;
 	auto_buf url = {0};
 	auto_free char *body = NULL;
-	auto_free char *key = mem_printf("Idempotency-Key: %s", n->id);
+	auto_free char *key = mem_printf("Idempotency-Key: %s", job->notice->id);
 	const char *headers[HEADERS_MAX + 3] = {"Content-Type: application/json", key};
 	for (size_t i = 0; i < w->n_headers; i++)
 		headers[i + 2] = w->headers[i];
-	int rc = body_make(session, n, &body, out_why);
+	int rc = body_make(job->session, job->notice, &body, out_why);
 	if (!rc)
 		rc = channel_url_read(&w->url, &url, out_why);
 	if (rc)
@@ -114,11 +114,11 @@ static int webhook_send(const struct channel *c, void *session, struct http_clie
 		.headers = headers,
 		.body = body,
 		.body_len = strlen(body),
-		.timeout_ms = c->timeout_ms,
+		.timeout_ms = job->channel->timeout_ms,
 		.bearer_file = w->token_file,
 		.ca_file = w->ca_file,
 	};
-	return channel_post(http, &call, out_retry_ms, out_why);
+	return channel_post(job->http, &call, &out->retry_ms, out_why);
 }
 
 const struct channel_kind channel_webhook = {

@@ -4,8 +4,6 @@
 
 #include "common/wire.h"
 
-#define auto_arena __attribute__((cleanup(arena_release))) struct arena
-
 static inline Healbus__Plan *plan_new(struct arena *a, size_t n_steps)
 {
 	Healbus__Plan *p = arena_alloc(a, sizeof(*p));

@@ -170,7 +170,12 @@ static int send_one(struct wired *w, int64_t *out_retry_ms, struct why *out_why)
 	n.text = (char *)"first <b>\nsecond\n";
 	SET(&n, at_ms, T0);
 	const struct channel *c = &w->all.items[0];
-	return c->kind->send(c, w->session, w->http, &n, out_retry_ms, out_why);
+	struct channel_result result = {0};
+	const struct channel_job job = {
+		.channel = c, .session = w->session, .http = w->http, .notice = &n};
+	int rc = c->kind->send(&job, &result, out_why);
+	*out_retry_ms = result.retry_ms;
+	return rc;
 }
 
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
