@@ -4,9 +4,9 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 70
 build=${HEALBUS_BUILD:-$PWD/build}
-scratch=$(mktemp -d)
+scratch=$(mktemp -d) record=$(mktemp -d)
 chmod 711 "$scratch"
-trap 'rm -rf "$scratch" "$scratch.out"' EXIT
+trap 'rm -rf "$scratch" "$scratch.out" "$record"' EXIT
 export TMPDIR=$scratch
 n=0
 
@@ -39,8 +39,14 @@ for program in bwrap git jq openssl gcc make; do
 	command -v $program >/dev/null || { echo "1..0 # skip $program is missing"; exit 0; }
 done
 
-echo "1..9"
-deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
+# What it asked, held against the vendors' own descriptions where they are at hand.
+judged() { # description requests prefix
+	python3 tests/integration/lib_openapi.py "$1" "$2" "$3" >>"$scratch.out" 2>&1
+}
+
+specs=${HEALBUS_SPECS:-$(dirname "${HEALBUS_CORPORA:-/nowhere/x}")/specs}
+echo "1..11"
+DEMO_RECORD=$record deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
 result $? "a red build is healed, and the exit code is 0"
 says 'looking into it for attempt 1'
 result $? "the story says that no runbook answers"
@@ -56,6 +62,17 @@ says '^\+	return a \+ b;' && says 'resolved +all alerts resolved'
 result $? "the branch holds the right fix, and the later success closes the incident"
 nothing_left
 result $? "nothing is left"
+if [ -r "$specs/github.json" ]; then
+	judged "$specs/github.json" "$record/github-requests.jsonl" /api/v3
+	result $? "no request breaks GitHub's description"
+	jq -c '{method: "POST", path: "/v1/chat/completions", query: {}, body: .}' "$record/requests.jsonl" >"$record/model.jsonl"
+	judged "$specs/openai.json" "$record/model.jsonl" /v1
+	result $? "nor OpenAI's"
+else
+	n=$((n + 2))
+	echo "ok $((n - 1)) - no request breaks GitHub's description # skip no specs"
+	echo "ok $n - nor OpenAI's # skip no specs"
+fi
 DEMO_SABOTAGE=1 deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
 [ $? -eq 1 ] && says 'was tried before'
 result $? "without a second idea a human is asked, and the exit code is 1"

@@ -1,11 +1,11 @@
-"""A scripted double of the APIs of models, over real HTTP, and a small judge of requests against OpenAPI. Shares no
-code with what it judges."""
+"""A scripted double of the APIs of models, over real HTTP. Shares no code with what it judges."""
 import http.server
 import json
 import os
-import re
 import socket
 import threading
+
+from lib_openapi import Spec, spec_path  # noqa: F401
 
 USAGE = (100, 50)  # tokens in and out of every answer, unless told otherwise
 GOOD = {"analysis": "the port is taken", "confidence": 0.8, "steps": [{"tool": "restart"}]}
@@ -186,92 +186,3 @@ class Double:
         h.wfile.write(good[:20])
         h.wfile.flush()
         h.connection.shutdown(socket.SHUT_RDWR)
-
-
-# ---- requests against OpenAPI ----
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,
-         "number": (int, float)}
-
-
-class Spec:
-    def __init__(self, path):
-        with open(path, encoding="utf-8") as f:
-            self.doc = json.load(f)
-
-    def at(self, ref):
-        node = self.doc
-        for part in ref[2:].split("/"):
-            node = node[part.replace("~1", "/").replace("~0", "~")]
-        return node
-
-    def body_schema(self, path):
-        paths = self.doc["paths"]  # some have the version in the server's address
-        return paths.get(path, paths.get(path.replace("/v1", "", 1)))["post"]["requestBody"]["content"]["application/json"]["schema"]
-
-    def properties(self, schema):
-        """Every property that a schema and its parts name."""
-        if "$ref" in schema:
-            return self.properties(self.at(schema["$ref"]))
-        names = set(schema.get("properties", {}))
-        for part in schema.get("allOf", []):
-            names |= self.properties(part)
-        return names
-
-    def is_type(self, name, value):
-        if isinstance(value, bool) and name != "boolean":
-            return False
-        return isinstance(value, TYPES[name])
-
-    def errors(self, schema, value, at="body"):
-        if schema is True or schema == {}:
-            return []
-        if "$ref" in schema:
-            return self.errors(self.at(schema["$ref"]), value, at)
-        if value is None and schema.get("nullable"):
-            return []
-        found = []
-        for part in schema.get("allOf", []):
-            found += self.errors(part, value, at)
-        for key in ("anyOf", "oneOf"):
-            tries = [self.errors(part, value, at) for part in schema.get(key, [])]
-            if tries and not any(t == [] for t in tries):
-                found += min(tries, key=len)
-        types = schema.get("type", [])
-        types = [types] if isinstance(types, str) else types
-        if types and not any(self.is_type(t, value) for t in types):
-            return found + ["%s: not %s" % (at, "/".join(types))]
-        if "enum" in schema and value not in schema["enum"]:
-            found.append("%s: %r is none of the values" % (at, value))
-        if "const" in schema and value != schema["const"]:
-            found.append("%s: %r is not the constant" % (at, value))
-        return found + self.shape_errors(schema, value, at)
-
-    def shape_errors(self, schema, value, at):
-        found = []
-        if isinstance(value, dict):
-            known = schema.get("properties", {})
-            found += ["%s.%s: missing" % (at, k) for k in schema.get("required", []) if k not in value]
-            for key, member in value.items():
-                if key in known:
-                    found += self.errors(known[key], member, "%s.%s" % (at, key))
-                elif schema.get("additionalProperties") is False:
-                    found.append("%s.%s: not allowed" % (at, key))
-        if isinstance(value, list):
-            found += ["%s: too few" % at] if len(value) < schema.get("minItems", 0) else []
-            for i, one in enumerate(value):
-                found += self.errors(schema.get("items", {}), one, "%s[%d]" % (at, i))
-        if isinstance(value, str):
-            if "pattern" in schema and not re.search(schema["pattern"], value):
-                found.append("%s: does not match" % at)
-            if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 30):
-                found.append("%s: length" % at)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
-                found.append("%s: out of range" % at)
-        return found
-
-
-def spec_path(name):
-    corpora = os.environ.get("HEALBUS_CORPORA", "")
-    specs = os.environ.get("HEALBUS_SPECS", os.path.join(os.path.dirname(corpora), "specs"))
-    return os.path.join(specs, name)

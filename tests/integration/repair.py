@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 import lib_github  # noqa: E402
 from lib import free_port, now_ms, wait_for  # noqa: E402
-from lib_models import Spec, spec_path  # noqa: E402
+from lib_openapi import Calls, spec_path  # noqa: E402
 
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
@@ -396,53 +396,12 @@ def test_secrets(w):
     ok("CI=true" in first or seen, "though the checks told their environment", first)
 
 
-class Calls(Spec):
-    """A recorded request against the paths, parameters and body of an OpenAPI description."""
-
-    def operation(self, method, path):
-        for template, item in self.doc["paths"].items():
-            parts = template.split("/")
-            got = path.split("/")
-            # the last parameter of a git reference takes slashes
-            if template.endswith("/git/ref/{ref}") and len(got) > len(parts):
-                got = got[:len(parts) - 1] + ["x"]
-            fits = len(parts) == len(got) and all(a == b or a.startswith("{") for a, b in zip(parts, got))
-            if fits and method.lower() in item and not ("{" in template and self.exact(path)):
-                return item, item[method.lower()]
-        return None, None
-
-    def exact(self, path):
-        return path in self.doc["paths"]
-
-    def violations(self, r):
-        path = r["path"][len(lib_github.API):]
-        item, operation = self.operation(r["method"], path)
-        if not operation:
-            return ["no such operation"]
-        params = [self.at(p["$ref"]) if "$ref" in p else p
-                  for p in item.get("parameters", []) + operation.get("parameters", [])]
-        known = {p["name"]: p for p in params if p["in"] == "query"}
-        found = ["query %s: unknown" % k for k in r["query"] if k not in known]
-        for name, p in known.items():
-            if p.get("required") and name not in r["query"]:
-                found.append("query %s: missing" % name)
-            for value in r["query"].get(name, []):
-                number = p["schema"].get("type") == "integer"
-                found += self.errors(p["schema"], int(value) if number and value.isdigit() else value, name)
-        body = operation.get("requestBody")
-        if r["body"] is None:
-            return found + (["body: missing"] if body and body.get("required") else [])
-        if not body:
-            return found + ["body: none is wanted"]
-        return found + self.errors(body["content"]["application/json"]["schema"], r["body"])
-
-
 def test_description(w):
     path = spec_path("github.json")
     if not os.path.exists(path):
         print("ok %d - requests against GitHub's description # skip no specs" % (count + 1))
         return
-    calls, bad = Calls(path), []
+    calls, bad = Calls(path, lib_github.API), []
     for r in w.hub.requests:
         bad += ["%s %s: %s" % (r["method"], r["path"], v) for v in calls.violations(r)]
     kinds = {(r["method"], r["path"]) for r in w.hub.requests}
