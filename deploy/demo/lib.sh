@@ -25,8 +25,8 @@ demo_begin() { # keep
 	pids=()
 	mkdir -p "$dir"/{log,state,bus,config,secret}
 	chmod 700 "$dir"
-	read -r bus_port web_port monitor_port reasoner_port executor_port notifier_port prometheus_port am_port \
-		< <(free_ports 8)
+	read -r bus_port web_port monitor_port reasoner_port executor_port notifier_port prometheus_port am_port github_port \
+		model_port < <(free_ports 10)
 	export HEALBUS_URL=http://127.0.0.1:$notifier_port
 }
 

@@ -1,0 +1,287 @@
+// The page: reads what the view needs, shows it, and does what is clicked. The address says which view: #/, #/list/open,
+// #/i/ID, #/approvals, #/silences, #/tools, #/kpis, #/search/WORDS.
+import {age, append, button, countdown, go, h, icon, morph} from "/dom.js";
+import {Live, api, get, getMaybe, may, session, who} from "/net.js";
+import {Story} from "/story.js";
+import {askDecision, dialog, reason} from "/approve.js";
+import {incident, isLive, list} from "/incidents.js";
+import {approvals, kpis, matcherText, search, searchLocal, silenceForm, silences, tools} from "/view.js";
+import {keysStart, keysTable} from "/keys.js";
+
+const LIST_MAX = 200, STORIES_MAX = 40, SETTLE_MS = 120, KPI_DAYS = 14, DAY_MS = 86400000;
+
+const state = {status: {}, incidents: [], approvals: [], stories: new Map(), net: "asking"};
+const $ = (id) => document.getElementById(id);
+
+// ---- where we are ----
+
+function place() {
+	const parts = location.hash.replace(/^#\/?/, "").split("/").map((p) => {
+		try {
+			return decodeURIComponent(p);
+		} catch {
+			return p;
+		}
+	});
+	return {view: parts[0] || "list", arg: parts[1] || ""};
+}
+
+const NAV = [["Incidents", "incidents", []], ["Approvals", "approvals", ["approvals"]], ["Silences", "silences", ["silences"]], ["Tools", "tools", ["tools"]],
+	["Figures", "kpis", ["kpis"]]];
+
+function nav() {
+	const at = place().view, counts = state.status.incidents || {};
+	const n = {Incidents: (counts.open || 0) + (counts.escalated || 0), Approvals: state.approvals.length};
+	morph($("nav"), NAV.map(([text, name, to]) => go(to, {"data-key": name, class: n[text] && name === "approvals" ? "asks" : null,
+		"aria-current": (to[0] || "list") === (at === "i" ? "list" : at) ? "page" : null},
+	icon(name), h("span", {}, text), n[text] ? h("span", {class: "n"}, n[text]) : null)));
+}
+
+function machine() {
+	const s = state.status, paused = s.paused?.on, behind = s.lag?.behind || 0;
+	const kids = [
+		s.bus && !s.bus.connected && h("span", {class: "chip state-escalated"}, "bus away"),
+		behind > 20 && h("span", {class: "chip state-open"}, `${behind} behind`),
+		s.executors && !s.executors.length && h("span", {class: "chip state-open"}, "no executor"),
+		h("span", {class: "net", title: state.net === "live" ? "changes come as they happen" : "asks every 2 seconds"}, h("span", {class: "lamp " + state.net, "aria-hidden": "true"}),
+			{live: "live", asking: "live", offline: "offline"}[state.net]),
+		may("admin") && (paused ? button([icon("play"), "Resume"], "resume", {}, {class: "primary"}) : button([icon("pause"), "Pause"], "pause")),
+		session.person && h("span", {class: "who", title: session.roles.join(", ")}, session.person),
+		session.person && session.csrf && button("Log out", "logout"),
+		button("?", "help", {}, {"aria-label": "Keys", class: "help"}),
+	].filter(Boolean);
+	morph($("machine"), kids);
+}
+
+function banner() {
+	const p = state.status.paused, kids = [];
+	if (state.net === "offline")
+		kids.push(h("div", {class: "offline"}, h("span", {}, "The notifier does not answer. What you see is of ", h("time", {"data-since": state.seenMs}, age(Date.now() - state.seenMs)),
+			" ago. Next try in ", h("time", {"data-until": state.retryMs}, countdown(state.retryMs)), "."), button("Try now", "retry")));
+	if (p?.on)
+		kids.push(h("div", {class: "paused"}, icon("pause"), h("span", {}, "Paused by ", p.by, p.reason ? `: ${p.reason}` : "", ". No new action starts.")));
+	morph($("banner"), kids);
+}
+
+const VIEWS = {
+	list: (arg) => [list(state, arg || "live", "")],
+	i: (arg) => [list(state, "live", arg), incident(state, arg)],
+	approvals: () => [approvals(state)],
+	silences: () => [silences(state)],
+	tools: () => [tools(state)],
+	kpis: () => [kpis(state)],
+	search: (arg) => [search(state, arg)],
+};
+
+function render() {
+	const {view, arg} = place(), name = Object.hasOwn(VIEWS, view) ? view : "list";
+	nav();
+	machine();
+	banner();
+	$("main").setAttribute("data-view", name);
+	morph($("main"), VIEWS[name](arg));
+	const asks = state.approvals.length;
+	document.title = (asks ? `(${asks}) ` : "") + (name === "i" ? state.stories.get(arg)?.story?.incident.title || "Incident" : "healbus");
+}
+
+// ---- reading ----
+
+async function readStory(id) {
+	const known = state.stories.get(id) || {seq: 0, entries: []};
+	const answer = await getMaybe(`/api/story/${encodeURIComponent(id)}?after=${known.seq}`);
+	if (!answer) {
+		state.stories.set(id, {...known, missing: true});
+		return;
+	}
+	known.entries = known.entries.concat(answer.story.filter((e) => e.seq > known.seq));
+	known.seq = known.entries.at(-1)?.seq ?? 0;
+	known.story = new Story(answer.incident, known.entries);
+	known.missing = false;
+	state.stories.set(id, known);
+}
+
+const EXTRA = {
+	i: async () => {
+		state.changes = (await get("/api/changes?limit=200")).changes;
+	},
+	silences: async () => {
+		state.silences = (await get("/api/silences")).silences;
+	},
+	tools: async () => {
+		state.tools = (await get("/api/tools")).tools;
+		await readKpis();
+	},
+	kpis: readKpis,
+	search: async (arg) => {
+		const answer = await getMaybe("/api/search?q=" + encodeURIComponent(arg));
+		const all = answer ? answer.incidents : (await get("/api/incidents?all=1")).incidents;
+		state.found = {query: arg, incidents: answer ? all : searchLocal({incidents: all}, arg)};
+	},
+};
+
+async function readKpis() {
+	const now = Date.now();
+	state.kpis = await getMaybe(`/api/kpis?since_ms=${now - KPI_DAYS * DAY_MS}&until_ms=${now}&step=1d`);
+	state.toolRates = new Map((state.kpis?.tools || []).map((t) => [t.tool || t.name, t]));
+}
+
+function announce(before) {
+	if (!before)
+		return;
+	const fresh = state.approvals.filter((a) => !before.approvals.has(a.id)).map((a) => "Approval wanted: " + (a.title || a.incident));
+	for (const i of state.incidents)
+		if (before.states.get(i.id) !== i.state)
+			fresh.push(`${i.state}: ${i.title}`);
+	if (fresh.length)
+		$("live").replaceChildren(append(document.createElement("p"), [fresh.slice(0, 3).join(". ")]));
+}
+
+async function readAll() {
+	const before = state.read && {approvals: new Set(state.approvals.map((a) => a.id)), states: new Map(state.incidents.map((i) => [i.id, i.state]))};
+	const {view, arg} = place();
+	const [incidents, asked] = await Promise.all([get("/api/incidents?limit=" + LIST_MAX), get("/api/approvals")]);
+	state.incidents = incidents.incidents;
+	state.approvals = asked.approvals;
+	const wanted = new Set(state.incidents.filter(isLive).slice(0, STORIES_MAX).map((i) => i.id));
+	if (view === "i" && arg)
+		wanted.add(arg);
+	for (const a of state.approvals)
+		wanted.add(a.incident);
+	await Promise.all([...[...wanted].map(readStory), Object.hasOwn(EXTRA, view) ? EXTRA[view](arg) : null]);
+	announce(before);
+	state.read = true;
+	state.seenMs = Date.now();
+}
+
+let settling = 0, reading = false, again = false;
+
+// Many changes at once are one reading; one that comes while reading is read after it.
+function refresh() {
+	clearTimeout(settling);
+	settling = setTimeout(async () => {
+		if (reading) {
+			again = true;
+			return;
+		}
+		reading = true;
+		try {
+			await readAll();
+		} catch (e) {
+			console.warn("healbus:", e.message);
+		}
+		reading = false;
+		render();
+		if (again) {
+			again = false;
+			refresh();
+		}
+	}, SETTLE_MS);
+}
+
+const live = new Live(refresh, (net, wait, more) => {
+	state.net = net;
+	if (net === "offline")
+		state.retryMs = Date.now() + wait;
+	else {
+		state.status = more;
+		state.seenMs = Date.now();
+	}
+	render();
+});
+
+// ---- doing ----
+
+const by = () => session.person || "page";
+const approval = (id) => state.approvals.find((a) => a.id === id);
+const send = (text) => h("button", {type: "submit", class: "primary"}, text);
+
+const ACTS = {
+	approve: (d) => approval(d.id) && askDecision(approval(d.id), "approve"),
+	deny: (d) => approval(d.id) && askDecision(approval(d.id), "deny"),
+	rehearse: async (d, b) => {
+		b.disabled = true;
+		try {
+			await api("POST", "/api/rehearse", {plan: d.plan, by: by()});
+		} catch (e) {
+			dialog("No dry run", h("p", {}, e.message), null, {form: "none"});
+		}
+	},
+	pause: () => dialog("Pause healing?", [h("p", {}, "No new action starts until somebody resumes. What runs, runs on."), reason("Why")], h("button", {type: "submit", class: "danger"}, "Pause"), {form: "pause"}),
+	resume: () => dialog("Resume healing?", [h("p", {}, "What waited may start at once."), reason("A word for the record (may stay empty)")], send("Resume"), {form: "resume"}),
+	ack: (d) => dialog("Take this incident?", [h("p", {}, "No further plan is made, and nobody is reminded."), reason("A word for the others (may stay empty)")], send("I take it"), {form: "ack", id: d.id}),
+	undo: (d) => dialog("Take this change back?", [h("p", {}, d.what), reason("Why")], h("button", {type: "submit", class: "danger"}, "Take it back"), {form: "undo", id: d.id}),
+	silence: (d) => {
+		const labels = state.stories.get(d.id)?.story?.incident.labels || {};
+		const text = Object.entries(labels).filter(([n]) => ["alertname", "service", "repository", "instance"].includes(n)).map(([name, value]) => matcherText({name, op: "equal", value})).join("\n");
+		dialog("New silence", silenceForm(text), send("Silence"), {form: "silence"});
+	},
+	expire: (d) => dialog("End this silence?", h("p", {}, "What it mutes is told again."), send("End it"), {form: "expire", id: d.id}),
+	help: () => dialog("Keys", keysTable(), null, {form: "none"}),
+	close: (d, b) => b.closest("dialog").close(),
+	retry: () => live.ask(),
+	logout: async () => {
+		await api("POST", "/logout", {}).catch(() => null);
+		location.assign("/login");
+	},
+};
+
+const FORMS = {
+	decide: (f, d) => api("POST", "/api/decisions", {approval: d.id, verdict: d.what, by: by(), reason: f.get("reason")}),
+	pause: (f) => api("POST", "/api/pause", {by: by(), reason: f.get("reason")}),
+	resume: (f) => api("POST", "/api/resume", {by: by(), reason: f.get("reason")}),
+	ack: (f, d) => api("POST", "/api/ack", {incident: d.id, by: by(), reason: f.get("reason")}),
+	undo: (f, d) => api("POST", "/api/undo", {change: d.id, by: by(), reason: f.get("reason")}),
+	silence: (f) => api("POST", "/api/silences", {matchers: f.get("matchers").split("\n").map((l) => l.trim()).filter(Boolean), duration: f.get("duration"), comment: f.get("comment"), by: by()}),
+	expire: (f, d) => api("DELETE", `/api/silences/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by())}`),
+};
+
+document.addEventListener("click", (e) => {
+	const b = e.target.closest("[data-act]");
+	if (b && Object.hasOwn(ACTS, b.dataset.act))
+		ACTS[b.dataset.act](b.dataset, b);
+});
+
+document.addEventListener("submit", async (e) => {
+	const form = e.target, name = form.dataset.form;
+	if (!name)
+		return;
+	e.preventDefault();
+	const fields = new FormData(form);
+	if (name === "search") {
+		const q = fields.get("q").trim();
+		location.hash = q ? "#/search/" + encodeURIComponent(q) : "#/";
+		return;
+	}
+	const press = form.querySelector("[type=submit]");
+	if (!Object.hasOwn(FORMS, name) || press.disabled)
+		return;
+	press.disabled = true;
+	try {
+		await FORMS[name](fields, form.dataset);
+		form.closest("dialog").close();
+		live.ask();
+		refresh();
+	} catch (error) {
+		press.disabled = false;
+		form.querySelector("[data-error]").textContent = error.message;
+	}
+});
+
+window.addEventListener("hashchange", () => {
+	render();
+	refresh();
+	if (matchMedia("(max-width: 1099px)").matches)
+		window.scrollTo(0, 0);
+});
+
+setInterval(() => {
+	for (const t of document.querySelectorAll("[data-since]"))
+		t.textContent = age(Date.now() - Number(t.dataset.since));
+	for (const t of document.querySelectorAll("[data-until]"))
+		t.textContent = countdown(Number(t.dataset.until));
+	for (const p of document.querySelectorAll("[data-deadline]"))
+		p.value = Math.max(0, Number(p.dataset.deadline) - Date.now());
+}, 1000);
+
+keysStart(ACTS.help);
+who().catch(() => null).then(() => live.start());
