@@ -195,6 +195,7 @@ static const struct mark marks[] = {
 	{"heal.control.silence", "Control", "notifier", "monitor (relay), notifier"},
 	{"heal.control.catalogue", "Control", "executor", "notifier"},
 	{"heal.control.tick", "Control", "reasoner, notifier", "reasoner, notifier"},
+	{"heal.control.health", "Control", "notifier", "notifier"},
 	{"dead.<stage>", "Dead", "each stage", "people"},
 };
 

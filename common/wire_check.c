@@ -287,6 +287,8 @@ static int control_extra(const struct place *at, const ProtobufCMessage *msg, st
 		return refuse_member(at, "approval", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_TICK && !c->tick)
 		return refuse_member(at, "tick", out_why, "missing");
+	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_HEALTH && !c->health)
+		return refuse_member(at, "tick", out_why, "missing");
 	return 0;
 }
 

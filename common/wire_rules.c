@@ -323,6 +323,7 @@ static const struct wire_rule notice_rules[] = {
 	R_TEXT("ref", WIRE_REF_MAX),
 	R_TEXT("update_of", WIRE_REF_MAX),
 	R_ANY("repeated"),
+	{.field = "to", .type = TOKEN, .count_max = MANY},
 };
 static const struct wire_rule matcher_rules[] = {
 	{.field = "name", .type = LABEL_NAME, .required = true},
@@ -360,6 +361,13 @@ static const struct wire_rule control_rules[] = {
 	R_TOKEN("approval"),
 	R_ANY("held"),
 	R_TEXT("channel", NAME_MAX_BYTES),
+	R_ANY("false_alarm"),
+	R_ANY("health"),
+};
+static const struct wire_rule health_rules[] = {
+	R_COUNT("dead_seq"),
+	R_COUNT("behind"),
+	R_TEXT("slowest", NAME_MAX_BYTES),
 };
 static const struct wire_rule tick_rules[] = {
 	R_ID("stage"),
@@ -409,6 +417,7 @@ static const struct wire_rules all[] = {
 	MESSAGE(tool_info, tool_rules),
 	MESSAGE(control, control_rules),
 	MESSAGE(tick, tick_rules),
+	MESSAGE(health, health_rules),
 	MESSAGE(dead, dead_rules),
 #undef MESSAGE
 };

@@ -19,7 +19,7 @@ static const struct {
 
 static bool is_machinery(const struct fold_input *in)
 {
-	static const char *const reserved[] = {"pause", "silence", "catalogue", "tick"};
+	static const char *const reserved[] = {"pause", "silence", "catalogue", "tick", "health"};
 	for (size_t i = 0; i < ARRAY_SIZE(reserved) && in->kind == KIND_CONTROL; i++)
 		if (str_eq(reserved[i], in->token))
 			return true;
