@@ -48,7 +48,7 @@ REASONER += context/argocd context/ask_http context/context context/context_ask 
 REASONER += context/github context/github_more context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
 EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
 	step verify rollback plan decision \
-	edits edits_diff edits_match edits_apply \
+	beneath edits edits_diff edits_match edits_apply \
 	guard guards/pattern guards/file guards/secret guards/hidden guards/place \
 	guards/call guards/dependency guards/weaken guards/diff guards/policy runners/runners runners/command runners/http runners/tcp \
 	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock

@@ -2,9 +2,9 @@
 #include "executor/edits.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+
+#include "executor/beneath.h"
 
 /* One file's change, worked out and not yet written. */
 struct change {
@@ -13,23 +13,6 @@ struct change {
 	bool remove; /* f->path goes */
 	mode_t mode;
 };
-
-static int open_beneath(int dir, const char *path, int flags)
-{
-	struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-					  RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
-
-static int cannot(const char *path, int errnum, struct why *out_why)
-{
-	if (errnum == ELOOP || errnum == EXDEV)
-		return why_set(out_why, ERR_DENIED, "%s: a symbolic link is in the way", path);
-	if (errnum == ENOENT || errnum == ENOTDIR)
-		return why_set(out_why, ERR_NOT_FOUND, "%s: there is no such file", path);
-	return why_set(out_why, err_from_errno(errnum), "%s: %s", path, strerror(errnum));
-}
 
 /* ---- reading ---- */
 
@@ -43,7 +26,7 @@ static int read_all(int fd, const char *path, struct buf *out, struct why *out_w
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return cannot(path, errno, out_why);
+			return beneath_error(path, errno, out_why);
 		buf_add(out, chunk, (size_t)n);
 		if (out->len > EDITS_FILE_MAX_BYTES)
 			return why_set(out_why, ERR_TOO_LARGE, "%s: more than %d bytes", path,
@@ -55,9 +38,9 @@ static int read_old(int dir, const char *path, struct buf *out, mode_t *out_mode
 		    struct why *out_why)
 {
 	struct stat st;
-	auto_fd int fd = open_beneath(dir, path, O_RDONLY | O_NONBLOCK);
+	auto_fd int fd = beneath_open(dir, path, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
-		return cannot(path, errno, out_why);
+		return beneath_error(path, errno, out_why);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return why_set(out_why, ERR_DENIED, "%s: not a regular file", path);
 	*out_mode = st.st_mode & 0111 ? 0755 : 0644;
@@ -66,7 +49,7 @@ static int read_old(int dir, const char *path, struct buf *out, mode_t *out_mode
 
 static bool exists(int dir, const char *path)
 {
-	auto_fd int fd = open_beneath(dir, path, O_PATH);
+	auto_fd int fd = beneath_open(dir, path, O_PATH);
 	return fd >= 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
@@ -119,23 +102,23 @@ static int work_out(int dir, const struct edit_file *f, struct change *c, struct
 /* Opens the directory that holds path, making what is missing on the way. */
 static int open_parent(int dir, const char *path, const char **out_name, struct why *out_why)
 {
-	int at = open_beneath(dir, ".", O_RDONLY | O_DIRECTORY);
+	int at = beneath_open(dir, ".", O_RDONLY | O_DIRECTORY);
 	const char *rest = path;
 	for (const char *slash; at >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
 		auto_free char *name = mem_dup(rest, (size_t)(slash - rest));
 		if (mkdirat(at, name, 0755) && errno != EEXIST) {
-			int rc = cannot(path, errno, out_why);
+			int rc = beneath_error(path, errno, out_why);
 			close(at);
 			return rc;
 		}
-		int next = open_beneath(at, name, O_RDONLY | O_DIRECTORY);
+		int next = beneath_open(at, name, O_RDONLY | O_DIRECTORY);
 		int errnum = errno;
 		close(at);
 		errno = errnum;
 		at = next;
 	}
 	*out_name = rest;
-	return at >= 0 ? at : cannot(path, errno, out_why);
+	return at >= 0 ? at : beneath_error(path, errno, out_why);
 }
 
 static int write_all(int fd, const struct buf *text)
@@ -162,9 +145,9 @@ static int write_new(int dir, const struct change *c, struct why *out_why)
 	auto_fd int fd = openat(parent, temporary,
 				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0 || write_all(fd, &c->text) || fchmod(fd, c->mode))
-		return cannot(c->file->path, errno, out_why);
+		return beneath_error(c->file->path, errno, out_why);
 	if (renameat(parent, temporary, parent, name))
-		return cannot(c->file->path, errno, out_why);
+		return beneath_error(c->file->path, errno, out_why);
 	return 0;
 }
 
@@ -174,7 +157,7 @@ static int remove_old(int dir, const char *path, struct why *out_why)
 	auto_fd int parent = open_parent(dir, path, &name, out_why);
 	if (parent < 0)
 		return parent;
-	return unlinkat(parent, name, 0) ? cannot(path, errno, out_why) : 0;
+	return unlinkat(parent, name, 0) ? beneath_error(path, errno, out_why) : 0;
 }
 
 static int write_change(int dir, const struct change *c, struct why *out_why)

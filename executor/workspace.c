@@ -2,34 +2,16 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "common/id.h"
 #include "common/mem.h"
+#include "executor/beneath.h"
 
 enum {
 	DEPTH_MAX = 60,        /* deeper directories are moved up before they are removed */
 	VISITS_MAX = 10000000, /* somebody still makes files faster than we remove them */
 };
-
-static int open_beneath(int dir, const char *path, int flags)
-{
-	struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-					  RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-}
-
-static int cannot(const char *what, int errnum, struct why *out_why)
-{
-	if (errnum == ELOOP || errnum == EXDEV)
-		return why_set(out_why, ERR_DENIED, "%s: a link is in the way", what);
-	if (errnum == ENOENT || errnum == ENOTDIR)
-		return why_set(out_why, ERR_NOT_FOUND, "%s: is not there", what);
-	return why_set(out_why, err_from_errno(errnum), "%s: %s", what, strerror(errnum));
-}
 
 /* ---- opening ---- */
 
@@ -37,7 +19,7 @@ static int make_dir(const char *path, struct why *out_why)
 {
 	if (mkdir(path, 0711) == 0 || errno == EEXIST)
 		return 0;
-	return cannot(path, errno, out_why);
+	return beneath_error(path, errno, out_why);
 }
 
 int workspace_find(const char *state_dir, const char *plan, struct workspace *out,
@@ -49,7 +31,7 @@ int workspace_find(const char *state_dir, const char *plan, struct workspace *ou
 	auto_free char *path = mem_printf("%s/work/%s", state_dir, plan);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return cannot("the plan's workspace", errno, out_why);
+		return beneath_error("the plan's workspace", errno, out_why);
 	*out = (struct workspace){.path = mem_strdup(path), .fd = fd};
 	return 0;
 }
@@ -62,7 +44,7 @@ static int let_through(const char *state_dir, struct why *out_why)
 		return 0;
 	if (stat(state_dir, &st) == 0 && !(st.st_mode & S_IXOTH) &&
 	    chmod(state_dir, (st.st_mode | S_IXOTH) & 07777))
-		return cannot(state_dir, errno, out_why);
+		return beneath_error(state_dir, errno, out_why);
 	auto_free char *path = mem_strdup(state_dir);
 	for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
 		*slash = 0;
@@ -208,9 +190,9 @@ int workspace_fresh(const struct workspace *w, const char *name, unsigned uid, u
 {
 	remove_tree(w->fd, name);
 	if (mkdirat(w->fd, name, 0755))
-		return cannot(name, errno, out_why);
+		return beneath_error(name, errno, out_why);
 	if (geteuid() == 0 && fchownat(w->fd, name, uid, gid, AT_SYMLINK_NOFOLLOW))
-		return cannot(name, errno, out_why);
+		return beneath_error(name, errno, out_why);
 	return 0;
 }
 
@@ -229,11 +211,11 @@ int workspace_write(const struct workspace *w, const char *name, const void *dat
 		    struct why *out_why)
 {
 	if (unlinkat(w->fd, name, 0) && errno != ENOENT)
-		return cannot(name, errno, out_why);
+		return beneath_error(name, errno, out_why);
 	auto_fd int fd =
 		openat(w->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0 || write_all(fd, data, len) || fchmod(fd, 0644))
-		return cannot(name, errno, out_why);
+		return beneath_error(name, errno, out_why);
 	return 0;
 }
 
@@ -243,9 +225,9 @@ int workspace_read(const struct workspace *w, const char *name, size_t max_bytes
 	char chunk[16384];
 	struct stat st;
 	size_t start = out->len;
-	auto_fd int fd = open_beneath(w->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	auto_fd int fd = beneath_open(w->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return cannot(name, errno, out_why);
+		return beneath_error(name, errno, out_why);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return why_set(out_why, ERR_DENIED, "%s: not a plain file of one name", name);
 	for (;;) {
@@ -255,7 +237,7 @@ int workspace_read(const struct workspace *w, const char *name, size_t max_bytes
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return cannot(name, errno, out_why);
+			return beneath_error(name, errno, out_why);
 		if (out->len - start + (size_t)n > max_bytes)
 			return why_set(out_why, ERR_TOO_LARGE, "%s: more than %zu bytes", name,
 				       max_bytes);

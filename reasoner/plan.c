@@ -79,24 +79,22 @@ static char *plan_why(struct desk *d, const struct case_file *c, const char *why
 	return wire_text(&d->arena, buf_str(&text), text.len, WHY_MAX);
 }
 
-static void plan_head(struct desk *d, const struct case_file *c, const struct runbook *rb,
-		      Healbus__Plan *plan)
+void plan_frame(struct desk *d, const struct case_file *c, Healbus__Provenance provenance,
+		Healbus__Plan *plan)
 {
 	Healbus__Incident *i = c->incident;
 	char id[ID_BYTES];
 	char serial[16];
 	snprintf(serial, sizeof(serial), "%u", c->row.serial + 1);
-	id_make(id, "plan", i->id, serial, "runbook");
+	id_make(id, "plan", i->id, serial,
+		wire_enum_name(&healbus__provenance__descriptor, (int)provenance));
 	healbus__plan__init(plan);
 	plan->id = arena_strdup(&d->arena, id);
 	plan->incident = i->id;
 	plan->incident_key = i->key;
-	plan->runbook = arena_strdup(&d->arena, rb->name);
-	plan->runbook_digest = arena_strdup(&d->arena, rb->digest);
 	SET(plan, attempt, c->row.attempt + 1);
-	SET(plan, max_attempts, (uint32_t)rb->max_attempts);
-	SET(plan, provenance, HEALBUS__PROVENANCE__PROVENANCE_RUNBOOK);
-	SET(plan, confidence, rb->confidence);
+	SET(plan, max_attempts, (uint32_t)d->settings->max_attempts);
+	SET(plan, provenance, provenance);
 	SET(plan, created_at_ms, fold_now_ms(d->f));
 	SET(plan, not_after_ms, fold_now_ms(d->f) + d->settings->plan_ttl_ms);
 	SET(plan, severity, i->severity);
@@ -105,6 +103,16 @@ static void plan_head(struct desk *d, const struct case_file *c, const struct ru
 	plan->n_labels = i->n_labels;
 	plan->tried = i->tried;
 	plan->n_tried = i->n_tried;
+}
+
+static void plan_head(struct desk *d, const struct case_file *c, const struct runbook *rb,
+		      Healbus__Plan *plan)
+{
+	plan_frame(d, c, HEALBUS__PROVENANCE__PROVENANCE_RUNBOOK, plan);
+	plan->runbook = arena_strdup(&d->arena, rb->name);
+	plan->runbook_digest = arena_strdup(&d->arena, rb->digest);
+	SET(plan, max_attempts, (uint32_t)rb->max_attempts);
+	SET(plan, confidence, rb->confidence);
 }
 
 static int plan_build(struct desk *d, const struct case_file *c, const struct runbook *rb,

@@ -9,6 +9,10 @@
  * out_why: no runbook answers, or none that does can be rendered.
  */
 int plan_make(struct desk *d, struct case_file *c, struct why *out_why);
+/* Everything of a plan that follows from its case; its steps, why and confidence are the caller's.
+ */
+void plan_frame(struct desk *d, const struct case_file *c, Healbus__Provenance provenance,
+		Healbus__Plan *plan);
 /* Emits a plan, keeps it as under way and sets its timer. */
 void plan_send(struct desk *d, const Healbus__Plan *plan);
 /* How long after its not_after_ms the outcome may still come. */

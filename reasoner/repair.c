@@ -164,32 +164,12 @@ static void plan_steps_of_edits(const struct repair *r, const struct proposal *p
 
 /* ---- the plan around them ---- */
 
-static void plan_frame(const struct repair *r, Healbus__Plan *plan, Healbus__Provenance provenance)
+static void plan_begin(const struct repair *r, Healbus__Plan *plan, Healbus__Provenance provenance)
 {
-	struct desk *d = r->desk;
-	Healbus__Incident *i = r->file->incident;
-	char id[ID_BYTES];
-	char serial[16];
-	snprintf(serial, sizeof(serial), "%u", r->file->row.serial + 1);
-	id_make(id, "plan", i->id, serial,
-		wire_enum_name(&healbus__provenance__descriptor, (int)provenance));
-	plan->id = arena_strdup(&d->arena, id);
-	plan->incident = i->id;
-	plan->incident_key = i->key;
-	SET(plan, attempt, r->file->row.attempt + 1);
-	SET(plan, max_attempts, (uint32_t)d->settings->max_attempts);
-	SET(plan, provenance, provenance);
-	SET(plan, created_at_ms, fold_now_ms(d->f));
-	SET(plan, not_after_ms, fold_now_ms(d->f) + d->settings->plan_ttl_ms);
-	SET(plan, severity, i->severity);
-	SET(plan, trusted, i->trusted);
-	plan->labels = i->labels;
-	plan->n_labels = i->n_labels;
-	plan->tried = i->tried;
-	plan->n_tried = i->n_tried;
+	plan_frame(r->desk, r->file, provenance, plan);
 	plan->specialist = r->diagnosis->specialist;
 	plan->failure_type = r->diagnosis->failure_type;
-	plan->diagnosis = d->answer->id;
+	plan->diagnosis = r->desk->answer->id;
 }
 
 /* Why, for people: what was seen, then what the model says, marked as its words. */
@@ -250,7 +230,7 @@ static int plan_proposed(const struct repair *r, const char *json, const char *w
 	if (!edits && p.n_steps == 0)
 		return why_set(out_why, ERR_NOT_FOUND, "the model gives up: %s",
 			       p.give_up ? p.give_up : "it proposes nothing");
-	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
+	plan_begin(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
 	SET(plan, confidence, p.confidence);
 	plan->why = why_of(r, p.analysis, whose);
 	if (edits)
@@ -290,7 +270,7 @@ int repair_by_agent(const struct repair *r, Healbus__Plan *plan, struct why *out
 	step_say(r, s, "sha", at.sha);
 	step_say(r, s, "branch", at.branch);
 	step_say_text(r, s, "task", r->diagnosis->task);
-	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
+	plan_begin(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
 	SET(plan, confidence, AGENT_CONFIDENCE);
 	plan->why = why_of(r, r->diagnosis->reason ? r->diagnosis->reason : "no model is asked",
 			   "An agent is asked");
@@ -306,7 +286,7 @@ int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Hea
 	if (rc)
 		return why_prefix(out_why, rc, "what helped %s cannot be done again",
 				  memory->incident);
-	plan_frame(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MEMORY);
+	plan_begin(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MEMORY);
 	SET(plan, confidence, memory->similarity);
 	plan->memory = memory->incident;
 	plan->why = why_of(r, memory->what, "This helped an incident much like it");

@@ -52,7 +52,7 @@ start_model() {
 	cp "$root"/deploy/demo/answers/*.json "$dir/model/"
 	[ -z "${DEMO_SABOTAGE:-}" ] || rm "$dir/model/2.json"
 	secret_of model >/dev/null
-	launch model python3 "$root/tests/e2e/model.py" "$model_port" "$dir/model"
+	launch model python3 "$root/tests/e2e/lib_model.py" "$model_port" "$dir/model"
 	wait_for 10 "the scripted model listens" port_open "$model_port"
 }
 

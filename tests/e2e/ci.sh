@@ -8,31 +8,11 @@ scratch=$(mktemp -d) record=$(mktemp -d)
 chmod 711 "$scratch"
 trap 'rm -rf "$scratch" "$scratch.out" "$record"' EXIT
 export TMPDIR=$scratch
-n=0
-
-result() { # status text
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-		echo "not ok $n - $2"
-		[ -f "$scratch.out" ] && sed 's/^/# /' "$scratch.out" | tail -n 80
-	fi
-}
+# shellcheck source=tests/e2e/lib.sh
+. tests/e2e/lib.sh
 
 says() { # pattern
 	grep -qE -- "$1" "$scratch.out"
-}
-
-leftovers() { # files in the scratch directory, processes that name it
-	find "$scratch" -mindepth 1 -maxdepth 1
-	pgrep -af "$scratch" | grep -v "^$$ "
-}
-
-nothing_left() {
-	local deadline=$((SECONDS + 10))
-	while [ -n "$(leftovers)" ]; do
-		[ $SECONDS -lt $deadline ] || { leftovers >>"$scratch.out"; return 1; }
-		read -rt 0.1 <> <(:) || :
-	done
 }
 
 for program in bwrap git jq openssl gcc make; do

@@ -6,34 +6,16 @@ build=${HEALBUS_BUILD:-$PWD/build}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch
-n=0
-
-result() { # status text
-	n=$((n + 1))
-	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
-		echo "not ok $n - $2"
-		[ -f "$scratch.out" ] && sed 's/^/# /' "$scratch.out" | tail -n 60
-	fi
-}
-
-leftovers() { # files in the scratch directory, processes that name it
-	find "$scratch" -mindepth 1 -maxdepth 1
-	pgrep -af "$scratch" | grep -v "^$$ "
-}
-
-nothing_left() {
-	local deadline=$((SECONDS + 10))
-	while [ -n "$(leftovers)" ]; do
-		[ $SECONDS -lt $deadline ] || { leftovers >>"$scratch.out"; return 1; }
-		read -rt 0.1 <> <(:) || :
-	done
-}
+# shellcheck source=tests/e2e/lib.sh
+. tests/e2e/lib.sh
 
 skip() {
 	echo "1..0 # skip $1"
 	exit 0
 }
-command -v nginx >/dev/null && command -v runsv >/dev/null && command -v bwrap >/dev/null || skip "nginx, runit or bubblewrap is missing"
+for program in nginx runsv bwrap; do
+	command -v $program >/dev/null || skip "$program is missing"
+done
 
 echo "1..7"
 deploy/demo/run --build "$build" >"$scratch.out" 2>&1

@@ -378,8 +378,8 @@ static void a_report_is_read_without_links(void **state)
 	(void)state;
 	reload("checks: [{argv: [/bin/sh, -c, 'ln -s /etc/passwd r.xml; exit 3'], report: r.xml}]");
 	struct action_result r = fix("p1", right);
-	assert_non_null(
-		strstr(r.output.data, "report not read: check/r.xml: a link is in the way"));
+	assert_non_null(strstr(r.output.data,
+			       "report not read: check/r.xml: a symbolic link is in the way"));
 	assert_null(strstr(r.output.data, "root:"));
 	expect_failed(r, "exit code 3");
 	reload("checks: [{argv: [/bin/sh, -c, 'echo \"<testsuite><testcase classname=\\\"c\\\" "

@@ -2,7 +2,7 @@
 """A scripted model over real HTTP: OpenAI's chat completions. The first question gets 1.json of the directory, the
 second 2.json, and so on; the last is given again. Requests go to requests.jsonl beside them.
 
-    tests/e2e/model.py PORT DIRECTORY"""
+    tests/e2e/lib_model.py PORT DIRECTORY"""
 import http.server
 import json
 import os
