@@ -60,7 +60,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 COMMON += zone
-NOTIFIER += words oncall escalation
+NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
 NOTIFIER += people token answer votes info channel_poll api_channel
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
@@ -80,7 +80,7 @@ UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_COMMON += zone
-UNIT_NOTIFIER += oncall
+UNIT_NOTIFIER += oncall escalation
 UNIT_NOTIFIER += chats interactions
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results

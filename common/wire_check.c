@@ -288,7 +288,7 @@ static int control_extra(const struct place *at, const ProtobufCMessage *msg, st
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_TICK && !c->tick)
 		return refuse_member(at, "tick", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_HEALTH && !c->health)
-		return refuse_member(at, "tick", out_why, "missing");
+		return refuse_member(at, "health", out_why, "missing");
 	return 0;
 }
 

@@ -13,6 +13,8 @@ struct saying {
 	struct buf *subject, *text;
 	char **incidents;
 	size_t n_incidents;
+	char **to;
+	size_t n_to;
 };
 
 static bool approval_open(struct fold *f, const char *approval)
@@ -48,6 +50,8 @@ static void notice_emit(struct fold *f, const struct saying *s, const char *chan
 	n.approval = (char *)s->approval;
 	n.incidents = s->incidents;
 	n.n_incidents = s->n_incidents;
+	n.to = s->to;
+	n.n_to = s->n_to;
 	if (s->update_of)
 		n.update_of = (char *)s->update_of;
 	else if (message_ref(fold_txn(f), s->incident, channel, first))
@@ -301,20 +305,27 @@ static bool throttled(struct fold *f, const struct receiver *r, int64_t *out_end
 	return !allowed;
 }
 
-/* Held back by the throttle: told in one digest when its window ends. */
-static void overflow_move(struct fold *f, const struct group *from, const struct keys *items,
-			  int64_t end_ms)
+/* The receiver's digest of what its throttle holds back, told when its window ends. */
+static struct group overflow_open(struct fold *f, const struct route *route,
+				  const struct receiver *receiver, int64_t end_ms)
 {
-	struct group g = {.route = from->route, .receiver = from->receiver};
-	id_make(g.id, "overflow", from->receiver->name);
+	struct group g = {.route = route, .receiver = receiver};
+	id_make(g.id, "overflow", receiver->name);
 	if (!row_struct(fold_txn(f), &table_groups, g.id, &g.row, sizeof(g.row))) {
 		memset(&g.row, 0, sizeof(g.row));
-		memcpy(g.row.route, from->row.route, sizeof(g.row.route));
-		token_copy(g.row.receiver, from->receiver->name);
+		memcpy(g.row.route, route->id, sizeof(g.row.route));
+		token_copy(g.row.receiver, receiver->name);
 	}
 	g.row.overflow = 1;
 	g.row.pending = 1;
 	g.row.due_ms = end_ms;
+	return g;
+}
+
+static void overflow_move(struct fold *f, const struct group *from, const struct keys *items,
+			  int64_t end_ms)
+{
+	struct group g = overflow_open(f, from->route, from->receiver, end_ms);
 	for (size_t i = 0; i < items->n; i++) {
 		struct item_row item;
 		if (!item_get(f, &items->items[i], &item) || !item.tell)
@@ -398,6 +409,35 @@ void group_flush(struct fold *f, const char *id)
 	group_send(f, &g);
 }
 
+/* ---- calls ---- */
+
+void tell_call(struct fold *f, const struct call *c)
+{
+	int64_t end_ms;
+	struct buf subject = c->text->subject, text = c->text->text;
+	struct saying s = {
+		.receiver = c->receiver,
+		.incident = c->incident,
+		.kind = c->kind,
+		.approval = c->approval,
+		.subject = &subject,
+		.text = &text,
+		.to = c->to,
+		.n_to = c->n_to,
+	};
+	if (!c->approval && throttled(f, c->receiver, &end_ms)) {
+		struct group g = overflow_open(f, c->route, c->receiver, end_ms);
+		item_add(f, g.id, c->incident, TELL_ESCALATED);
+		group_put(f, &g);
+		return;
+	}
+	id_make(s.base, "call", c->incident, c->what);
+	if (c->channel)
+		notice_emit(f, &s, c->channel);
+	else
+		say(f, &s);
+}
+
 /* ---- what became of notices ---- */
 
 static void fall_back(struct fold *f, const Healbus__Notice *n)
@@ -419,6 +459,8 @@ static void fall_back(struct fold *f, const Healbus__Notice *n)
 		.text = &text,
 		.incidents = n->incidents,
 		.n_incidents = n->n_incidents,
+		.to = n->to,
+		.n_to = n->n_to,
 	};
 	memcpy(s.base, row.base, sizeof(s.base));
 	const char *next =

@@ -11,11 +11,11 @@ static const struct {
 	char letter;
 	on_timer *run;
 } timers[] = {
-	{'a', approval_deadline},
-	{'g', group_flush},
-	{'r', incident_retire},
-	{'s', silence_retire},
+	{'a', approval_deadline}, {'g', group_flush}, {'e', ladder_due},     {'r', incident_retire},
+	{'r', ladder_retire},     {'r', kpi_retire},  {'s', silence_retire},
 };
+
+static follow *const followers[] = {ladder_follow, kpi_follow};
 
 static bool is_machinery(const struct fold_input *in)
 {
@@ -45,7 +45,10 @@ static int notifier_apply(struct fold *f, const struct fold_input *in, struct wh
 	if (!is_machinery(in))
 		story_add(f, in);
 	project *run = projects[in->kind];
-	return run ? run(f, in, out_why) : 0;
+	int rc = run ? run(f, in, out_why) : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(followers) && !rc; i++)
+		followers[i](f, in);
+	return rc;
 }
 
 static int notifier_timer(struct fold *f, const char *key, struct why *out_why UNUSED)
@@ -62,7 +65,8 @@ static const struct store_table *const tables[] = {
 	&table_decisions, &table_changes,     &table_changes_by_time, &table_silences,
 	&table_notices,   &table_notice_meta, &table_groups,          &table_items,
 	&table_throttles, &table_machinery,   &table_briefs,          &table_votes,
-	&table_feedback,  &table_messages,
+	&table_feedback,  &table_messages,    &table_ladders,         &table_diagnoses,
+	&table_kpis,      &table_health,
 };
 
 const struct fold_def notifier_fold = {

@@ -4,8 +4,8 @@
  * and it emits Notice{QUEUED} (what the routing tree says, grouped and throttled) and
  * Decision{EXPIRED} (nobody answered in time). Deleted and rebuilt from the bus it is the same.
  *
- * Timers: "a:<approval>" its deadline, "g:<group>" the next flush, "r:<incident>" and
- * "s:<silence>" the end of retention.
+ * Timers: "a:<approval>" its deadline, "e:<ladder>" the next call, "g:<group>" the next flush,
+ * "r:<incident>" and "s:<silence>" the end of retention.
  */
 #ifndef NOTIFIER_PROJECTION_H
 #define NOTIFIER_PROJECTION_H
@@ -27,17 +27,41 @@ project project_outcome;
 project project_notice;
 project project_control;
 
+/* Parts that look on: called after the message was projected, with what that left in the tables. */
+typedef void follow(struct fold *f, const struct fold_input *in);
+follow ladder_follow; /* escalations */
+follow kpi_follow;
+
 /* One function a kind of timer; id is the key behind its letter. */
 typedef void on_timer(struct fold *f, const char *id);
 on_timer approval_deadline;
 on_timer group_flush;
 on_timer incident_retire;
 on_timer silence_retire;
+on_timer ladder_due;
+on_timer ladder_retire;
+on_timer kpi_retire;
 
 /* Lets the routing tree decide who hears of it, and when. bits: TELL_*. */
 void tell(struct fold *f, const Healbus__Incident *i, uint32_t bits);
 /* At once, past mutes and throttles. incident may be NULL. */
 void tell_approval(struct fold *f, const Healbus__ApprovalRequest *a, const Healbus__Incident *i);
+/* People are called: one notice a channel. */
+struct call {
+	const char *kind;
+	const char *incident;
+	const char *approval; /* NULL: not a question */
+	const char *what;     /* the same what is told once a channel */
+	const struct notice_text *text;
+	const struct route *route;
+	const struct receiver *receiver;
+	const char *channel; /* NULL: all of the receiver's */
+	char **to;
+	size_t n_to;
+};
+/* At once, past mutes; past throttles too if it is a question. What a throttle holds back is told
+ * in the receiver's digest. */
+void tell_call(struct fold *f, const struct call *c);
 /* A human has it: no repeats. */
 void tell_acked(struct fold *f, const char *incident);
 /* The groups forget the incident. */

@@ -4,6 +4,7 @@
 #include "notifier/tables.h"
 
 enum { LABELS_SHOWN_MAX = 8, VALUE_SHOWN_MAX = 120, REASON_SHOWN_MAX = 400, PREFIX_SHOWN = 8 };
+enum { EVIDENCE_SHOWN_MAX = 5, RECALLED_SHOWN_MAX = 3 };
 
 void notice_text_release(struct notice_text *t)
 {
@@ -277,4 +278,126 @@ void render_what(const Healbus__Outcome *o, struct buf *out)
 			buf_printf(out, "(%s)", s->target);
 	}
 	cut(out, WIRE_LINE_MAX);
+}
+
+/* ---- calls ---- */
+
+static void add_called(struct buf *b, const struct render_call *r)
+{
+	buf_printf(b, "Called (%zu of %zu): ", r->number, r->total);
+	for (size_t i = 0; i < r->n_to; i++) {
+		buf_add_str(b, i ? ", " : "");
+		add_line(b, r->to[i], VALUE_SHOWN_MAX);
+	}
+	if (!r->n_to)
+		buf_add_str(b, "whoever reads this");
+	buf_add_str(b, "; since ");
+	add_time(b, r->began_ms);
+	buf_add_char(b, '\n');
+}
+
+static void add_stop(struct buf *b, const struct render_call *r)
+{
+	buf_add_str(b, "To stop the calls: healctl ack ");
+	add_id(b, r->about->incident->id);
+	buf_add_char(b, '\n');
+}
+
+void render_call(const struct render_call *r, struct notice_text *out)
+{
+	auto_notice_text body = {0};
+	if (r->approval)
+		render_approval(r->approval, r->about->incident, &body);
+	else
+		render_incident(r->about, &body);
+	buf_printf(&out->subject, "call %zu of %zu: ", r->number, r->total);
+	buf_add_str(&out->subject, buf_str(&body.subject));
+	add_called(&out->text, r);
+	if (!r->approval)
+		add_stop(&out->text, r);
+	/* How to answer a question stands at its end and is never cut. */
+	if (out->text.len + body.text.len > RENDER_TEXT_MAX)
+		buf_reset(&out->text);
+	buf_add(&out->text, buf_str(&body.text), body.text.len);
+	cut(&out->subject, RENDER_SUBJECT_MAX);
+	cut(&out->text, RENDER_TEXT_MAX);
+}
+
+static void add_evidence(struct buf *b, const Healbus__Diagnosis *d)
+{
+	if (!d)
+		return;
+	buf_add_str(b, "Evidence: ");
+	add_line(b, d->failure_type && *d->failure_type ? d->failure_type : "no known failure",
+		 VALUE_SHOWN_MAX);
+	buf_printf(b, " (%.0f %% sure)\n", 100 * d->confidence);
+	for (size_t i = 0; i < d->n_evidence && i < EVIDENCE_SHOWN_MAX; i++) {
+		const Healbus__Evidence *e = d->evidence[i];
+		buf_add_str(b, "  ");
+		add_line(b, e->source, VALUE_SHOWN_MAX);
+		if (e->line)
+			buf_printf(b, ":%u", e->line);
+		buf_add_str(b, ": ");
+		add_line(b, e->text, REASON_SHOWN_MAX);
+		buf_add_char(b, '\n');
+	}
+}
+
+/* The runbook's advice stands behind the first line of why the incident was given up. */
+static const char *advice_of(const Healbus__Incident *i)
+{
+	const char *line = strchr(str_or_empty(i->reason), '\n');
+	return line ? line + 1 : "";
+}
+
+static void add_recalled(struct buf *b, const Healbus__Recalled *r)
+{
+	buf_add_str(b, "  what helped before: ");
+	add_line(b, r->what, REASON_SHOWN_MAX);
+	buf_printf(b, " (%.0f %% alike; healctl story ", 100 * r->similarity);
+	add_id(b, r->incident);
+	buf_add_str(b, ")\n");
+}
+
+static void add_to_try(struct buf *b, const struct render_call *r)
+{
+	const char *advice = advice_of(r->about->incident);
+	const Healbus__Diagnosis *d = r->diagnosis;
+	auto_buf ideas = {0};
+	if (*advice) {
+		buf_add_str(&ideas, "  ");
+		add_line(&ideas, advice, WIRE_REASON_MAX);
+		buf_add_char(&ideas, '\n');
+	}
+	for (size_t i = 0, said = 0; d && i < d->n_recalled && said < RECALLED_SHOWN_MAX; i++) {
+		if (!d->recalled[i]->healed)
+			continue;
+		add_recalled(&ideas, d->recalled[i]);
+		said++;
+	}
+	if (ideas.len)
+		buf_printf(b, "What to try:\n%s", buf_str(&ideas));
+}
+
+void render_summary(const struct render_call *r, struct notice_text *out)
+{
+	const Healbus__Incident *i = r->about->incident;
+	buf_printf(&out->subject, "[%s] nobody answered %zu calls: ", severity_name(i->severity),
+		   r->number - 1);
+	add_line(&out->subject, i->title, VALUE_SHOWN_MAX);
+	buf_printf(&out->text, "Nobody answered %zu calls since ", r->number - 1);
+	add_time(&out->text, r->began_ms);
+	buf_add_str(&out->text, ". This is the last.\n");
+	add_broke(&out->text, i);
+	add_done(&out->text, r->about);
+	add_helped(&out->text, r->about);
+	add_evidence(&out->text, r->diagnosis);
+	add_to_try(&out->text, r);
+	add_needed(&out->text, r->about);
+	add_stop(&out->text, r);
+	buf_add_str(&out->text, "Story: healctl story ");
+	add_id(&out->text, i->id);
+	buf_add_char(&out->text, '\n');
+	cut(&out->subject, RENDER_SUBJECT_MAX);
+	cut(&out->text, RENDER_TEXT_MAX);
 }

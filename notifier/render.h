@@ -35,6 +35,20 @@ void render_digest(const struct render_incident *items, size_t n, size_t total,
 void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
 		     struct notice_text *out);
 
+/* People are called about an incident, or about a question. */
+struct render_call {
+	const struct render_incident *about;
+	const Healbus__ApprovalRequest *approval; /* NULL: about the incident */
+	const Healbus__Diagnosis *diagnosis;      /* of the incident; NULL: nobody looked */
+	const char *const *to;                    /* who is called */
+	size_t n_to;
+	size_t number, total; /* this is call `number` of `total`, from 1 */
+	int64_t began_ms;
+};
+void render_call(const struct render_call *r, struct notice_text *out);
+/* After the last call: what was tried, what speaks for which cause, what to try. */
+void render_summary(const struct render_call *r, struct notice_text *out);
+
 /* "restart_service(web-1), http_check(web-1)": the acts of an outcome, for Attempt.what. */
 void render_what(const Healbus__Outcome *o, struct buf *out);
 

@@ -22,6 +22,10 @@ const struct store_table table_briefs = {"briefs", 1};
 const struct store_table table_votes = {"votes", 1};
 const struct store_table table_feedback = {"feedback", 1};
 const struct store_table table_messages = {"messages", 1};
+const struct store_table table_ladders = {"ladders", 1};
+const struct store_table table_diagnoses = {"diagnoses", 1};
+const struct store_table table_kpis = {"kpis", 1};
+const struct store_table table_health = {"health", 1};
 
 static void key_add(struct key *k, const void *data, size_t len)
 {

@@ -31,6 +31,12 @@ extern const struct store_table table_votes;    /* approval id, 0, person -> Con
 extern const struct store_table table_feedback; /* incident id -> the first Control{FEEDBACK} */
 extern const struct store_table table_messages; /* incident id, 0, channel -> first message's ref */
 
+extern const struct store_table table_ladders; /* "i:" incident or "a:" approval -> ladder_row */
+extern const struct store_table
+	table_diagnoses;                      /* incident id -> Diagnosis, the latest, in short */
+extern const struct store_table table_kpis;   /* incident id -> struct kpi_row of kpi.h */
+extern const struct store_table table_health; /* fold_health.c's rows */
+
 struct story_row {
 	uint64_t id_hash; /* FNV-1a of the message's id: a bus that lost its tail reuses numbers */
 	int64_t time_ms;
@@ -78,6 +84,16 @@ struct item_row {
 	uint32_t told;
 	uint32_t acked; /* a human has it: no repeats */
 	uint32_t reserved;
+};
+
+/* An escalation under way, or why there is none. */
+struct ladder_row {
+	int64_t began_ms; /* its beats count from here */
+	uint32_t next;    /* index of the next beat */
+	uint32_t held;    /* why nobody is called, in fold_escalation.c; 0: somebody is */
+	char policy[TOKEN_MAX + 1];
+	char route[ID_BYTES];
+	char incident[TOKEN_MAX + 1];
 };
 
 /* A key of several parts. */
