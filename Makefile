@@ -62,6 +62,8 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 COMMON += zone
 NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
+NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
+NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll command control
 NOTIFIER += people token answer votes info channel_poll api_channel
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
@@ -82,6 +84,7 @@ UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_COMMON += zone
 UNIT_NOTIFIER += oncall escalation
 UNIT_NOTIFIER += chats interactions
+UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results
 

@@ -54,6 +54,9 @@ struct template;
 int template_compile(const char *source, struct template **out, struct why *out_why);
 void template_free(struct template *t);
 bool template_is_constant(const struct template *t);
+/* The expression of a template that is one {{ jq }} and nothing else; NULL: it is text. Borrowed.
+ */
+struct expr *template_expr(const struct template *t);
 
 /*
  * Appends the rendered text: strings as they are, other values as compact JSON, null and "no

@@ -30,6 +30,11 @@ bool template_is_constant(const struct template *t)
 	return t->n == 0 || (t->n == 1 && t->pieces[0].text);
 }
 
+struct expr *template_expr(const struct template *t)
+{
+	return t->n == 1 ? t->pieces[0].expr : NULL;
+}
+
 static void add_piece(struct template *t, struct piece piece)
 {
 	t->pieces = mem_realloc(t->pieces, (t->n + 1) * sizeof(*t->pieces));

@@ -324,6 +324,8 @@ static const struct wire_rule notice_rules[] = {
 	R_TEXT("update_of", WIRE_REF_MAX),
 	R_ANY("repeated"),
 	{.field = "to", .type = TOKEN, .count_max = MANY},
+	R_ANY("severity"),
+	R_MANY("labels", WIRE_LABELS_MAX),
 };
 static const struct wire_rule matcher_rules[] = {
 	{.field = "name", .type = LABEL_NAME, .required = true},

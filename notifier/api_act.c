@@ -2,6 +2,7 @@
 #include "common/matcher.h"
 #include "notifier/api.h"
 #include "notifier/approval.h"
+#include "notifier/control.h"
 #include "notifier/view.h"
 
 static void fail(struct api_call *call, int rc, const char *text)
@@ -97,47 +98,41 @@ void api_rehearse(struct api_call *call)
 
 /* ---- controls ---- */
 
-/* Fills what every control has and publishes it; answers only on failure. */
-static int control_publish(struct api_call *call, Healbus__Control *c, const char *token)
+/* Answers only on failure. */
+static int publish(struct api_call *call, Healbus__Control *c, const char *token)
 {
-	char id[ID_BYTES], msg_id[sizeof("control:") + ID_BYTES];
 	struct why why = {0};
-	id_random(id);
-	c->id = id;
-	SET(c, at_ms, clock_real_ms());
-	snprintf(msg_id, sizeof(msg_id), "control:%s", id);
-	int rc = stage_publish(call->stage, KIND_CONTROL, token, &c->base, msg_id, NULL, c->at_ms,
-			       BUS_REQUEST_TIMEOUT_MS, NULL, &why);
-	c->id = NULL;
+	int rc = control_publish(call->stage, c, token, &why);
 	if (rc)
 		api_fail(call, rc, &why);
 	return rc;
 }
 
-static void pause_set(struct api_call *call, Healbus__ControlKind kind)
+static void pause_set(struct api_call *call, bool on)
 {
-	Healbus__Control c = HEALBUS__CONTROL__INIT;
-	c.by = (char *)api_by(call, api_str(call, "by"));
-	if (!c.by)
+	struct why why = {0};
+	int64_t at_ms = 0;
+	struct control_by who = {.by = api_by(call, api_str(call, "by"))};
+	if (!who.by)
 		return;
-	SET(&c, kind, kind);
-	c.reason = words(call, "reason");
-	if (control_publish(call, &c, "pause"))
-		return;
-	bool on = kind == HEALBUS__CONTROL_KIND__CONTROL_PAUSE;
-	api_reply(call, 200,
-		  json_pack("{s:{s:b,s:s,s:I}}", "paused", "on", on, "by", c.by, "at_ms",
-			    (json_int_t)c.at_ms));
+	who.reason = words(call, "reason");
+	int rc = control_pause(call->stage, on, &who, &at_ms, &why);
+	if (rc)
+		api_fail(call, rc, &why);
+	else
+		api_reply(call, 200,
+			  json_pack("{s:{s:b,s:s,s:I}}", "paused", "on", on, "by", who.by, "at_ms",
+				    (json_int_t)at_ms));
 }
 
 void api_pause(struct api_call *call)
 {
-	pause_set(call, HEALBUS__CONTROL_KIND__CONTROL_PAUSE);
+	pause_set(call, true);
 }
 
 void api_resume(struct api_call *call)
 {
-	pause_set(call, HEALBUS__CONTROL_KIND__CONTROL_RESUME);
+	pause_set(call, false);
 }
 
 /* A person looks after it: the reasoner plans no more, nobody is reminded. */
@@ -156,7 +151,7 @@ void api_ack(struct api_call *call)
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_ACK);
 	c.reason = words(call, "reason");
 	c.incident = incident;
-	if (!control_publish(call, &c, incident))
+	if (!publish(call, &c, incident))
 		api_reply(call, 200, json_pack("{s:s,s:s}", "incident", incident, "by", c.by));
 }
 
@@ -193,7 +188,7 @@ void api_undo(struct api_call *call)
 	c.reason = words(call, "reason");
 	c.change = change;
 	c.incident = incident;
-	if (!control_publish(call, &c, incident))
+	if (!publish(call, &c, incident))
 		api_reply(call, 202,
 			  json_pack("{s:s,s:s}", "change", change, "incident", incident));
 }
@@ -213,8 +208,6 @@ static int silence_matchers(struct api_call *call, struct matchers *out, struct 
 		if (rc)
 			return rc;
 	}
-	if (out->n == 0 || out->n > WIRE_LABELS_MAX)
-		rc = why_set(out_why, ERR_INVALID, "matchers: give 1 to %d", WIRE_LABELS_MAX);
 	return rc;
 }
 
@@ -231,33 +224,10 @@ static int silence_end(struct api_call *call, int64_t now_ms, int64_t *out, stru
 	} else {
 		rc = time_parse(api_str(call, "ends_at"), out);
 	}
-	if (rc || *out <= now_ms || *out > now_ms + INT64_C(366) * 86400000)
+	if (rc)
 		return why_set(out_why, ERR_INVALID,
 			       "give a duration (\"2h\") or ends_at in the future, at most a year");
 	return 0;
-}
-
-static void silence_publish(struct api_call *call, const struct matchers *m,
-			    Healbus__Silence *silence)
-{
-	Healbus__Matcher items[WIRE_LABELS_MAX], *list[WIRE_LABELS_MAX];
-	for (size_t i = 0; i < m->n; i++) {
-		healbus__matcher__init(&items[i]);
-		items[i].name = m->items[i].name;
-		items[i].value = m->items[i].value;
-		SET(&items[i], op, (Healbus__MatchOp)m->items[i].op);
-		list[i] = &items[i];
-	}
-	silence->matchers = list;
-	silence->n_matchers = m->n;
-	Healbus__Control c = HEALBUS__CONTROL__INIT;
-	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_SILENCE);
-	c.by = silence->created_by;
-	c.silence = silence;
-	if (!control_publish(call, &c, "silence"))
-		api_reply(call, 200,
-			  json_pack("{s:s,s:I}", "id", silence->id, "ends_at_ms",
-				    (json_int_t)silence->ends_at_ms));
 }
 
 void api_silence_add(struct api_call *call)
@@ -265,23 +235,21 @@ void api_silence_add(struct api_call *call)
 	char id[ID_BYTES];
 	struct why why = {0};
 	struct matchers m = {0};
-	Healbus__Silence silence = HEALBUS__SILENCE__INIT;
-	int64_t now_ms = clock_real_ms(), ends_at_ms = 0;
-	silence.created_by = (char *)api_by(call, api_str(call, "by"));
-	if (!silence.created_by)
+	int64_t ends_at_ms = 0;
+	struct control_by who = {.by = api_by(call, api_str(call, "by"))};
+	if (!who.by)
 		return;
-	id_random(id);
-	silence.id = id;
-	silence.comment = words(call, "comment");
+	who.reason = words(call, "comment");
 	int rc = silence_matchers(call, &m, &why);
 	if (!rc)
-		rc = silence_end(call, now_ms, &ends_at_ms, &why);
-	SET(&silence, starts_at_ms, now_ms);
-	SET(&silence, ends_at_ms, ends_at_ms);
+		rc = silence_end(call, clock_real_ms(), &ends_at_ms, &why);
+	if (!rc)
+		rc = control_silence(call->stage, &m, ends_at_ms, &who, id, &why);
 	if (rc)
 		api_fail(call, rc, &why);
 	else
-		silence_publish(call, &m, &silence);
+		api_reply(call, 200,
+			  json_pack("{s:s,s:I}", "id", id, "ends_at_ms", (json_int_t)ends_at_ms));
 	matchers_release(&m);
 }
 
@@ -301,6 +269,6 @@ void api_silence_expire(struct api_call *call)
 	silence.id = id;
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE);
 	c.silence = &silence;
-	if (!control_publish(call, &c, "silence"))
+	if (!publish(call, &c, "silence"))
 		api_reply(call, 200, json_pack("{s:s}", "id", id));
 }

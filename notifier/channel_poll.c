@@ -38,7 +38,8 @@ static void poller_open(struct poller *p, const struct notifier_config *config, 
 	p->items = mem_calloc(config->channels.n + 1, sizeof(*p->items));
 	for (size_t i = 0; i < config->channels.n; i++) {
 		const struct channel *c = &config->channels.items[i];
-		if (c->kind->poll && seen++ % CHANNEL_POLLERS == mine)
+		bool wants = c->kind->poll && (!c->kind->polls || c->kind->polls(c));
+		if (wants && seen++ % CHANNEL_POLLERS == mine)
 			p->items[p->n++].channel = c;
 	}
 }

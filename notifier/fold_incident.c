@@ -11,6 +11,34 @@ Healbus__Incident *incident_row(struct fold *f, const char *incident)
 		       fold_arena(f));
 }
 
+static const char *pull_of(const Healbus__Incident *i)
+{
+	for (size_t n = 0; n < i->n_events; n++) {
+		const Healbus__Event *e = i->events[n];
+		const char *pr = label_get(e->annotations, e->n_annotations, "pr");
+		if (pr && *pr)
+			return pr;
+	}
+	return NULL;
+}
+
+size_t incident_labels(const Healbus__Incident *i, struct arena *arena, Healbus__Label ***out)
+{
+	const char *pr = pull_of(i);
+	Healbus__Label **all = arena_alloc(arena, (i->n_labels + 1) * sizeof(*all)), *added = NULL;
+	size_t n = 0;
+	if (!all)
+		return 0;
+	for (; n < i->n_labels; n++)
+		all[n] = i->labels[n];
+	if (pr && n < WIRE_LABELS_MAX && !label_get(i->labels, i->n_labels, "pr"))
+		added = label_new(arena, "pr", pr);
+	if (added)
+		all[n++] = added;
+	*out = all;
+	return n;
+}
+
 const char *incident_lookup(const void *incident, const char *name)
 {
 	const Healbus__Incident *i = incident;
@@ -23,7 +51,7 @@ const char *incident_lookup(const void *incident, const char *name)
 		return wire_enum_name(&healbus__incident_state__descriptor, (int)i->state);
 	if (str_eq(name, "trusted"))
 		return i->trusted ? "true" : "false";
-	return NULL;
+	return str_eq(name, "pr") ? pull_of(i) : NULL;
 }
 
 static void incident_put(struct fold *f, const Healbus__Incident *i, const Healbus__Incident *old)

@@ -23,6 +23,21 @@ static bool approval_open(struct fold *f, const char *approval)
 	return !store_get_str(fold_txn(f), &table_pending, approval, &val);
 }
 
+/* Facts that channels and their templates choose by. */
+static void add_facts(struct fold *f, Healbus__Notice *n)
+{
+	const Healbus__Incident *i = incident_row(f, n->incident);
+	for (size_t k = 0; k < n->n_incidents; k++) {
+		const Healbus__Incident *one = incident_row(f, n->incidents[k]);
+		if (one && one->severity > n->severity)
+			SET(n, severity, one->severity);
+	}
+	if (i && i->severity > n->severity)
+		SET(n, severity, i->severity);
+	if (i && n->n_incidents <= 1)
+		n->n_labels = incident_labels(i, fold_arena(f), &n->labels);
+}
+
 static void notice_emit(struct fold *f, const struct saying *s, const char *channel)
 {
 	char id[ID_BYTES];
@@ -56,6 +71,7 @@ static void notice_emit(struct fold *f, const struct saying *s, const char *chan
 		n.update_of = (char *)s->update_of;
 	else if (message_ref(fold_txn(f), s->incident, channel, first))
 		n.update_of = first;
+	add_facts(f, &n);
 	emit(f, KIND_NOTICE, s->incident, &n.base);
 }
 

@@ -29,7 +29,9 @@ static const struct option rows[] = {
 		 "[soft, hard], people: [names or group:NAME], count: 1 or 2}. The first that "
 		 "matches a step counts for it; for a step without one, every approver may."),
 	OPT_TREE(CONFIG, channels, "channels", channels_parse, channels_release,
-		 "Where notices go: a list of {name, type: terminal|webhook|slack|email, timeout, "
+		 "Where notices go: a list of {name, type: "
+		 "terminal|webhook|slack|email|telegram|pagerduty|"
+		 "opsgenie|github, timeout, "
 		 "...}."),
 	OPT_TREE(CONFIG, rules.receivers, "receivers", receivers_parse, receivers_release,
 		 "Who is told: a list of {name, channels, fallback, send_resolved, throttle: "

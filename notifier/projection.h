@@ -71,7 +71,10 @@ void tell_forget(struct fold *f, const char *incident);
 size_t incident_attempts(struct fold *f, const char *incident, Healbus__Attempt **out, size_t max);
 Healbus__Incident *incident_row(struct fold *f, const char *incident);
 
-/* Labels of an incident for matchers, with severity, state and trusted where no label says so. */
+/* Labels of an incident for matchers, with severity, state, trusted and pr (the pull request that
+ * its events name) where no label says so. */
 const char *incident_lookup(const void *incident, const char *name);
+/* Its labels as Notice.labels has them, in the arena: with pr. How many. */
+size_t incident_labels(const Healbus__Incident *i, struct arena *arena, Healbus__Label ***out);
 
 #endif

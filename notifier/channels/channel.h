@@ -95,6 +95,9 @@ struct channel_kind {
 	 */
 	int (*poll)(struct stage *s, const struct channel *c, void **io_state, struct why *out_why);
 	void (*poll_end)(void *state); /* frees what poll put there; NULL: nothing */
+	/* Does this channel want to be polled? NULL: all of the kind do. */
+	bool (*polls)(const struct channel *c);
+	bool answers_commands; /* hears of commands like `/heal status`: notices of kind status */
 };
 
 struct channel {
@@ -113,6 +116,10 @@ extern const struct channel_kind channel_terminal;
 extern const struct channel_kind channel_webhook;
 extern const struct channel_kind channel_slack;
 extern const struct channel_kind channel_email;
+extern const struct channel_kind channel_telegram;
+extern const struct channel_kind channel_pagerduty;
+extern const struct channel_kind channel_opsgenie;
+extern const struct channel_kind channel_github;
 
 /* OPT_TREE hooks; field is a struct channels. */
 int channels_parse(void *field, const struct yaml_node *node, struct why *out_why);
@@ -141,5 +148,8 @@ int channel_path(const struct yaml_node *node, const char *key, char **io, struc
 /* A POST with JSON; the answer's status as an error, Retry-After in *out_retry_ms. */
 int channel_post(struct http_client *http, const struct http_call *call, int64_t *out_retry_ms,
 		 struct why *out_why);
+/* The same with a JSON body, besides what call says. */
+int channel_post_json(struct http_client *http, const struct http_call *call, const json_t *body,
+		      int64_t *out_retry_ms, struct why *out_why);
 
 #endif

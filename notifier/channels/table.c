@@ -2,10 +2,8 @@
 #include "notifier/channels/channel.h"
 
 static const struct channel_kind *const kinds[] = {
-	&channel_terminal,
-	&channel_webhook,
-	&channel_slack,
-	&channel_email,
+	&channel_terminal, &channel_webhook,   &channel_slack,    &channel_email,
+	&channel_telegram, &channel_pagerduty, &channel_opsgenie, &channel_github,
 };
 
 enum { SEND_TIMEOUT_MS = 10000, SEND_TIMEOUT_MAX_MS = 60000, KEYS_MAX = 24 };
@@ -18,6 +16,15 @@ static const struct channel_kind *kind_find(const char *name)
 	return NULL;
 }
 
+static int kind_unknown(const struct yaml_node *node, const char *name, struct why *out_why)
+{
+	auto_buf names = {0};
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		buf_printf(&names, "%s%s", i ? ", " : "", kinds[i]->name);
+	return yaml_error(node, out_why, "channels: %s: type must be one of %s", name,
+			  buf_str(&names));
+}
+
 static int channel_read(const struct yaml_node *node, struct channel *out, struct why *out_why)
 {
 	const struct yaml_node *name = yaml_get(node, "name"), *type = yaml_get(node, "type");
@@ -25,9 +32,7 @@ static int channel_read(const struct yaml_node *node, struct channel *out, struc
 		return yaml_error(node, out_why, "channels: name must be 1 to 64 of [A-Za-z0-9_-]");
 	const struct channel_kind *kind = type && type->scalar ? kind_find(type->scalar) : NULL;
 	if (!kind)
-		return yaml_error(node, out_why,
-				  "channels: %s: type must be terminal, webhook, slack or email",
-				  name->scalar);
+		return kind_unknown(node, name->scalar, out_why);
 	out->name = mem_strdup(name->scalar);
 	out->kind = kind;
 	out->settings = mem_alloc(kind->settings_size);
@@ -160,4 +165,24 @@ int channel_post(struct http_client *http, const struct http_call *call, int64_t
 	}
 	http_answer_release(&answer);
 	return rc;
+}
+
+int channel_post_json(struct http_client *http, const struct http_call *call, const json_t *body,
+		      int64_t *out_retry_ms, struct why *out_why)
+{
+	enum { HEADERS_MAX = 8 };
+	const char *headers[HEADERS_MAX + 1] = {"Content-Type: application/json"};
+	size_t n = 1;
+	for (size_t i = 0; call->headers && call->headers[i]; i++) {
+		assert(n < HEADERS_MAX);
+		headers[n++] = call->headers[i];
+	}
+	auto_free char *text = json_dumps(body, JSON_COMPACT);
+	struct http_call with = *call;
+	with.method = call->method ? call->method : "POST";
+	with.headers = headers;
+	with.body = text;
+	with.body_len = text ? strlen(text) : 0;
+	return text ? channel_post(http, &with, out_retry_ms, out_why)
+		    : why_set(out_why, ERR_INVALID, "the message cannot be written as JSON");
 }

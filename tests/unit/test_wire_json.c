@@ -81,7 +81,7 @@ static void test_bad_text_is_still_json(void **state)
 	auto_arena a = {0};
 	Healbus__Notice n = HEALBUS__NOTICE__INIT;
 	n.text = arena_strdup(&a, "a\xff\"b");
-	assert_json(&n.base, "{\"incidents\":[],\"text\":\"a?\\\"b\",\"to\":[]}");
+	assert_json(&n.base, "{\"incidents\":[],\"labels\":{},\"text\":\"a?\\\"b\",\"to\":[]}");
 }
 
 static void test_every_message_becomes_json(void **state)
