@@ -64,7 +64,7 @@ NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
 NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll command control
-NOTIFIER += people token answer votes info channel_poll api_channel
+NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
@@ -81,6 +81,7 @@ UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
+UNIT_NOTIFIER += people token asked
 UNIT_COMMON += zone
 UNIT_NOTIFIER += oncall escalation
 UNIT_NOTIFIER += chats interactions

@@ -65,6 +65,9 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("POST", "/api/pause", api_pause)                                                         \
 	X("POST", "/api/resume", api_resume)                                                       \
 	X("POST", "/api/ack", api_ack)                                                             \
+	X("POST", "/api/feedback", api_feedback)                                                   \
+	X("GET", "/api/people", api_people)                                                        \
+	X("GET", "/api/info/*", api_info)                                                          \
 	X("GET", "/api/changes", api_changes)                                                      \
 	X("GET", "/api/shadow", api_shadow)                                                        \
 	X("POST", "/api/undo", api_undo)                                                           \

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "common/matcher.h"
+#include "notifier/answer.h"
 #include "notifier/api.h"
 #include "notifier/approval.h"
 #include "notifier/control.h"
@@ -49,11 +50,27 @@ static int approval_named(struct api_call *call, char out[static TOKEN_MAX + 1])
 	return found ? 0 : ERR_NOT_FOUND;
 }
 
+/* Through the one door for all channels, and what came of it as JSON. */
+static void answer(struct api_call *call, const struct answer_in *in)
+{
+	struct why why = {0};
+	auto_answer out = {0};
+	int rc = answer_give(call->stage, in, &out, &why);
+	if (rc)
+		api_fail(call, rc, &why);
+	else if (out.decision)
+		api_reply(call, 200,
+			  json_pack("{s:o}", "decision", wire_to_json(&out.decision->base)));
+	else
+		api_reply(call, out.needed ? 202 : 200,
+			  json_pack("{s:s,s:s,s:I,s:I}", "result", out.result, "text",
+				    buf_str(&out.text), "votes", (json_int_t)out.votes, "needed",
+				    (json_int_t)out.needed));
+}
+
 void api_decide(struct api_call *call)
 {
 	char approval[TOKEN_MAX + 1];
-	struct why why = {0};
-	Healbus__Decision *decision = NULL;
 	const char *verdict = api_str(call, "verdict"), *by = api_by(call, api_str(call, "by"));
 	if (!by)
 		return;
@@ -63,18 +80,41 @@ void api_decide(struct api_call *call)
 	}
 	if (approval_named(call, approval))
 		return;
-	struct answer answer = {
-		.by = by,
-		.reason = words(call, "reason"),
-		.channel = "api",
-		.approve = str_eq(verdict, "approve"),
-	};
-	int rc = approval_decide(call->stage, call->key, approval, &answer, &call->arena, &decision,
-				 &why);
-	if (rc)
-		api_fail(call, rc, &why);
-	else
-		api_reply(call, 200, json_pack("{s:o}", "decision", wire_to_json(&decision->base)));
+	answer(call, &(struct answer_in){
+			     .id = approval,
+			     .what = answer_what_parse(verdict),
+			     .kind = "name",
+			     .sender = by,
+			     .channel = "api",
+			     .reason = words(call, "reason"),
+		     });
+}
+
+/* "Did the repair hold?" */
+void api_feedback(struct api_call *call)
+{
+	char incident[TOKEN_MAX + 1];
+	const json_t *held = json_object_get(call->body, "held");
+	const char *by = api_by(call, api_str(call, "by"));
+	if (!by)
+		return;
+	if (!json_is_boolean(held)) {
+		fail(call, ERR_INVALID, "held: must be true or false");
+		return;
+	}
+	auto_txn txn = api_read(call);
+	if (api_find(call, txn, &table_incidents, api_str(call, "incident"), incident))
+		return;
+	store_end(txn);
+	txn = NULL;
+	answer(call, &(struct answer_in){
+			     .id = incident,
+			     .what = json_is_true(held) ? ANSWER_HELD : ANSWER_NOT_HELD,
+			     .kind = "name",
+			     .sender = by,
+			     .channel = "api",
+			     .reason = words(call, "reason"),
+		     });
 }
 
 void api_rehearse(struct api_call *call)

@@ -197,8 +197,11 @@ static void forget_ref(struct fold *f, const struct key *ref)
 
 void incident_retire(struct fold *f, const char *id)
 {
+	char timer[2 + TOKEN_MAX + 1];
 	struct store_txn *txn = fold_txn(f);
 	tell_forget(f, id);
+	snprintf(timer, sizeof(timer), "f:%s", id);
+	fold_timer_cancel(f, timer);
 	struct key prefix = key_owner(id);
 	auto_keys refs = {0};
 	keys_collect(txn, &table_refs, prefix.bytes, prefix.len, &refs);

@@ -1,111 +1,6 @@
 #include "notifier/projection.h"
+#include "notifier/saying.h"
 #include "notifier/throttle.h"
-
-/* One thing to say, to every channel of a receiver. */
-struct saying {
-	const struct receiver *receiver;
-	const char *incident;
-	const char *kind;
-	const char *approval; /* NULL: none */
-	const char
-		*update_of; /* NULL: the incident's first message at the channel, if there is one */
-	char base[ID_BYTES];
-	struct buf *subject, *text;
-	char **incidents;
-	size_t n_incidents;
-	char **to;
-	size_t n_to;
-};
-
-static bool approval_open(struct fold *f, const char *approval)
-{
-	struct store_val val;
-	return !store_get_str(fold_txn(f), &table_pending, approval, &val);
-}
-
-/* Facts that channels and their templates choose by. */
-static void add_facts(struct fold *f, Healbus__Notice *n)
-{
-	const Healbus__Incident *i = incident_row(f, n->incident);
-	for (size_t k = 0; k < n->n_incidents; k++) {
-		const Healbus__Incident *one = incident_row(f, n->incidents[k]);
-		if (one && one->severity > n->severity)
-			SET(n, severity, one->severity);
-	}
-	if (i && i->severity > n->severity)
-		SET(n, severity, i->severity);
-	if (i && n->n_incidents <= 1)
-		n->n_labels = incident_labels(i, fold_arena(f), &n->labels);
-}
-
-static void notice_emit(struct fold *f, const struct saying *s, const char *channel)
-{
-	char id[ID_BYTES];
-	struct store_val val;
-	id_make(id, "notice", s->base, channel);
-	if (!store_get_str(fold_txn(f), &table_notice_meta, id, &val))
-		return; /* two receivers share the channel, or two channels the fallback */
-	struct notice_row row = {0};
-	token_copy(row.receiver, s->receiver->name);
-	memcpy(row.base, s->base, sizeof(row.base));
-	store_put_str(fold_txn(f), &table_notice_meta, id, &row, sizeof(row));
-	struct key ref = key_ref(s->incident, REF_NOTICE, id);
-	store_put(fold_txn(f), &table_refs, ref.bytes, ref.len, "", 0);
-
-	char first[CHANNEL_MESSAGE_MAX + 1];
-	Healbus__Notice n = HEALBUS__NOTICE__INIT;
-	n.id = id;
-	n.incident = (char *)s->incident;
-	n.channel = (char *)channel;
-	n.kind = (char *)s->kind;
-	SET(&n, state, HEALBUS__NOTICE_STATE__NOTICE_QUEUED);
-	n.subject = (char *)buf_str(s->subject);
-	n.text = (char *)buf_str(s->text);
-	SET(&n, at_ms, fold_now_ms(f));
-	n.approval = (char *)s->approval;
-	n.incidents = s->incidents;
-	n.n_incidents = s->n_incidents;
-	n.to = s->to;
-	n.n_to = s->n_to;
-	if (s->update_of)
-		n.update_of = (char *)s->update_of;
-	else if (message_ref(fold_txn(f), s->incident, channel, first))
-		n.update_of = first;
-	add_facts(f, &n);
-	emit(f, KIND_NOTICE, s->incident, &n.base);
-}
-
-static void say(struct fold *f, const struct saying *s)
-{
-	for (size_t i = 0; i < s->receiver->channels.n; i++)
-		notice_emit(f, s, s->receiver->channels.items[i]);
-}
-
-/* ---- approvals ---- */
-
-void tell_approval(struct fold *f, const Healbus__ApprovalRequest *a, const Healbus__Incident *i)
-{
-	const struct rules *rules = rules_of(fold_config(f));
-	const struct route *routes[ROUTES_MATCHED_MAX] = {&rules->route};
-	size_t n = i ? route_match(&rules->route, incident_lookup, i, routes) : 1;
-	auto_notice_text text = {0};
-	render_approval(a, i, &text);
-	struct saying s = {
-		.incident = a->incident,
-		.kind = "approval",
-		.approval = a->id,
-		.subject = &text.subject,
-		.text = &text.text,
-	};
-	id_make(s.base, "approval", a->id);
-	for (size_t k = 0; k < n; k++) {
-		s.receiver = routes[k]->receiver
-				     ? receiver_find(&rules->receivers, routes[k]->receiver)
-				     : NULL;
-		if (s.receiver)
-			say(f, &s);
-	}
-}
 
 /* ---- groups ---- */
 
@@ -307,7 +202,7 @@ static void batch_say(struct fold *f, const struct group *g, const struct batch 
 		ids[s.n_incidents] = b->shown[s.n_incidents].incident->id;
 	snprintf(at, sizeof(at), "%" PRId64, fold_now_ms(f));
 	id_make(s.base, "told", g->id, at, s.kind);
-	say(f, &s);
+	saying_tell(f, &s);
 }
 
 static bool throttled(struct fold *f, const struct receiver *r, int64_t *out_end_ms)
@@ -449,81 +344,7 @@ void tell_call(struct fold *f, const struct call *c)
 	}
 	id_make(s.base, "call", c->incident, c->what);
 	if (c->channel)
-		notice_emit(f, &s, c->channel);
+		saying_emit(f, &s, c->channel);
 	else
-		say(f, &s);
-}
-
-/* ---- what became of notices ---- */
-
-static void fall_back(struct fold *f, const Healbus__Notice *n)
-{
-	const struct rules *rules = rules_of(fold_config(f));
-	struct notice_row row;
-	if (!row_struct(fold_txn(f), &table_notice_meta, n->id, &row, sizeof(row)))
-		return;
-	if (n->approval && *n->approval && !approval_open(f, n->approval))
-		return;
-	struct buf subject = {.data = n->subject, .len = strlen(str_or_empty(n->subject))};
-	struct buf text = {.data = n->text, .len = strlen(str_or_empty(n->text))};
-	struct saying s = {
-		.receiver = receiver_find(&rules->receivers, row.receiver),
-		.incident = n->incident,
-		.kind = n->kind,
-		.approval = n->approval,
-		.subject = &subject,
-		.text = &text,
-		.incidents = n->incidents,
-		.n_incidents = n->n_incidents,
-		.to = n->to,
-		.n_to = n->n_to,
-	};
-	memcpy(s.base, row.base, sizeof(s.base));
-	const char *next =
-		s.receiver ? receiver_fallback(s.receiver, str_or_empty(n->channel)) : NULL;
-	if (next)
-		notice_emit(f, &s, next);
-}
-
-static bool is_final(const Healbus__Notice *n)
-{
-	return n->state == HEALBUS__NOTICE_STATE__NOTICE_SENT ||
-	       n->state == HEALBUS__NOTICE_STATE__NOTICE_FAILED;
-}
-
-/* The first one is the thread that the later ones belong to. */
-static void message_put(struct fold *f, const Healbus__Notice *n)
-{
-	char first[CHANNEL_MESSAGE_MAX + 1];
-	const char *channel = str_or_empty(n->channel);
-	if (!n->incident || !token_valid(channel) ||
-	    message_ref(fold_txn(f), n->incident, channel, first))
-		return;
-	struct key key = key_pair(n->incident, channel);
-	store_put(fold_txn(f), &table_messages, key.bytes, key.len, n->ref, strlen(n->ref));
-}
-
-int project_notice(struct fold *f, const struct fold_input *in, struct why *out_why)
-{
-	const Healbus__Notice *msg = (const Healbus__Notice *)in->msg;
-	if (!msg->id || !token_valid(msg->id))
-		return why_set(out_why, ERR_INVALID, "notice.id: not a token");
-	Healbus__Notice *row = row_get(fold_txn(f), &table_notices, msg->id, Healbus__Notice,
-				       notice, fold_arena(f));
-	if (row && (is_final(row) || !is_final(msg)))
-		return 0;
-	Healbus__Notice now = row ? *row : *msg;
-	SET(&now, state, msg->state);
-	SET(&now, at_ms, msg->at_ms);
-	SET(&now, attempts, msg->attempts);
-	now.error = msg->error;
-	now.ref = msg->ref;
-	now.has_repeated = msg->has_repeated;
-	now.repeated = msg->repeated;
-	if (msg->ref && *msg->ref)
-		message_put(f, &now);
-	row_put_message(fold_txn(f), &table_notices, msg->id, strlen(msg->id), &now.base);
-	if (now.state == HEALBUS__NOTICE_STATE__NOTICE_FAILED)
-		fall_back(f, &now);
-	return 0;
+		saying_tell(f, &s);
 }

@@ -91,12 +91,20 @@ int project_approval(struct fold *f, const struct fold_input *in, struct why *ou
 	return 0;
 }
 
-static void approval_close(struct fold *f, const char *id)
+/* d NULL: its plan ended without an answer. */
+static void approval_close(struct fold *f, const char *id, const Healbus__Decision *d)
 {
 	char timer[2 + TOKEN_MAX + 1];
+	bool was_open = exists(f, &table_pending, id);
 	snprintf(timer, sizeof(timer), "a:%s", id);
 	fold_timer_cancel(f, timer);
 	store_del_str(fold_txn(f), &table_pending, id);
+	const Healbus__ApprovalRequest *a =
+		was_open ? row_get(fold_txn(f), &table_approvals, id, Healbus__ApprovalRequest,
+				   approval_request, fold_arena(f))
+			 : NULL;
+	if (a)
+		tell_decided(f, a, d);
 }
 
 int project_decision(struct fold *f, const struct fold_input *in, struct why *out_why UNUSED)
@@ -109,7 +117,7 @@ int project_decision(struct fold *f, const struct fold_input *in, struct why *ou
 	row_put_message(fold_txn(f), &table_decisions, approval, strlen(approval), &d->base);
 	struct key key = key_ref(in->token, REF_APPROVAL, approval);
 	ref_put(f, &key, "");
-	approval_close(f, approval);
+	approval_close(f, approval, d);
 	struct plan_row row;
 	if (plan_row_get(f, d->plan_id, &row)) {
 		row.decision_seq = in->seq;
@@ -218,7 +226,7 @@ static void plan_ended(struct fold *f, const struct fold_input *in, const Healbu
 	row.verdict = (uint32_t)o->verdict;
 	plan_row_put(f, o->plan_id, &row);
 	if (*row.approval)
-		approval_close(f, row.approval);
+		approval_close(f, row.approval, NULL);
 	if (*row.undoes && o->verdict == HEALBUS__VERDICT__VERDICT_HEALED)
 		change_undone(f, row.undoes, o->plan_id);
 }
@@ -231,6 +239,7 @@ int project_outcome(struct fold *f, const struct fold_input *in, struct why *out
 	if (o->verdict == HEALBUS__VERDICT__VERDICT_REHEARSED)
 		return 0;
 	attempt_put(f, in, o);
+	feedback_later(f, o, in->token);
 	const Healbus__Incident *i = incident_row(f, in->token);
 	if (i)
 		tell(f, i, TELL_OUTCOME);

@@ -8,6 +8,7 @@
 #include "notifier/config.h"
 #include "notifier/tables.h"
 
+#include <stdatomic.h>
 #include <sys/random.h>
 
 enum {
@@ -16,6 +17,7 @@ enum {
 	APPROVAL_RETRY_CAP_MS = 5000,
 	RECORD_TIMEOUT_MS = 5000,
 	UNRECORDED_MAX = 64,
+	GIVEN_BACK_MAX = 256,
 };
 
 static struct metric sent =
@@ -120,12 +122,59 @@ static void remember_sent(struct worker *w, const char *id)
 	snprintf(slot, ID_BYTES, "%.*s", ID_LEN, id);
 }
 
+/* ---- may it have been sent before? ---- */
+
+/*
+ * Ids (hashes) of notices that this process gave back knowing that they were not sent. A redelivery
+ * of any other was under way in a process that died, or with an answer that never came.
+ */
+static atomic_uint_fast64_t given_back[GIVEN_BACK_MAX];
+static atomic_uint_fast64_t given_back_next;
+
+static uint64_t id_hash(const char *id)
+{
+	return fnv1a(FNV_INIT, id, strlen(id)) | 1;
+}
+
+static void remember_unsent(const char *id)
+{
+	uint64_t slot = atomic_fetch_add(&given_back_next, 1) % GIVEN_BACK_MAX;
+	atomic_store(&given_back[slot], id_hash(id));
+}
+
+static bool may_be_repeat(const struct effect_job *job, const Healbus__Notice *n)
+{
+	uint64_t hash = id_hash(n->id);
+	if (job->delivered < 2)
+		return job->again;
+	for (size_t i = 0; i < GIVEN_BACK_MAX; i++)
+		if (atomic_load(&given_back[i]) == hash)
+			return false;
+	return true;
+}
+
+/* A person who reads it twice is told why. */
+static void mark_repeat(struct effect_job *job, Healbus__Notice *n)
+{
+	char *subject = arena_printf(job->arena, "(may be a repeat) %s", n->subject);
+	SET(n, repeated, 1);
+	if (subject)
+		n->subject = wire_text(job->arena, subject, strlen(subject), WIRE_TITLE_MAX);
+}
+
 /* Did the fold already see how it ended? */
 static bool is_settled(struct stage *s, const char *id, struct arena *arena)
 {
 	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
 	const Healbus__Notice *n = row_get(txn, &table_notices, id, Healbus__Notice, notice, arena);
 	return n && n->state != HEALBUS__NOTICE_STATE__NOTICE_QUEUED;
+}
+
+static bool is_answered(struct stage *s, const char *approval)
+{
+	struct store_val val;
+	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
+	return !store_get_str(txn, &table_decisions, approval, &val);
 }
 
 static int record(struct stage *s, const struct effect_job *job, const Healbus__Notice *n,
@@ -147,6 +196,8 @@ static int record(struct stage *s, const struct effect_job *job, const Healbus__
 	out.error = text;
 	out.approval = n->approval;
 	out.ref = n->ref;
+	if (n->repeated)
+		SET(&out, repeated, 1);
 	snprintf(msg_id, sizeof(msg_id), "%s:%s", n->id, ok ? "sent" : "failed");
 	metric_add(&sent, 1, n->channel, ok ? "sent" : "failed");
 	return stage_publish(s, KIND_NOTICE, job->token, &out.base, msg_id, job->id, out.at_ms,
@@ -178,7 +229,7 @@ static double random_unit(void)
 
 static bool is_question(const Healbus__Notice *n)
 {
-	return n->approval && *n->approval;
+	return n->approval && *n->approval && !str_eq(str_or_empty(n->kind), "decided");
 }
 
 /* Until the notice is given up and the next channel asked; 0 when that is due. */
@@ -263,6 +314,8 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 		record_or_retry(s, job, n, job->why.text);
 	} else {
 		metric_add(&sent, 1, n->channel, "retried");
+		if (rc != ERR_TIMEOUT && rc != ERR_CLOSED)
+			remember_unsent(n->id);
 		retry(w, line, job, n, result.retry_ms);
 	}
 }
@@ -278,6 +331,10 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 		record_or_retry(s, job, n, NULL);
 		return;
 	}
+	if (is_question(n) && is_answered(s, n->approval)) {
+		record_or_retry(s, job, n, "it was answered before it was sent");
+		return;
+	}
 	if (!c || time_left_ms(w->config, n) == 0) {
 		record_or_retry(s, job, n,
 				c ? "the channel did not take it in time"
@@ -286,11 +343,15 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 	}
 	struct line *line = &w->lines[c - w->config->channels.items];
 	if (!breaker_allow(&line->breaker, clock_mono_ms(), &wait_ms)) {
+		remember_unsent(n->id);
 		retry(w, line, job, n, is_question(n) ? 0 : wait_ms);
 		why_set(&job->why, ERR_UNAVAILABLE, "%s: deferred, it failed just now", n->channel);
 		return;
 	}
-	send_now(s, w, job, n);
+	Healbus__Notice told = *n;
+	if (may_be_repeat(job, n))
+		mark_repeat(job, &told);
+	send_now(s, w, job, &told);
 }
 
 static void notices_handle(struct stage *s, void *worker, struct effect_job *jobs, size_t n)
@@ -305,6 +366,7 @@ static void notices_handle(struct stage *s, void *worker, struct effect_job *job
 		notice.text = notice.text ? notice.text : (char *)"";
 		int rc = worker_refresh(s, worker, &job->why);
 		if (rc) {
+			remember_unsent(notice.id);
 			job->verdict = RETRY;
 			continue;
 		}

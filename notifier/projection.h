@@ -4,8 +4,8 @@
  * and it emits Notice{QUEUED} (what the routing tree says, grouped and throttled) and
  * Decision{EXPIRED} (nobody answered in time). Deleted and rebuilt from the bus it is the same.
  *
- * Timers: "a:<approval>" its deadline, "e:<ladder>" the next call, "g:<group>" the next flush,
- * "r:<incident>" and "s:<silence>" the end of retention.
+ * Timers: "a:<approval>" its deadline, "e:<ladder>" the next call, "f:<incident>" whether a repair
+ * held, "g:<group>" the next flush, "r:<incident>" and "s:<silence>" the end of retention.
  */
 #ifndef NOTIFIER_PROJECTION_H
 #define NOTIFIER_PROJECTION_H
@@ -35,6 +35,7 @@ follow kpi_follow;
 /* One function a kind of timer; id is the key behind its letter. */
 typedef void on_timer(struct fold *f, const char *id);
 on_timer approval_deadline;
+on_timer feedback_ask;
 on_timer group_flush;
 on_timer incident_retire;
 on_timer silence_retire;
@@ -62,6 +63,12 @@ struct call {
 /* At once, past mutes; past throttles too if it is a question. What a throttle holds back is told
  * in the receiver's digest. */
 void tell_call(struct fold *f, const struct call *c);
+/* The question is settled: whoever was asked is told by whom. NULL: the plan ended by itself. */
+void tell_decided(struct fold *f, const Healbus__ApprovalRequest *a, const Healbus__Decision *d);
+/* A question that was sent when it was settled already. Nothing for other notices. */
+void tell_too_late(struct fold *f, const Healbus__Notice *n);
+/* A repair worked: later somebody is asked whether it held. */
+void feedback_later(struct fold *f, const Healbus__Outcome *o, const char *incident);
 /* A human has it: no repeats. */
 void tell_acked(struct fold *f, const char *incident);
 /* The groups forget the incident. */

@@ -264,6 +264,74 @@ void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident 
 	cut(&out->subject, RENDER_SUBJECT_MAX);
 }
 
+static void add_verdict(struct buf *b, const Healbus__Decision *d)
+{
+	static const char *const verbs[] = {"decided", "approved", "denied", "expired"};
+	size_t verb = d && (size_t)d->verdict < ARRAY_SIZE(verbs) ? (size_t)d->verdict : 0;
+	if (!d) {
+		buf_add_str(b, "no longer needed");
+		return;
+	}
+	buf_add_str(b, verbs[verb]);
+	if (d->verdict == HEALBUS__DECISION_VERDICT__DECISION_EXPIRED)
+		return;
+	buf_add_str(b, " by ");
+	add_line(b, d->by, VALUE_SHOWN_MAX);
+}
+
+static void add_decision(struct buf *b, const Healbus__Decision *d)
+{
+	buf_add_str(b, "Answer: ");
+	add_verdict(b, d);
+	if (!d) {
+		buf_add_str(b, "; the plan ended before anybody answered\n");
+		return;
+	}
+	buf_add_str(b, " at ");
+	add_time(b, d->at_ms);
+	if (d->channel && *d->channel) {
+		buf_add_str(b, " through ");
+		add_line(b, d->channel, VALUE_SHOWN_MAX);
+	}
+	if (d->reason && *d->reason) {
+		buf_add_str(b, ": ");
+		add_line(b, d->reason, REASON_SHOWN_MAX);
+	}
+	buf_add_char(b, '\n');
+}
+
+void render_decided(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
+		    const Healbus__Decision *d, struct notice_text *out)
+{
+	add_verdict(&out->subject, d);
+	buf_add_str(&out->subject, ": ");
+	add_line(&out->subject, incident ? incident->title : a->incident, VALUE_SHOWN_MAX);
+	add_decision(&out->text, d);
+	add_proposal(&out->text, a);
+	buf_add_str(&out->text, "Story: healctl story ");
+	add_id(&out->text, a->incident);
+	buf_add_char(&out->text, '\n');
+	cut(&out->subject, RENDER_SUBJECT_MAX);
+	cut(&out->text, RENDER_TEXT_MAX);
+}
+
+void render_feedback(const Healbus__Incident *i, const Healbus__Attempt *what,
+		     struct notice_text *out)
+{
+	buf_add_str(&out->subject, "did it hold? ");
+	add_line(&out->subject, i->title, VALUE_SHOWN_MAX);
+	buf_add_str(&out->text, "What was done: ");
+	add_line(&out->text, what->what && *what->what ? what->what : "a repair", WIRE_LINE_MAX);
+	buf_printf(&out->text, ": %s", verdict_name(what));
+	buf_add_str(&out->text, "\nNeeded from you: does it hold? healctl feedback ");
+	add_id(&out->text, i->id);
+	buf_add_str(&out->text, " held, or healctl feedback ");
+	add_id(&out->text, i->id);
+	buf_add_str(&out->text, " broken. It counts for what is tried next time.\n");
+	cut(&out->subject, RENDER_SUBJECT_MAX);
+	cut(&out->text, RENDER_TEXT_MAX);
+}
+
 void render_what(const Healbus__Outcome *o, struct buf *out)
 {
 	for (size_t i = 0; i < o->n_steps; i++) {

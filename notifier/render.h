@@ -48,6 +48,12 @@ struct render_call {
 void render_call(const struct render_call *r, struct notice_text *out);
 /* After the last call: what was tried, what speaks for which cause, what to try. */
 void render_summary(const struct render_call *r, struct notice_text *out);
+/* What became of the question; d NULL: its plan ended before anybody answered. */
+void render_decided(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
+		    const Healbus__Decision *d, struct notice_text *out);
+/* "Did it hold?" about the attempt that healed. */
+void render_feedback(const Healbus__Incident *i, const Healbus__Attempt *what,
+		     struct notice_text *out);
 
 /* "restart_service(web-1), http_check(web-1)": the acts of an outcome, for Attempt.what. */
 void render_what(const Healbus__Outcome *o, struct buf *out);

@@ -60,6 +60,7 @@ struct rules {
 	struct oncalls oncalls;
 	struct escalations escalations;
 	int64_t retain_ms;
+	int64_t feedback_after_ms; /* 0: nobody is asked whether a repair held */
 };
 
 /* The rules inside the stage's configuration (fold_config()). Defined in config.c, so that a fold

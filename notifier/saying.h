@@ -1,0 +1,31 @@
+/*
+ * Saying one thing to the channels of a receiver, for the files of the fold: Notice{QUEUED}, once
+ * per channel, with what the channel calls the message that it belongs to.
+ */
+#ifndef NOTIFIER_SAYING_H
+#define NOTIFIER_SAYING_H
+
+#include "notifier/projection.h"
+
+struct saying {
+	const struct receiver *receiver;
+	const char *incident;
+	const char *kind;
+	const char *approval;  /* NULL: none */
+	const char *update_of; /* NULL: the incident's first message there, if there is one */
+	char base[ID_BYTES];   /* what is said: the same to every channel */
+	struct buf *subject, *text;
+	char **incidents;
+	size_t n_incidents;
+	char **to; /* whom it calls */
+	size_t n_to;
+};
+/* To every channel of the receiver. What was said there before (same base) is not said again. */
+void saying_tell(struct fold *f, const struct saying *s);
+/* To one channel, named in the configuration. */
+void saying_emit(struct fold *f, const struct saying *s, const char *channel);
+
+/* Nobody has answered it, its plan has not ended. */
+bool approval_open(struct fold *f, const char *approval);
+
+#endif
