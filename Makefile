@@ -61,7 +61,8 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 COMMON += zone
 NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi
-NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render
+NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render channels/chat_send \
+	channels/slack_api channels/slack_click channels/discord channels/discord_click
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
 NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll command control
 NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people

@@ -33,7 +33,7 @@ static const struct option rows[] = {
 		 "matches a step counts for it; for a step without one, every approver may."),
 	OPT_TREE(CONFIG, channels, "channels", channels_parse, channels_release,
 		 "Where notices go: a list of {name, type: "
-		 "terminal|webhook|slack|email|telegram|pagerduty|"
+		 "terminal|webhook|slack|discord|email|telegram|pagerduty|"
 		 "opsgenie|github, timeout, "
 		 "...}."),
 	OPT_TREE(CONFIG, rules.receivers, "receivers", receivers_parse, receivers_release,

@@ -115,6 +115,7 @@ struct channels {
 extern const struct channel_kind channel_terminal;
 extern const struct channel_kind channel_webhook;
 extern const struct channel_kind channel_slack;
+extern const struct channel_kind channel_discord;
 extern const struct channel_kind channel_email;
 extern const struct channel_kind channel_telegram;
 extern const struct channel_kind channel_pagerduty;

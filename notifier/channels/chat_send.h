@@ -1,13 +1,14 @@
 /*
- * How a notice goes to a chat, whichever: one thread an incident. The incident's first message shows
- * how it stands and is edited as that changes; what happened is told under it; a question has its
- * buttons until it is decided, and then says by whom. What was sent of a notice in several parts is
- * kept in the worker's session, so that a retry goes on where it failed.
+ * How a notice goes to a chat, whichever: one thread an incident. The incident's first message
+ * shows how it stands and is edited as that changes; what happened is told under it; a question has
+ * its buttons until it is decided, and then says by whom. What was sent of a notice in several
+ * parts is kept in the worker's session, so that a retry goes on where it failed.
  */
 #ifndef NOTIFIER_CHAT_SEND_H
 #define NOTIFIER_CHAT_SEND_H
 
 #include "notifier/channels/chat.h"
+#include "notifier/tables.h"
 
 enum { CHAT_ID_MAX = 63, CHAT_PLACE_MAX = 63 };
 
@@ -15,8 +16,9 @@ enum { CHAT_ID_MAX = 63, CHAT_PLACE_MAX = 63 };
 struct chat_ref {
 	char place[CHAT_PLACE_MAX + 1];
 	char id[CHAT_ID_MAX + 1];
-	char thread[CHAT_ID_MAX + 1]; /* the incident's first message; the same as id if it is that */
-	bool question;                /* has buttons: only its answer may replace it */
+	char thread[CHAT_ID_MAX +
+		    1]; /* the incident's first message; the same as id if it is that */
+	bool question;  /* has buttons: only its answer may replace it */
 };
 /* False when it is none; then *out is empty. */
 bool chat_ref_parse(const char *text, struct chat_ref *out);
@@ -35,9 +37,9 @@ void chat_session_close(void *session);
 struct chat_sending {
 	const struct channel_job *job;
 	struct channel_result *out;
-	int64_t deadline_ms;    /* by the monotonic clock */
-	const char *thread;     /* the first message's id; NULL: this is the first */
-	bool loud;              /* somebody has to do something */
+	int64_t deadline_ms; /* by the monotonic clock */
+	const char *thread;  /* the first message's id; NULL: this is the first */
+	bool loud;           /* somebody has to do something */
 	size_t part;
 };
 

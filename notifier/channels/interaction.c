@@ -36,8 +36,8 @@ static int in_window(const struct interaction_request *r, int64_t at_ms, struct 
 	int64_t away_ms = at_ms > r->now_ms ? at_ms - r->now_ms : r->now_ms - at_ms;
 	if (away_ms <= INTERACTION_WINDOW_MS)
 		return 0;
-	return why_set(out_why, ERR_EXPIRED, "the request is %" PRId64 " s away from now",
-		       away_ms / 1000);
+	return why_set(out_why, ERR_UNAUTHENTICATED,
+		       "signed, but the request is %" PRId64 " s away from now", away_ms / 1000);
 }
 
 int slack_verify(const struct interaction_request *r, const struct secret *key, struct why *out_why)
@@ -195,8 +195,7 @@ static int slack_click(const json_t *j, struct interaction *out, struct why *out
 	if (word(json_object_get(j, "user"), "id", out->user))
 		return lacks("user.id", out_why);
 	(void)word(json_object_get(j, "channel"), "id", out->place);
-	if (word(container, "thread_ts", out->thread))
-		(void)word(container, "message_ts", out->thread);
+	(void)word(container, "thread_ts", out->thread);
 	/* Whichever of the two is repeated, the click is; a trigger_id is only for clicks. */
 	if (word(j, "trigger_id", trigger))
 		return lacks("trigger_id", out_why);

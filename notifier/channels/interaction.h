@@ -25,8 +25,8 @@ struct interaction_request {
 };
 
 /*
- * 0, or ERR_UNAUTHENTICATED (no or a wrong signature) and ERR_EXPIRED (right, but more than
- * INTERACTION_WINDOW_MS away from now). The signature is looked at first and in constant time.
+ * 0, or ERR_UNAUTHENTICATED: no or a wrong signature, or more than INTERACTION_WINDOW_MS away from
+ * now. The signature is looked at first and in constant time.
  */
 int slack_verify(const struct interaction_request *r, const struct secret *key,
 		 struct why *out_why);

@@ -5,6 +5,7 @@
 
 #include "notifier/channels/chat_send.h"
 #include "notifier/channels/interaction.h"
+#include "notifier/channels/slack_render.h"
 
 struct slack {
 	struct channel_url url; /* the incoming webhook; else what follows */
@@ -16,8 +17,8 @@ struct slack {
 	struct interaction_seen *seen;
 	/*
 	 * Texts for one person on their way from the thread that took the click, which must answer
-	 * within three seconds, to the one that sends: pointers to JSON arrays in a pipe, which wakes
-	 * and is as long as it may get. Valid when `piped`.
+	 * within three seconds, to the one that sends: pointers to JSON arrays in a pipe, which
+	 * wakes and is as long as it may get. Valid when `piped`.
 	 */
 	int pipe[2];
 	bool piped;

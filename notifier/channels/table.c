@@ -2,7 +2,7 @@
 #include "notifier/channels/channel.h"
 
 static const struct channel_kind *const kinds[] = {
-	&channel_terminal, &channel_webhook,   &channel_slack,    &channel_email,
+	&channel_terminal, &channel_webhook,   &channel_slack,    &channel_discord, &channel_email,
 	&channel_telegram, &channel_pagerduty, &channel_opsgenie, &channel_github,
 };
 
