@@ -38,7 +38,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
-REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo runbook runbook_parse runbook_render config settings lesson
+REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo call runbook runbook_parse runbook_render config settings lesson
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
 	memories/openmemory memory_json memory_api memory_feed memory_worker shared
@@ -55,6 +55,7 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
 	runners/git_results runners/git_push
 EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
+EXECUTOR += mcp mcp_rpc mcp_schema mcp_session mcp_method mcp_call mcp_result mcp_story
 EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_merge
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
@@ -223,12 +224,16 @@ tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/
 	tests/run --build $(B) all
 
 ## make peers      real programs from npm that tests talk to; without them those tests say skipped
-peers: $(B)/peers/chroma/node_modules/.package-lock.json
+peers: $(B)/peers/chroma/node_modules/.package-lock.json $(B)/peers/mcp/node_modules/.package-lock.json
 $(B)/peers/chroma/node_modules/.package-lock.json: tests/peers/chroma/package-lock.json
 	@mkdir -p $(B)/peers/chroma
 	cp tests/peers/chroma/*.json $(B)/peers/chroma/
 	# Not ci: it wants the bindings of all platforms in the lock file.
 	cd $(B)/peers/chroma && npm install --no-audit --no-fund --loglevel=error
+$(B)/peers/mcp/node_modules/.package-lock.json: tests/peers/mcp/package-lock.json
+	@mkdir -p $(B)/peers/mcp
+	cp tests/peers/mcp/*.json $(B)/peers/mcp/
+	cd $(B)/peers/mcp && npm ci --no-audit --no-fund --loglevel=error
 
 ## make unit       the tests that need no network and no server
 unit: $(UNIT_T) $(B)/tests/sim/sim

@@ -47,7 +47,7 @@ enum kind {
 	KIND_OUTCOME,
 	KIND_MODEL,
 	KIND_NOTICE,
-	KIND_CONTROL, /* heal.control.<incident or pause|silence|catalogue|tick>,
+	KIND_CONTROL, /* heal.control.<incident or pause|silence|catalogue|call|tick>,
 			 event.<part>.control */
 	KIND_DEAD,    /* dead.<stage> */
 	KINDS,

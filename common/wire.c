@@ -336,13 +336,14 @@ char *wire_text(struct arena *arena, const char *s, size_t len, size_t max)
 
 static const struct enum_names {
 	const ProtobufCEnumDescriptor *descriptor;
-	const char *const names[12]; /* by number */
+	const char *const names[16]; /* by number */
 } enums[] = {
 	{&healbus__status__descriptor, {"unknown", "firing", "resolved"}},
 	{&healbus__severity__descriptor, {"unknown", "info", "warning", "error", "critical"}},
 	{&healbus__incident_state__descriptor,
 	 {"unknown", "open", "resolved", "suppressed", "escalated"}},
-	{&healbus__provenance__descriptor, {"unknown", "runbook", "memory", "model", "undo"}},
+	{&healbus__provenance__descriptor,
+	 {"unknown", "runbook", "memory", "model", "undo", "agent"}},
 	{&healbus__level__descriptor, {"unknown", "none", "soft", "hard", "forbidden"}},
 	{&healbus__decision_verdict__descriptor,
 	 {"unknown", "approve", "deny", "expired", "rehearse"}},
@@ -358,7 +359,7 @@ static const struct enum_names {
 	{&healbus__match_op__descriptor, {"unknown", "equal", "not_equal", "regex", "not_regex"}},
 	{&healbus__control_kind__descriptor,
 	 {"unknown", "pause", "resume", "silence", "silence_expire", "undo", "catalogue", "ack",
-	  "tick", "vote", "feedback", "health"}},
+	  "tick", "vote", "feedback", "health", "call"}},
 };
 
 static const struct enum_names *enum_names_of(const ProtobufCEnumDescriptor *descriptor)

@@ -285,6 +285,8 @@ static int control_extra(const struct place *at, const ProtobufCMessage *msg, st
 		return refuse_member(at, "change", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_VOTE && (!c->approval || !*c->approval))
 		return refuse_member(at, "approval", out_why, "missing");
+	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_CALL && (!c->call || !c->incident))
+		return refuse_member(at, c->call ? "incident" : "call", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_TICK && !c->tick)
 		return refuse_member(at, "tick", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_HEALTH && !c->health)

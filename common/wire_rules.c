@@ -365,6 +365,8 @@ static const struct wire_rule control_rules[] = {
 	R_TEXT("channel", NAME_MAX_BYTES),
 	R_ANY("false_alarm"),
 	R_ANY("health"),
+	R_ANY("call"),
+	R_ANY("trusted"),
 };
 static const struct wire_rule health_rules[] = {
 	R_COUNT("dead_seq"),

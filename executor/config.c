@@ -160,6 +160,13 @@ static const struct option rows[] = {
 		   "The address of who commits fixes; by it a branch is known as ours."),
 	OPT_PATH(T, git_ca_file, "git.ca_file", NULL,
 		 "Certificates (PEM) that git servers may show; default: the system's."),
+	OPT_BOOL(T, mcp_enabled, "mcp.enabled", "false",
+		 "Offers the tools to agents over MCP, at /mcp and, for older ones, /sse, to whom "
+		 "http.token_file lets in. What they call is weighed like any plan; without a "
+		 "token file, a person is asked for all that changes something."),
+	OPT_DURATION(T, mcp_wait_ms, "mcp.wait", "30s", 0, 3600000,
+		     "How long a call waits for its outcome before it is answered with how far it "
+		     "is."),
 };
 #undef T
 

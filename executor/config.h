@@ -55,6 +55,8 @@ struct executor_config {
 	char *git_protocols;        /* schemes that repositories may have, separated by commas */
 	char *git_name, *git_email; /* who commits */
 	char *git_ca_file;
+	bool mcp_enabled;
+	int64_t mcp_wait_ms;
 	/* derived */
 	struct catalogue *catalogue;
 	struct github *github_client;

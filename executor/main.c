@@ -6,6 +6,7 @@
 #include "common/stage.h"
 #include "executor/decision.h"
 #include "executor/executor.h"
+#include "executor/mcp.h"
 #include "executor/report.h"
 #include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
@@ -23,6 +24,7 @@ static struct metric audit_metric =
 struct life {
 	struct journal *journal;
 	struct holder *holder;
+	struct mcp *mcp;
 };
 
 static struct journal *life_journal(struct stage *s)
@@ -183,7 +185,45 @@ static void run_beat(struct stage *s)
 	} while (!stage_sleep(s, LIVE_BEAT_MS));
 }
 
-static const struct stage_thread threads[] = {{.name = "beat", .run = run_beat}};
+/* ---- MCP ---- */
+
+static struct mcp *life_mcp(struct stage *s)
+{
+	return ((const struct life *)stage_data(s))->mcp;
+}
+
+static void run_mcp(struct stage *s)
+{
+	mcp_run(life_mcp(s));
+}
+
+static void on_mcp_post(void *ctx, struct http_request *req)
+{
+	mcp_on_post(life_mcp(ctx), req);
+}
+
+static void on_mcp_get(void *ctx, struct http_request *req)
+{
+	mcp_on_get(life_mcp(ctx), req);
+}
+
+static void on_mcp_delete(void *ctx, struct http_request *req)
+{
+	mcp_on_delete(life_mcp(ctx), req);
+}
+
+static void on_mcp_sse(void *ctx, struct http_request *req)
+{
+	mcp_on_sse(life_mcp(ctx), req);
+}
+
+static void on_mcp_message(void *ctx, struct http_request *req)
+{
+	mcp_on_message(life_mcp(ctx), req);
+}
+
+static const struct stage_thread threads[] = {{.name = "beat", .run = run_beat},
+					      {.name = "mcp", .run = run_mcp}};
 
 /* ---- HTTP: what doctor asks ---- */
 
@@ -210,7 +250,13 @@ static void on_status(void *ctx, struct http_request *req)
 }
 
 static const struct http_route routes[] = {
-	{.method = "GET", .path = "/v1/executor", .handler = on_status}};
+	{.method = "GET", .path = "/v1/executor", .handler = on_status},
+	{.method = "POST", .path = "/mcp", .handler = on_mcp_post},
+	{.method = "GET", .path = "/mcp", .handler = on_mcp_get},
+	{.method = "DELETE", .path = "/mcp", .handler = on_mcp_delete},
+	{.method = "GET", .path = "/sse", .handler = on_mcp_sse},
+	{.method = "POST", .path = "/messages", .handler = on_mcp_message},
+};
 
 /* ---- start and stop ---- */
 
@@ -231,7 +277,8 @@ static int start(struct stage *s, struct why *out_why)
 	int rc = journal_open(dir, config->stage.map_bytes, &j, out_why);
 	if (!rc) {
 		struct life *life = mem_alloc(sizeof(*life));
-		*life = (struct life){j, holder_new(journal_owner(j), stage_boot(s))};
+		*life = (struct life){j, holder_new(journal_owner(j), stage_boot(s)),
+				      mcp_new(s, j)};
 		stage_set_data(s, life);
 		workspace_sweep(config->stage.state_dir, clock_real_ms());
 		sandbox_probe((enum sandbox_wish)config->sandbox);
@@ -254,6 +301,7 @@ static void stop(struct stage *s)
 {
 	struct life *life = stage_data(s);
 	if (life) {
+		mcp_free(life->mcp);
 		holder_free(life->holder);
 		journal_close(life->journal);
 	}

@@ -1,6 +1,7 @@
 #include "reasoner/cases.h"
 
 #include "reasoner/ask.h"
+#include "reasoner/call.h"
 #include "reasoner/case.h"
 #include "reasoner/effect.h"
 #include "reasoner/lesson.h"
@@ -229,11 +230,11 @@ static int case_plan_ended(struct desk *d, const Healbus__Plan *plan, const stru
 static int plan_ended(struct desk *d, const Healbus__Plan *plan, const struct ended *how)
 {
 	bool undo = plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO;
-	int rc;
+	int rc = 0;
 	plan_close(d, plan);
 	if (undo)
 		rc = undo_ended(d, plan, how->event == CASE_FIXED, how->reason);
-	else
+	else if (plan->provenance != HEALBUS__PROVENANCE__PROVENANCE_AGENT)
 		rc = case_plan_ended(d, plan, how);
 	detail_drop(d, plan->id);
 	return rc ? rc : queue_release(d);
@@ -297,6 +298,8 @@ static int apply_control(struct desk *d, const struct fold_input *in)
 	struct case_file c;
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_UNDO)
 		return undo_request(d, control);
+	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_CALL)
+		return call_request(d, control);
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE) {
 		store_put_str(fold_txn(d->f), &table_catalogue, catalogue_row, in->data, in->len);
 		return 0;

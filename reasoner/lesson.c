@@ -24,7 +24,8 @@ int lesson_outcome(struct desk *d, const Healbus__Plan *plan, const Healbus__Out
 	auto_buf packed = {0};
 	bool healed = outcome->verdict == HEALBUS__VERDICT__VERDICT_HEALED;
 	struct store_val patch;
-	if (plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO)
+	if (plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO ||
+	    plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_AGENT)
 		return 0;
 	/* An agent left a patch: whether that helps, its own plan will tell. */
 	if (store_get_str(txn, &table_patches, plan->id, &patch) == 0)
