@@ -124,6 +124,13 @@ run_succeeded() { # sha
 		installation: {id: 7}}'
 }
 
+keep_record() { # directory
+	cp "$dir/log/github-requests.jsonl" "$dir/model/requests.jsonl" "$1/"
+	"$build/healbus-monitor" -c "$dir/config" record "$1/bus" >"$dir/log/record" || fail "nothing is recorded"
+	mkdir -p "$1/config"
+	cp "$dir/config/"{monitor,reasoner}.yaml "$1/config/"
+}
+
 # The commit on our branch, once there is one.
 pushed() {
 	git -C "$dir/repositories/$repository.git" for-each-ref --format='%(objectname)' refs/heads/fix/ | head -n 1

@@ -40,9 +40,9 @@ struct bt_saying {
 	uint8_t same[DIGEST_BYTES]; /* equal when nothing that matters differs */
 	char digest[2 * DIGEST_BYTES + 1];
 	char id[TOKEN_MAX + 1];
-	const char *runbook;
-	const char *what;   /* the steps in one line */
-	const char *reason; /* of a plan: its why */
+	const char *runbook; /* or the specialist, of a plan without one */
+	const char *what;    /* the steps in one line */
+	const char *reason;  /* of a plan: its why */
 	uint32_t attempt;
 	bool recorded;      /* the recording has the same plan: its outcome counts */
 	const char *result; /* "healed", ...; NULL: none in the recording */

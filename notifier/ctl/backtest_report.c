@@ -95,7 +95,7 @@ void bt_report_plan(struct bt_report *r, size_t side, const Healbus__Plan *plan,
 	snprintf(s->id, sizeof(s->id), "%s", plan->id);
 	s->kind = BT_PLAN;
 	s->at_ms = plan->created_at_ms;
-	s->runbook = keep(r, plan->runbook);
+	s->runbook = keep(r, plan->runbook ? plan->runbook : plan->specialist);
 	s->what = keep(r, buf_str(&what));
 	s->reason = keep(r, plan->why);
 	s->attempt = plan->attempt;

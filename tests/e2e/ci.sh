@@ -25,7 +25,7 @@ judged() { # description requests prefix
 }
 
 specs=${HEALBUS_SPECS:-$(dirname "${HEALBUS_CORPORA:-/nowhere/x}")/specs}
-echo "1..11"
+echo "1..12"
 DEMO_RECORD=$record deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
 result $? "a red build is healed, and the exit code is 0"
 says 'looking into it for attempt 1'
@@ -53,6 +53,10 @@ else
 	echo "ok $((n - 1)) - no request breaks GitHub's description # skip no specs"
 	echo "ok $n - nor OpenAI's # skip no specs"
 fi
+# The recorded answers of the model stand in for it: no bus, no network, the same plans.
+"$build/healctl" backtest "$record/bus" -c "$record/config" >"$record/backtest" 2>>"$scratch.out"
+grep -q '2 plans (2 as recorded)' "$record/backtest"
+result $? "a backtest of the recording makes both plans of the model's answers again"
 DEMO_SABOTAGE=1 deploy/demo/ci --build "$build" >"$scratch.out" 2>&1
 [ $? -eq 1 ] && says 'was tried before'
 result $? "without a second idea a human is asked, and the exit code is 1"
