@@ -61,7 +61,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 COMMON += zone
-NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi
+NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi view_kpi api_oncall
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render channels/chat_send \
 	channels/slack_api channels/slack_click channels/discord channels/discord_click
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
@@ -70,6 +70,7 @@ NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
+CTL += cmd_oncall cmd_kpis
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_stream http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds github_corpus
@@ -85,7 +86,7 @@ UNIT_EXECUTOR += docker agent cell proxy
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_NOTIFIER += people token asked
 UNIT_COMMON += zone
-UNIT_NOTIFIER += oncall escalation
+UNIT_NOTIFIER += oncall escalation kpi
 UNIT_NOTIFIER += chats interactions
 UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github

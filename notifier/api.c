@@ -70,6 +70,8 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("GET", "/api/info/*", api_info)                                                          \
 	X("GET", "/api/changes", api_changes)                                                      \
 	X("GET", "/api/shadow", api_shadow)                                                        \
+	X("GET", "/api/kpis", api_kpis)                                                            \
+	X("GET", "/api/oncall", api_oncall)                                                        \
 	X("POST", "/api/undo", api_undo)                                                           \
 	X("GET", "/api/dead", api_dead)                                                            \
 	X("GET", "/api/dead/*", api_dead_one)                                                      \

@@ -191,6 +191,8 @@ void api_ack(struct api_call *call)
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_ACK);
 	c.reason = words(call, "reason");
 	c.incident = incident;
+	if (json_is_true(json_object_get(call->body, "false_alarm")))
+		SET(&c, false_alarm, 1);
 	if (!publish(call, &c, incident))
 		api_reply(call, 200, json_pack("{s:s,s:s}", "incident", incident, "by", c.by));
 }

@@ -43,4 +43,12 @@ bool view_last_plan(struct store_txn *txn, const char *incident, char out[static
 /* The approval that waits for an answer about this incident, or else its last plan's. */
 bool view_approval_of(struct store_txn *txn, const char *incident, char out[static TOKEN_MAX + 1]);
 
+/* What kpi.h counts, over the incidents opened in the window: {since_ms, until_ms, step_ms,
+ * overall, steps: [...]}; steps begin at since_ms. */
+struct kpi_window {
+	int64_t since_ms, until_ms; /* until_ms is excluded and later than since_ms */
+	int64_t step_ms;            /* at most KPI_STEPS_MAX of them */
+};
+json_t *view_kpis(struct store_txn *txn, const struct kpi_window *window);
+
 #endif

@@ -41,6 +41,8 @@ int cmd_ack(struct ctl *c)
 	char incident[WHEN_BYTES];
 
 	json_object_set_new(body, "incident", json_string(c->args[0]));
+	if (ctl_flag(c, "false-alarm"))
+		json_object_set_new(body, "false_alarm", json_true());
 	int rc = ctl_call(c, "POST", "/api/ack", body, &answer);
 	if (rc || ctl_as_json(c, answer))
 		return rc;

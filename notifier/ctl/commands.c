@@ -109,7 +109,9 @@ const struct ctl_command ctl_commands[] = {
 		.args_min = 1,
 		.args_max = 1,
 		.names = NAMES_INCIDENT,
-		.flags = {REASON},
+		.flags = {REASON,
+			  {"false-alarm", 0, NULL,
+			   "There was nothing to repair; counts in the key figures."}},
 	},
 	{
 		.name = "tools",
@@ -262,6 +264,40 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"since", 0, "TIME", "Plans made within so long: 12h, 30d. Default: 7d."},
 			  {"patience", 0, "TIME",
 			   "An incident that is over sooner went away by itself. Default: 15m."}},
+	},
+	{
+		.name = "kpis",
+		.args = "",
+		.summary = "how well it works: resolved alone, time to heal, first attempt, cost",
+		.help = "Over the incidents opened in the window, overall and per step:\n"
+			"autonomous: resolved by a plan that healed, never escalated, no person "
+			"took "
+			"part; of those that ended and needed something (a step was started, it "
+			"was "
+			"escalated, or a person took part);\n"
+			"time to heal: from opened to resolved, where a plan healed; half, and "
+			"nine "
+			"of ten, took no longer;\n"
+			"first attempt: the first plan that ran healed it;\n"
+			"false positives: of those acted on, a person said false alarm (healctl "
+			"ack "
+			"--false-alarm), or it was over before the first step, or it ended by "
+			"itself although the repair had failed;\n"
+			"escalated: given up at any time; cost: what models were paid for it.\n"
+			"A person takes part by a decision, an ack, an undo, or a command.",
+		.run = cmd_kpis,
+		.flags = {{"since", 0, "TIME", "Incidents opened within so long. Default: 30d."},
+			  {"step", 0, "TIME", "Also by steps of this length. Default: 1d."},
+			  {"all", 0, NULL, "Also the steps in which nothing happened."}},
+	},
+	{
+		.name = "oncall",
+		.args = "[ROTATION]",
+		.summary = "who is on call, until when, and who is called when nobody answers",
+		.help = "As notifier.yaml says under oncall and escalations. Times are local.",
+		.run = cmd_oncall,
+		.args_max = 1,
+		.flags = {{"shifts", 0, "N", "So many shifts of each. Default: 4."}},
 	},
 	{
 		.name = "backtest",

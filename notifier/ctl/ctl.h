@@ -218,6 +218,8 @@ int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);
 int cmd_names(struct ctl *c);
 int cmd_manual(struct ctl *c);
+int cmd_kpis(struct ctl *c);
+int cmd_oncall(struct ctl *c);
 int cmd_help(struct ctl *c);
 int cmd_version(struct ctl *c);
 

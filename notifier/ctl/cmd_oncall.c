@@ -1,0 +1,98 @@
+#include "notifier/ctl/ctl.h"
+
+#include "common/clock.h"
+
+static void say_shifts(struct ctl *c, const json_t *rotations, const char *only)
+{
+	static const char *const heads[] = {"ROTATION", "ON CALL", "FROM", "UNTIL"};
+	const json_t *rotation, *shift;
+	size_t i, k;
+	struct ctl_table t;
+	char when[WHEN_BYTES];
+	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
+	json_array_foreach(rotations, i, rotation)
+	{
+		if (only && !str_eq(only, js(rotation, "name")))
+			continue;
+		json_array_foreach(json_object_get(rotation, "shifts"), k, shift)
+		{
+			ctl_cell(&t, STYLE_BOLD, k ? "" : js(rotation, "name"));
+			ctl_cell(&t, k ? STYLE_PLAIN : STYLE_GOOD, js(shift, "person"));
+			ctl_cell(&t, STYLE_DIM, k ? ctl_clock(ji(shift, "from_ms"), when) : "now");
+			ctl_cell(&t, STYLE_PLAIN, ctl_clock(ji(shift, "until_ms"), when));
+		}
+	}
+	ctl_table_end(&t);
+}
+
+static void say_targets(const json_t *to, struct buf *out)
+{
+	const json_t *name;
+	size_t i;
+	json_array_foreach(to, i, name)
+	{
+		buf_printf(out, "%s%s", i ? ", " : "", json_string_value(name));
+	}
+}
+
+static void say_policies(struct ctl *c, const json_t *policies)
+{
+	static const char *const heads[] = {"POLICY", "AFTER", "WHAT", "TO"};
+	const json_t *policy, *call;
+	size_t i, k;
+	struct ctl_table t;
+	char after[DURATION_TEXT_BYTES];
+	if (!json_array_size(policies))
+		return;
+	ctl_printf(c, "\n");
+	ctl_table_begin(&t, c, ARRAY_SIZE(heads), heads);
+	json_array_foreach(policies, i, policy)
+	{
+		json_array_foreach(json_object_get(policy, "calls"), k, call)
+		{
+			auto_buf to = {0};
+			say_targets(json_object_get(call, "to"), &to);
+			ctl_cell(&t, STYLE_BOLD, k ? "" : js(policy, "name"));
+			ctl_cell(&t, STYLE_PLAIN, duration_format(ji(call, "after_ms"), after));
+			ctl_cell(&t, STYLE_DIM, js(call, "kind"));
+			ctl_cell(&t, STYLE_PLAIN, buf_str(&to));
+		}
+	}
+	ctl_table_end(&t);
+}
+
+static bool is_there(const json_t *rotations, const char *name)
+{
+	const json_t *rotation;
+	size_t i;
+	json_array_foreach(rotations, i, rotation)
+	{
+		if (str_eq(name, js(rotation, "name")))
+			return true;
+	}
+	return false;
+}
+
+int cmd_oncall(struct ctl *c)
+{
+	auto_json *j = NULL;
+	auto_buf path = {0};
+	const char *only = c->n_args ? c->args[0] : NULL;
+	buf_add_str(&path, "/api/oncall");
+	if (ctl_flag(c, "shifts"))
+		ctl_query(&path, "shifts", ctl_flag(c, "shifts"));
+	int rc = ctl_get(c, buf_str(&path), &j);
+	if (rc || ctl_as_json(c, j))
+		return rc;
+	const json_t *rotations = json_object_get(j, "oncall");
+	if (only && !is_there(rotations, only))
+		return ctl_fail(EXIT_NO, "healctl oncall lists them", "no rotation is called %s",
+				only);
+	if (!json_array_size(rotations))
+		ctl_printf(c, "No rotation: see oncall in notifier.yaml.\n");
+	else
+		say_shifts(c, rotations, only);
+	if (!only)
+		say_policies(c, json_object_get(j, "escalations"));
+	return EXIT_OK;
+}
