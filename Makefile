@@ -87,10 +87,11 @@ UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_NOTIFIER += people token asked
 UNIT_COMMON += zone
 UNIT_NOTIFIER += oncall escalation kpi
-UNIT_NOTIFIER += chats interactions
+UNIT_NOTIFIER += chats chat_send interactions
 UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results
+FUZZ += interaction
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier

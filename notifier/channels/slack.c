@@ -119,4 +119,5 @@ const struct channel_kind channel_slack = {
 	.answered = slack_answered,
 	.poll = slack_poll,
 	.poll_end = slack_poll_end,
+	.polls = slack_polls,
 };

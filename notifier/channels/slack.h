@@ -32,6 +32,7 @@ void slack_answered(const struct channel *c, const struct answer_out *what,
 		    struct channel_reply *reply);
 int slack_poll(struct stage *s, const struct channel *c, void **io_state, struct why *out_why);
 void slack_poll_end(void *state);
+bool slack_polls(const struct channel *c);
 
 /* Calls a method of the Web API with a JSON body; what it answered in *out_answer, the caller's. */
 struct slack_method {

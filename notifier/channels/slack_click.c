@@ -109,7 +109,7 @@ int slack_poll(struct stage *stage UNUSED, const struct channel *c, void **io_st
 	       struct why *out_why UNUSED)
 {
 	const struct slack *s = c->settings;
-	struct pollfd f = {.fd = s->piped ? s->pipe[0] : -1, .events = POLLIN};
+	struct pollfd f = {.fd = s->pipe[0], .events = POLLIN};
 	json_t *all = NULL;
 	if (poll(&f, 1, ROUND_MS) <= 0 || read(f.fd, (void *)&all, sizeof(all)) != sizeof(all))
 		return 0;
@@ -123,4 +123,9 @@ int slack_poll(struct stage *stage UNUSED, const struct channel *c, void **io_st
 void slack_poll_end(void *state)
 {
 	http_client_free(state);
+}
+
+bool slack_polls(const struct channel *c)
+{
+	return ((const struct slack *)c->settings)->signing_secret_file != NULL;
 }

@@ -162,6 +162,10 @@ def test_approve(w, s, d, key):
        stored[0]["message"]["verdict"] == "approve" and stored[0]["message"]["channel"] == "slack",
        "a click approves, by name", stored)
     ok(said(s, since, "ann"), "who clicked is told")
+    ok(wait_for("the buttons go", lambda: not slack_buttons(s.messages[sm["ts"]]) and
+                "ann" in json.dumps(s.messages[sm["ts"]])), "Slack: the buttons go, and it says by whom")
+    ok(wait_for("the buttons go", lambda: not discord_buttons(d.messages[dm["id"]]) and
+                "ann" in json.dumps(d.messages[dm["id"]])), "Discord: there as well")
     status, text, _ = discord_send(w, key, discord_click("901", dbuttons["Deny"], 22))
     answer = json.loads(text)
     ok(status == 200 and "ann" in json.dumps(answer) and answer["type"] == 7 and answer["data"]["components"] == [],
