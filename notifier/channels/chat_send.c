@@ -92,7 +92,7 @@ static const struct {
 	{"feedback", ANSWER_HELD, "It held", CHAT_GOOD},
 	{"feedback", ANSWER_NOT_HELD, "It did not hold", CHAT_BAD},
 	{"escalated", ANSWER_ACK, "I take it", CHAT_PLAIN},
-	{"escalation", ANSWER_ACK, "I take it", CHAT_PLAIN},
+	{"called", ANSWER_ACK, "I take it", CHAT_PLAIN},
 };
 
 static bool is_kind(const Healbus__Notice *n, const char *kind)
@@ -139,6 +139,17 @@ static bool is_state(const Healbus__Notice *n)
 		if (is_kind(n, kinds[i]))
 			return true;
 	return false;
+}
+
+static bool is_question(const Healbus__Notice *n)
+{
+	return is_kind(n, "approval") || is_kind(n, "feedback");
+}
+
+/* Somebody has to do something. */
+static bool is_loud(const Healbus__Notice *n)
+{
+	return is_question(n) || is_kind(n, "escalated") || is_kind(n, "called");
 }
 
 /* The first part in place of a message, without buttons. */
@@ -193,7 +204,7 @@ static int post(const struct chat_vendor *vendor, struct chat_sending *x, struct
 	int rc = post_all(vendor, x, &parts, out_why);
 	if (rc)
 		return rc;
-	session->ref.question = buttons.n > 0;
+	session->ref.question = is_question(job->notice);
 	chat_ref_format(&session->ref, x->out->ref);
 	return 0;
 }
@@ -203,14 +214,14 @@ int chat_send(const struct chat_vendor *vendor, const struct channel_job *job,
 {
 	const Healbus__Notice *n = job->notice;
 	struct chat_ref ref;
-	bool known = chat_ref_parse(n->update_of, &ref), answer = is_kind(n, "decided");
+	bool known = chat_ref_parse(n->update_of, &ref);
+	bool answer = is_kind(n, "decided") && ref.question;
 	struct chat_sending x = {
 		.job = job,
 		.out = out,
 		.deadline_ms = clock_mono_ms() + job->channel->timeout_ms,
 		.thread = known ? ref.thread : NULL,
-		.loud = is_kind(n, "approval") || is_kind(n, "escalated") ||
-			is_kind(n, "escalation") || is_kind(n, "feedback"),
+		.loud = is_loud(n),
 	};
 	session_begin(job->session, n);
 	bool replaces = known && (answer || (is_state(n) && !ref.question));

@@ -173,6 +173,9 @@ static void test_question(void **state)
 	next_notice(s, "n3");
 	assert_int_equal(sends(s, "outcome", "C:m1:m1:q"), 0);
 	assert_string_equal(v.said.data, "post 0 in m1;");
+	next_notice(s, "n4");
+	assert_int_equal(sends(s, "decided", "C:m1:m1"), 0);
+	assert_string_equal(v.said.data, "post 0 in m1;");
 }
 
 /* A part of the answer that does not fit goes under the question. */
@@ -204,7 +207,8 @@ static void test_no_buttons(void **state)
 	v.clicks = false;
 	assert_int_equal(sends(s, "approval", NULL), 0);
 	assert_int_equal(v.n_buttons, 0);
-	assert_string_equal(s->out.ref, "C:m4:m4");
+	/* It is a question all the same: its answer takes its place. */
+	assert_string_equal(s->out.ref, "C:m4:m4:q");
 }
 
 /* What was posted is not posted again. */
