@@ -360,3 +360,23 @@ void config_release(const struct option_table *table, void *values)
 		memset(field, 0, kind->size);
 	}
 }
+
+char *shipped_path(const char *path, const char *stage, const char *name)
+{
+	static const char *const above[] = {"..", "../.."};
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	path = path ? path : "";
+	if (access(path, R_OK) == 0 || n <= 0)
+		return mem_strdup(path);
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	char *other = mem_printf("%s/../share/healbus/%s", self, name);
+	for (size_t i = 0; access(other, R_OK) != 0; i++) {
+		free(other);
+		if (i == ARRAY_SIZE(above))
+			return mem_strdup(path);
+		other = mem_printf("%s/%s/%s/%s", self, above[i], stage, name);
+	}
+	return other;
+}

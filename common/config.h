@@ -132,6 +132,11 @@ void config_env_name(const struct option_table *table, const struct option *row,
 /* The node at a dotted name below root, or NULL when it is absent or empty. root may be NULL. */
 const struct yaml_node *config_node(const struct yaml_node *root, const char *name);
 
+/* `path` where it exists (NULL: never), else what is shipped as `name` beside the program:
+ * installed under ../share/healbus, or built and not installed, in the stage's folder of the
+ * sources. Where neither is, path. The caller frees. */
+char *shipped_path(const char *path, const char *stage, const char *name);
+
 /* "64MiB" -> bytes; KiB MiB GiB TiB, kB MB GB TB. 0 or ERR_INVALID. */
 int bytes_parse(const char *text, int64_t *out_bytes);
 

@@ -97,6 +97,8 @@ bool http_is_tls(const struct http_request *req); /* ours, not a proxy's */
 /* What an HTTP_AUTH_BEARER route asks for: one of the server's tokens, or, when it has none, a
  * local peer. 0, ERR_DENIED or ERR_UNAUTHENTICATED. */
 int http_request_bearer(struct http_request *req, struct why *out_why);
+/* Is this one of the server's tokens? Constant-time. */
+bool http_token_known(const struct http_request *req, const char *token, size_t len);
 /* Whom options.authorize has found: kept for the handler. Copied, cut at HTTP_USER_MAX bytes. */
 void http_request_set_user(struct http_request *req, const char *user);
 const char *http_request_user(const struct http_request *req); /* "" when nobody was named */

@@ -163,12 +163,13 @@ static int check_framing(const struct http_request *r, struct why *why)
 
 /* ---- who may ---- */
 
-static bool token_known(const struct http_server *s, const struct buf *token)
+bool http_token_known(const struct http_request *r, const char *token, size_t len)
 {
+	const struct http_server *s = r->server;
 	bool known = false;
 
 	for (size_t i = 0; i < s->n_tokens; i++)
-		known |= secret_equal(&s->tokens[i], buf_str(token), token->len);
+		known |= secret_equal(&s->tokens[i], token, len);
 	return known;
 }
 
@@ -193,7 +194,7 @@ int http_request_bearer(struct http_request *r, struct why *why)
 	auto_buf token = {0};
 	const char *authorization = http_header(r, "Authorization");
 	bool ok = authorization && http_credentials(authorization, &token) &&
-		  token_known(r->server, &token);
+		  http_token_known(r, buf_str(&token), token.len);
 	if (token.data)
 		explicit_bzero(token.data, token.len);
 	if (ok)

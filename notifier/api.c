@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "notifier/config.h"
+#include "notifier/page.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +15,7 @@ struct api {
 	int queue_in, queue_out;
 	struct sign_key *key;
 	struct token_key *tokens;
+	struct page *page;
 };
 
 struct job {
@@ -33,6 +35,12 @@ const struct token_key *api_token_key(struct stage *s)
 	return api->tokens;
 }
 
+struct page *page_of(struct stage *s)
+{
+	const struct api *api = stage_data(s);
+	return api->page;
+}
+
 static struct metric requests =
 	METRIC_COUNTER("healbus_api_requests_total", "Answers of the API.", "status");
 
@@ -48,53 +56,71 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	http_reply_retry(req, 503, 1, "stopping, or too many requests under way");
 }
 
-/* method, path, function */
+/* method, path, who may, function */
 #define API_ROUTES(X)                                                                              \
-	X("GET", "/api/status", api_status)                                                        \
-	X("GET", "/api/incidents", api_incidents)                                                  \
-	X("GET", "/api/incidents/*", api_incident)                                                 \
-	X("GET", "/api/story/*", api_story)                                                        \
-	X("GET", "/api/plans/*", api_plan)                                                         \
-	X("GET", "/api/approvals", api_approvals)                                                  \
-	X("POST", "/api/decisions", api_decide)                                                    \
-	X("POST", "/api/rehearse", api_rehearse)                                                   \
-	X("GET", "/api/tools", api_tools)                                                          \
-	X("GET", "/api/silences", api_silences)                                                    \
-	X("POST", "/api/silences", api_silence_add)                                                \
-	X("DELETE", "/api/silences/*", api_silence_expire)                                         \
-	X("POST", "/api/pause", api_pause)                                                         \
-	X("POST", "/api/resume", api_resume)                                                       \
-	X("POST", "/api/ack", api_ack)                                                             \
-	X("POST", "/api/feedback", api_feedback)                                                   \
-	X("GET", "/api/people", api_people)                                                        \
-	X("GET", "/api/info/*", api_info)                                                          \
-	X("GET", "/api/changes", api_changes)                                                      \
-	X("GET", "/api/shadow", api_shadow)                                                        \
-	X("GET", "/api/kpis", api_kpis)                                                            \
-	X("GET", "/api/oncall", api_oncall)                                                        \
-	X("POST", "/api/undo", api_undo)                                                           \
-	X("GET", "/api/dead", api_dead)                                                            \
-	X("GET", "/api/dead/*", api_dead_one)                                                      \
-	X("POST", "/api/dead/**", api_dead_requeue)
+	X("GET", "/api/oncall", ROLE_VIEWER, api_oncall)                                           \
+	X("GET", "/api/kpis", ROLE_VIEWER, api_kpis)                                               \
+	X("GET", "/api/status", ROLE_VIEWER, api_status)                                           \
+	X("GET", "/api/incidents", ROLE_VIEWER, api_incidents)                                     \
+	X("GET", "/api/incidents/*", ROLE_VIEWER, api_incident)                                    \
+	X("GET", "/api/story/*", ROLE_VIEWER, api_story)                                           \
+	X("GET", "/api/plans/*", ROLE_VIEWER, api_plan)                                            \
+	X("GET", "/api/approvals", ROLE_VIEWER, api_approvals)                                     \
+	X("POST", "/api/decisions", ROLE_APPROVER, api_decide)                                     \
+	X("POST", "/api/rehearse", ROLE_OPERATOR, api_rehearse)                                    \
+	X("GET", "/api/tools", ROLE_VIEWER, api_tools)                                             \
+	X("GET", "/api/silences", ROLE_VIEWER, api_silences)                                       \
+	X("POST", "/api/silences", ROLE_OPERATOR, api_silence_add)                                 \
+	X("DELETE", "/api/silences/*", ROLE_OPERATOR, api_silence_expire)                          \
+	X("POST", "/api/pause", ROLE_ADMIN, api_pause)                                             \
+	X("POST", "/api/resume", ROLE_ADMIN, api_resume)                                           \
+	X("POST", "/api/ack", ROLE_OPERATOR, api_ack)                                              \
+	X("POST", "/api/feedback", ROLE_OPERATOR, api_feedback)                                    \
+	X("GET", "/api/people", ROLE_ADMIN, api_people)                                            \
+	X("GET", "/api/info/*", ROLE_VIEWER, api_info)                                             \
+	X("GET", "/api/changes", ROLE_VIEWER, api_changes)                                         \
+	X("GET", "/api/shadow", ROLE_VIEWER, api_shadow)                                           \
+	X("POST", "/api/undo", ROLE_ADMIN, api_undo)                                               \
+	X("GET", "/api/dead", ROLE_VIEWER, api_dead)                                               \
+	X("GET", "/api/dead/*", ROLE_VIEWER, api_dead_one)                                         \
+	X("POST", "/api/dead/**", ROLE_OPERATOR, api_dead_requeue)                                 \
+	X("GET", "/api/session", ROLE_VIEWER, page_session)                                        \
+	X("POST", "/logout", ROLE_VIEWER, page_logout)
 
-#define ENQUEUE(method, path, run)                                                                 \
+#define ENQUEUE(method, path, role, run)                                                           \
 	static void enqueue_##run(void *ctx, struct http_request *req)                             \
 	{                                                                                          \
 		queue_put(ctx, req, run);                                                          \
 	}
 API_ROUTES(ENQUEUE)
 
-ENQUEUE("", "", api_channel)
+ENQUEUE("", "", 0, api_channel)
+ENQUEUE("", "", 0, page_login)
 
-#define ROUTE(m, p, run) {.method = m, .path = p, .handler = enqueue_##run},
+#define ROUTE(m, p, role, run)                                                                     \
+	{.method = m, .path = p, .handler = enqueue_##run, .auth = PAGE_NEEDS(role)},
 /* The vendors' own signatures are looked at by the channel's kind. */
 #define CHANNEL_ROUTE(m)                                                                           \
 	{                                                                                          \
 		.method = m, .path = "/channel/*", .handler = enqueue_api_channel,                 \
 		.auth = HTTP_AUTH_HANDLER                                                          \
 	}
-const struct http_route api_routes[] = {API_ROUTES(ROUTE) CHANNEL_ROUTE("POST"),
-					CHANNEL_ROUTE("GET")};
+/* Public, with /healthz, /readyz and /metrics: there is nothing in them, or they look themselves.
+ */
+#define PUBLIC(m, p, run)                                                                          \
+	{                                                                                          \
+		.method = m, .path = p, .handler = run, .auth = HTTP_AUTH_NONE                     \
+	}
+#define FILE_ROUTE(p, file, type) PUBLIC("GET", p, page_file),
+const struct http_route api_routes[] = {
+	API_ROUTES(ROUTE) PAGE_FILES(FILE_ROUTE) PUBLIC("POST", "/login", enqueue_page_login),
+	{.method = "GET",
+	 .path = "/api/events",
+	 .handler = page_events,
+	 .auth = PAGE_NEEDS(ROLE_VIEWER)},
+	CHANNEL_ROUTE("POST"),
+	CHANNEL_ROUTE("GET"),
+};
 const size_t api_routes_n = ARRAY_SIZE(api_routes);
 
 static void job_run(struct stage *s, const struct job *job)
@@ -161,6 +187,11 @@ int api_start(struct stage *s, struct why *out_why)
 	}
 	api->queue_out = fds[0];
 	api->queue_in = fds[1];
+	api->page = page_new();
+	config = stage_config_get(s);
+	auto_free char *web_dir = shipped_path(config->web_dir, "notifier", "web");
+	stage_config_put(s, config);
+	page_open(api->page, web_dir);
 	stage_set_data(s, api);
 	return 0;
 }
@@ -176,6 +207,7 @@ void api_stop(struct stage *s)
 	close(api->queue_out);
 	sign_key_free(api->key);
 	token_key_free(api->tokens);
+	page_free(api->page);
 	free(api);
 	stage_set_data(s, NULL);
 }
@@ -245,6 +277,8 @@ int api_find(struct api_call *call, struct store_txn *txn, const struct store_ta
 const char *api_by(struct api_call *call, const char *given)
 {
 	struct why why = {0};
+	if (*http_request_user(call->req))
+		return http_request_user(call->req);
 	size_t len = given ? strlen(given) : 0;
 	bool ok = len > 0 && len <= BY_MAX_BYTES && utf8_valid(given, len);
 	for (size_t i = 0; ok && i < len; i++)

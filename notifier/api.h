@@ -53,7 +53,8 @@ size_t api_limit(struct api_call *call, const char *name, size_t fallback, size_
 /* Resolves an id or unique prefix; answers 404 or 409 itself and returns non-zero. */
 int api_find(struct api_call *call, struct store_txn *txn, const struct store_table *table,
 	     const char *prefix, char out[static TOKEN_MAX + 1]);
-/* The same for "by", which every change needs: printable and short. Answers 400 itself. */
+/* The name under which a change is made: who asks, as they logged in; nobody by name: what they
+ * give as "by", which must be printable and short. Answers 400 itself. */
 const char *api_by(struct api_call *call, const char *given);
 
 #endif

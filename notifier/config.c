@@ -50,6 +50,8 @@ int notifier_prepare(void *config, struct why *out_why)
 	if (!rc)
 		rc = calls_check(c, out_why);
 	if (!rc)
+		rc = people_tokens_read(&c->people, out_why);
+	if (!rc)
 		rc = people_check(&c->people, &c->approvers, out_why);
 	for (size_t i = 0; i < c->rules.receivers.n && !rc; i++) {
 		const struct receiver *r = &c->rules.receivers.items[i];

@@ -5,6 +5,7 @@
 #include "common/stage.h"
 #include "notifier/channels/channel.h"
 #include "notifier/people.h"
+#include "notifier/proxies.h"
 #include "notifier/routing.h"
 
 struct notifier_config {
@@ -14,6 +15,10 @@ struct notifier_config {
 	struct people people;
 	struct approvers approvers;
 	char *decision_key_file;
+	char *web_dir;
+	char *oidc_header;
+	struct proxies trusted_proxies;
+	int64_t session_ttl_ms;
 	int64_t notice_workers;
 	int64_t give_up_after_ms;
 	int64_t approval_give_up_after_ms;

@@ -3,6 +3,7 @@
 #include "notifier/channel_poll.h"
 #include "notifier/config.h"
 #include "notifier/notices.h"
+#include "notifier/page.h"
 #include "notifier/projection.h"
 
 int main(int argc, char **argv)
@@ -10,9 +11,10 @@ int main(int argc, char **argv)
 	static const struct fold_def *const folds[] = {&notifier_fold};
 	static const struct effect_def *const effects[] = {&notices_effect};
 	static const struct stage_thread threads[] = {
-		{"api-0", api_run},           {"api-1", api_run},   {"api-2", api_run},
-		{"api-3", api_run},           {"votes", votes_run}, {"poll-0", channel_poller_0},
-		{"poll-1", channel_poller_1},
+		{"api-0", api_run},           {"api-1", api_run},
+		{"api-2", api_run},           {"api-3", api_run},
+		{"votes", votes_run},         {"poll-0", channel_poller_0},
+		{"poll-1", channel_poller_1}, {"events", page_events_run},
 	};
 	const struct stage_def def = {
 		.name = "notifier",
@@ -28,6 +30,7 @@ int main(int argc, char **argv)
 		.n_threads = ARRAY_SIZE(threads),
 		.routes = api_routes,
 		.n_routes = api_routes_n,
+		.authorize = page_authorize,
 		.start = api_start,
 		.stop = api_stop,
 	};

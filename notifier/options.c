@@ -22,15 +22,26 @@ static const struct option rows[] = {
 	OPT_DURATION(CONFIG, rules.feedback_after_ms, "feedback_after", "30m", 0, 30 * DAY_MS,
 		     "So long after a repair people are asked whether it held; their answer counts "
 		     "for what is tried next time. 0: nobody is asked."),
-	OPT_TREE(
-		CONFIG, people, "people", people_parse, people_release,
-		"Who may do what: a list of {name, roles: [viewer, operator, approver, admin], "
-		"groups, slack, discord, telegram, github, email, oidc}. Without it, whoever holds "
-		"a token of the API may do everything."),
+	OPT_TREE(CONFIG, people, "people", people_parse, people_release,
+		 "Who may do what: a list of {name, roles: [viewer, operator, approver, admin], "
+		 "groups, slack, discord, telegram, github, email, oidc, token_file}. token_file "
+		 "holds what logs them in at the page and in healctl: see healctl token. Without "
+		 "it, whoever holds a token of the API may do everything."),
 	OPT_TREE(CONFIG, approvers, "approvers", approvers_parse, approvers_release,
 		 "Whose yes a plan needs: a list of {tools: [globs], targets: [globs], levels: "
 		 "[soft, hard], people: [names or group:NAME], count: 1 or 2}. The first that "
 		 "matches a step counts for it; for a step without one, every approver may."),
+	OPT_PATH(CONFIG, web_dir, "web_dir", NULL,
+		 "Directory of the page's files. Without it, those shipped beside the program."),
+	OPT_DURATION(CONFIG, session_ttl_ms, "session_ttl", "12h", 60000, 30 * DAY_MS,
+		     "How long a login at the page lasts."),
+	OPT_STRING(CONFIG, oidc_header, "oidc_header", NULL,
+		   "Header in which a proxy that people log in at says who it was, such as "
+		   "X-Forwarded-User; looked up under oidc in people. Believed from "
+		   "trusted_proxies only, which have to drop it from what clients send."),
+	OPT_TREE(CONFIG, trusted_proxies, "trusted_proxies", proxies_parse, proxies_release,
+		 "Addresses and networks of proxies in front: a list of 192.0.2.7 or 10.0.0.0/8. "
+		 "Their X-Forwarded-For, X-Forwarded-Proto and oidc_header are believed."),
 	OPT_TREE(CONFIG, channels, "channels", channels_parse, channels_release,
 		 "Where notices go: a list of {name, type: "
 		 "terminal|webhook|slack|discord|email|telegram|pagerduty|"

@@ -1,10 +1,20 @@
 #include "notifier/people.h"
 
+#include "notifier/channels/channel.h"
+
 #include <strings.h>
 
 /* ---- reading ---- */
 
 static const char *const role_names[] = {"viewer", "operator", "approver", "admin"};
+
+const char *role_name(unsigned role)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(role_names); i++)
+		if (role == 1U << i)
+			return role_names[i];
+	return "?";
+}
 
 unsigned role_parse(const char *word)
 {
@@ -95,10 +105,12 @@ static int roles_read(struct person *p, const struct yaml_node *node, struct why
 static int person_read(struct person *p, const struct yaml_node *node, struct why *out_why)
 {
 	static const char *const keys[] = {"name",     "roles",  "groups", "slack", "discord",
-					   "telegram", "github", "email",  "oidc"};
+					   "telegram", "github", "email",  "oidc",  "token_file"};
 	int rc = yaml_only_keys(node, keys, ARRAY_SIZE(keys), out_why);
 	if (!rc)
 		rc = ids_read(p, node, out_why);
+	if (!rc)
+		rc = channel_path(node, "token_file", &p->token_file, out_why);
 	if (!rc)
 		rc = roles_read(p, node, out_why);
 	return rc ? rc : words_parse(yaml_get(node, "groups"), "groups", &p->groups, out_why);
@@ -143,9 +155,36 @@ void people_release(void *field)
 		for (size_t k = 0; k < ARRAY_SIZE(id_kinds); k++)
 			free(*id_field(&all->items[i], &id_kinds[k]));
 		words_release(&all->items[i].groups);
+		free(all->items[i].token_file);
+		secret_release(&all->items[i].token);
 	}
 	free(all->items);
 	*all = (struct people){0};
+}
+
+/* A token is not guessed as long as it is a long one. */
+static int person_token_read(struct people *all, struct person *p, struct why *out_why)
+{
+	int rc = secret_read(&p->token, p->token_file, out_why);
+	if (rc || !p->token_file)
+		return rc;
+	if (p->token.len < PEOPLE_TOKEN_MIN)
+		return why_set(out_why, ERR_CONFIG,
+			       "%s: shorter than %d characters; make it with healctl token %s",
+			       p->token_file, PEOPLE_TOKEN_MIN, p->name);
+	for (const struct person *other = all->items; other < p; other++)
+		if (secret_equal(&other->token, p->token.data, p->token.len))
+			return why_set(out_why, ERR_CONFIG, "people: %s and %s have the same token",
+				       other->name, p->name);
+	return 0;
+}
+
+int people_tokens_read(struct people *all, struct why *out_why)
+{
+	int rc = 0;
+	for (size_t i = 0; i < all->n && !rc; i++)
+		rc = person_token_read(all, &all->items[i], out_why);
+	return rc;
 }
 
 static int levels_read(struct approver_rule *r, const struct yaml_node *node, struct why *out_why)

@@ -6,9 +6,12 @@
 #ifndef NOTIFIER_PEOPLE_H
 #define NOTIFIER_PEOPLE_H
 
+#include "common/secret.h"
 #include "common/wire.h"
 #include "common/yaml.h"
 #include "notifier/routing.h"
+
+enum { PEOPLE_TOKEN_MIN = 32 }; /* characters */
 
 enum role {
 	ROLE_VIEWER = 1 << 0,   /* reads */
@@ -23,6 +26,8 @@ struct person {
 	unsigned roles;
 	struct words groups;
 	char *slack, *discord, *telegram, *github, *email, *oidc; /* NULL: not there */
+	char *token_file;    /* NULL: does not log in, unless by a proxy that says oidc */
+	struct secret token; /* read by people_tokens_read */
 };
 
 struct people {
@@ -48,6 +53,9 @@ int people_parse(void *field, const struct yaml_node *node, struct why *out_why)
 void people_release(void *field);
 int approvers_parse(void *field, const struct yaml_node *node, struct why *out_why);
 void approvers_release(void *field);
+/* What the token_files hold. ERR_CONFIG: one cannot be read, is too short to be one of
+ * `healctl token`, or two people have the same. */
+int people_tokens_read(struct people *all, struct why *out_why);
 /* Names agree, and every rule can be met: ERR_CONFIG names what cannot. */
 int people_check(const struct people *people, const struct approvers *rules, struct why *out_why);
 
@@ -59,6 +67,7 @@ const char *person_id(const struct person *p, const char *kind);
 bool person_has(const struct person *p, enum role role);
 /* "viewer, approver": into out. */
 void person_roles(const struct person *p, struct buf *out);
+const char *role_name(unsigned role); /* one bit */
 /* "viewer" -> ROLE_VIEWER; 0 for another word. */
 unsigned role_parse(const char *word);
 

@@ -19,11 +19,13 @@ static const char *environment(const char *name)
 static int load(struct core_classifier *c, const struct core_classifier_paths *paths,
 		const struct reasoner_config *config, struct why *out_why)
 {
-	auto_free char *failures = paths->failures ? mem_strdup(paths->failures)
-						   : shipped_path(config->failures_dir, "failures");
+	auto_free char *failures =
+		paths->failures ? mem_strdup(paths->failures)
+				: shipped_path(config->failures_dir, "reasoner", "failures");
 	auto_free char *specialists =
-		paths->specialists ? mem_strdup(paths->specialists)
-				   : shipped_path(config->specialists_file, "specialists.yaml");
+		paths->specialists
+			? mem_strdup(paths->specialists)
+			: shipped_path(config->specialists_file, "reasoner", "specialists.yaml");
 	int rc = failures_load(failures, &c->failures, out_why);
 	return rc ? rc : specialists_load(specialists, &c->specialists, out_why);
 }

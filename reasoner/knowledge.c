@@ -1,8 +1,5 @@
 #include "reasoner/knowledge.h"
 
-#include <limits.h>
-#include <unistd.h>
-
 #include "common/github.h"
 #include "common/redact.h"
 #include "reasoner/classify.h"
@@ -11,24 +8,6 @@
 #include "reasoner/route.h"
 
 enum { SECRET_FILES_MAX = CONTEXT_SECRETS_MAX + MODELS_PROVIDERS_MAX + 4 };
-
-char *shipped_path(const char *path, const char *name)
-{
-	static const char *const beside[] = {"../share/healbus", "../reasoner", "../../reasoner"};
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (access(path, R_OK) == 0 || n <= 0)
-		return mem_strdup(path);
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		char *other = mem_printf("%s/%s/%s", self, beside[i], name);
-		if (access(other, R_OK) == 0)
-			return other;
-		free(other);
-	}
-	return mem_strdup(path);
-}
 
 /* Every file of ours that holds a secret: what is in them never leaves. */
 static int redactor_load(struct reasoner_config *c, struct why *out_why)
@@ -55,9 +34,10 @@ int knowledge_load(struct reasoner_config *c, struct why *out_why)
 	struct knowledge *k = &c->knowledge;
 	if (c->cases.diagnose == DIAGNOSE_OFF)
 		return 0;
-	auto_free char *failures = shipped_path(c->failures_dir, "failures");
-	auto_free char *specialists = shipped_path(c->specialists_file, "specialists.yaml");
-	auto_free char *prompts = shipped_path(c->prompts_dir, "prompts");
+	auto_free char *failures = shipped_path(c->failures_dir, "reasoner", "failures");
+	auto_free char *specialists =
+		shipped_path(c->specialists_file, "reasoner", "specialists.yaml");
+	auto_free char *prompts = shipped_path(c->prompts_dir, "reasoner", "prompts");
 	int rc = failures_load(failures, &k->failures, out_why);
 	if (!rc)
 		rc = specialists_load(specialists, &k->specialists, out_why);

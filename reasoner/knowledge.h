@@ -22,8 +22,4 @@ struct knowledge {
 int knowledge_load(struct reasoner_config *c, struct why *out_why);
 void knowledge_release(struct reasoner_config *c);
 
-/* `path` where it exists, else what is shipped under this name beside the program (installed
- * elsewhere, or built and not installed), else path. The caller frees. */
-char *shipped_path(const char *path, const char *name);
-
 #endif

@@ -393,6 +393,19 @@ const struct ctl_command ctl_commands[] = {
 			   "http://127.0.0.1:9096."}},
 	},
 	{
+		.name = "token",
+		.args = "NAME",
+		.summary = "make a token with which a person logs in",
+		.help = "Prints 256 random bits, or writes them to a file that only you can read "
+			"and says what to add to notifier.yaml. Needs no notifier; it takes effect "
+			"when the notifier reads its configuration again (SIGHUP). A new token in "
+			"the old one's place ends the sessions that were opened with that.",
+		.run = cmd_token,
+		.args_min = 1,
+		.args_max = 1,
+		.flags = {{"out", 0, "FILE", "Write it there, in place of printing it."}},
+	},
+	{
 		.name = "doctor",
 		.args = "",
 		.summary = "check configuration, bus, permissions, sandbox and clock",
