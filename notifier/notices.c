@@ -278,6 +278,7 @@ static int channel_send(struct stage *s, const struct worker *w, struct effect_j
 		.http = w->http,
 		.notice = what->notice,
 		.tokens = api_token_key(s),
+		.people = &w->config->people,
 	};
 	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
 	if (*approval) {

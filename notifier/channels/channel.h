@@ -11,6 +11,7 @@
 #include "notifier/answer.h"
 
 struct channel;
+struct people;
 struct stage;
 
 enum {
@@ -30,6 +31,7 @@ struct channel_job {
 	const Healbus__ApprovalRequest *approval;
 	const Healbus__Decision *decision; /* the answer to it; NULL: still open */
 	const struct token_key *tokens;    /* for token_make(); NULL: no buttons, no links */
+	const struct people *people;       /* whom notice->to names; NULL: nobody is known */
 };
 
 /* What became of it. Zeroed. */

@@ -136,6 +136,12 @@ void chat_footer(struct buf *out, const Healbus__Notice *n, size_t part, size_t 
 		buf_printf(out, " · part %zu of %zu", part + 1, n_parts);
 }
 
+void chat_mentions(struct buf *out, const struct chat_message *m)
+{
+	for (size_t i = 0; i < m->n_mentions; i++)
+		buf_printf(out, "%s<@%s>", i ? " " : "", m->mentions[i]);
+}
+
 unsigned chat_color(const char *kind)
 {
 	static const struct {

@@ -12,6 +12,7 @@
 enum {
 	CHAT_PARTS_MAX = 8, /* messages a notice may become; more is pointed to */
 	CHAT_BUTTONS_MAX = 5,
+	CHAT_MENTIONS_MAX = 16,
 	CHAT_ID_SHOWN = 8,
 	CHAT_ERROR_MAX = 200,
 };
@@ -30,6 +31,9 @@ struct chat_message {
 	const struct chat_button *buttons;
 	size_t n_buttons;
 	bool confirm; /* saying yes is asked for twice */
+	/* Who is called, by their ids at the vendor: letters and digits. */
+	const char *const *mentions;
+	size_t n_mentions;
 };
 
 /* One message of several, as what the vendor's API takes but for where it goes. */
@@ -57,6 +61,8 @@ bool chat_line(struct buf *out, const char *s, size_t max, bool entities);
 void chat_more(struct buf *out, const Healbus__Notice *n, const char *left);
 /* "incident abcd1234 · 2/3" */
 void chat_footer(struct buf *out, const Healbus__Notice *n, size_t part, size_t n_parts);
+/* "<@U1> <@U2>": what calls people at either vendor. */
+void chat_mentions(struct buf *out, const struct chat_message *m);
 /* 0xrrggbb that goes with a kind of notice. */
 unsigned chat_color(const char *kind);
 

@@ -1,6 +1,7 @@
 #include "notifier/channels/chat_send.h"
 
 #include "common/clock.h"
+#include "notifier/people.h"
 
 #include <ctype.h>
 
@@ -124,6 +125,41 @@ static void buttons_make(const struct channel_job *job, struct buttons *out)
 	}
 }
 
+/* ---- mentions ---- */
+
+struct mentions {
+	const char *ids[CHAT_MENTIONS_MAX];
+	size_t n;
+};
+
+static bool id_plain(const char *id)
+{
+	size_t len = strlen(id);
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)id[i]))
+			return false;
+	return len && len <= CHAT_ID_MAX;
+}
+
+static void mention(struct mentions *m, const char *id)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (str_eq(m->ids[i], id))
+			return;
+	if (m->n < CHAT_MENTIONS_MAX && id_plain(id))
+		m->ids[m->n++] = id;
+}
+
+static void mentions_make(const struct channel_job *job, const char *kind, struct mentions *out)
+{
+	for (size_t i = 0; job->people && i < job->notice->n_to; i++) {
+		const struct person *p = person_by(job->people, "name", job->notice->to[i]);
+		const char *id = p ? person_id(p, kind) : NULL;
+		if (id)
+			mention(out, id);
+	}
+}
+
 /* ---- sending ---- */
 
 int64_t chat_left_ms(const struct chat_sending *x)
@@ -191,11 +227,15 @@ static int post(const struct chat_vendor *vendor, struct chat_sending *x, struct
 	struct chat_session *session = x->job->session;
 	const struct channel_job *job = x->job;
 	struct buttons buttons = {0};
+	struct mentions mentions = {0};
 	auto_parts parts = {0};
 	if (vendor->clicks(job->channel))
 		buttons_make(job, &buttons);
+	mentions_make(job, vendor->people, &mentions);
 	const struct chat_message m = {
 		.notice = job->notice,
+		.mentions = mentions.ids,
+		.n_mentions = mentions.n,
 		.buttons = buttons.items,
 		.n_buttons = buttons.n,
 		.confirm = job->approval && job->approval->level == HEALBUS__LEVEL__LEVEL_HARD,

@@ -44,6 +44,7 @@ struct chat_sending {
 };
 
 struct chat_vendor {
+	const char *people; /* the key of `people:` with a person's id there */
 	/* Can a click be verified? Without, there are no buttons. */
 	bool (*clicks)(const struct channel *c);
 	void (*render)(const struct chat_message *m, const Healbus__ApprovalRequest *approval,

@@ -188,8 +188,11 @@ static void render(const struct chat_message *m, const Healbus__ApprovalRequest 
 static int discord_send(const struct channel_job *job, struct channel_result *out,
 			struct why *out_why)
 {
-	static const struct chat_vendor vendor = {
-		.clicks = clicks, .render = render, .post = post, .edit = edit};
+	static const struct chat_vendor vendor = {.people = "discord",
+						  .clicks = clicks,
+						  .render = render,
+						  .post = post,
+						  .edit = edit};
 	return chat_send(&vendor, job, out, out_why);
 }
 

@@ -70,6 +70,18 @@ static void add_buttons(json_t *part, const struct chat_message *m)
 			      json_pack("{s:i, s:o}", "type", 1, "components", row));
 }
 
+/* The one place where somebody is mentioned, and nobody else is. */
+static void add_mentions(json_t *part, const struct chat_message *m)
+{
+	auto_buf text = {0};
+	json_t *users = json_array();
+	chat_mentions(&text, m);
+	for (size_t i = 0; i < m->n_mentions; i++)
+		json_array_append_new(users, json_string(m->mentions[i]));
+	json_object_set_new(part, "content", json_string(buf_str(&text)));
+	json_object_set_new(json_object_get(part, "allowed_mentions"), "users", users);
+}
+
 static json_t *embed_of(const struct chat_parts *p, size_t i)
 {
 	return json_array_get(json_object_get(p->items[i], "embeds"), 0);
@@ -102,6 +114,8 @@ void discord_parts(const struct chat_message *m, size_t parts_max, struct chat_p
 		if (at < text.len)
 			out->items[out->n++] = part_new(n);
 	}
+	if (m->n_mentions)
+		add_mentions(out->items[out->n - 1], m);
 	if (m->n_buttons)
 		add_buttons(out->items[out->n - 1], m);
 	add_footers(out, n);

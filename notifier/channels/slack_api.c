@@ -67,7 +67,10 @@ static bool clicks(const struct channel *c)
 
 int slack_api_send(const struct channel_job *job, struct channel_result *out, struct why *out_why)
 {
-	static const struct chat_vendor vendor = {
-		.clicks = clicks, .render = slack_parts, .post = post, .edit = edit};
+	static const struct chat_vendor vendor = {.people = "slack",
+						  .clicks = clicks,
+						  .render = slack_parts,
+						  .post = post,
+						  .edit = edit};
 	return chat_send(&vendor, job, out, out_why);
 }

@@ -100,6 +100,14 @@ static void add_buttons(json_t *blocks, const struct chat_message *m)
 			      json_pack("{s:s, s:o}", "type", "actions", "elements", elements));
 }
 
+/* The one place where something is a mention. */
+static void add_mentions(json_t *blocks, const struct chat_message *m)
+{
+	auto_buf text = {0};
+	chat_mentions(&text, m);
+	json_array_append_new(blocks, section("mrkdwn", buf_str(&text)));
+}
+
 static void add_context(json_t *blocks, const Healbus__Notice *n, size_t part, size_t parts)
 {
 	auto_buf text = {0};
@@ -154,6 +162,8 @@ void slack_parts(const struct chat_message *m, const Healbus__ApprovalRequest *a
 		chat_more(&more, n, text.data + at);
 		json_array_append_new(last, section("plain_text", buf_str(&more)));
 	}
+	if (m->n_mentions)
+		add_mentions(last, m);
 	if (m->n_buttons)
 		add_buttons(last, m);
 	for (size_t i = 0; i < out->n && (*n->subject || out->n > 1); i++)

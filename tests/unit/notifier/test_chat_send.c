@@ -1,6 +1,7 @@
 #include "tests/unit/notifier/bench.h"
 
 #include "notifier/channels/chat_send.h"
+#include "notifier/people.h"
 
 /* A vendor that keeps a line for each call and answers as told. */
 static struct {
@@ -10,6 +11,7 @@ static struct {
 	size_t parts;
 	bool clicks;
 	size_t n_buttons;
+	struct buf mentions;
 	char ids[4][40], values[4][TOKEN_TEXT];
 } v;
 
@@ -23,6 +25,8 @@ static void render(const struct chat_message *m, const Healbus__ApprovalRequest 
 {
 	while (out->n < v.parts)
 		out->items[out->n++] = json_object();
+	buf_reset(&v.mentions);
+	chat_mentions(&v.mentions, m);
 	if (!m->n_buttons)
 		return;
 	v.n_buttons = m->n_buttons;
@@ -52,7 +56,7 @@ static int edit(const struct chat_sending *x UNUSED, const struct chat_ref *ref,
 }
 
 static const struct chat_vendor vendor = {
-	.clicks = clicks, .render = render, .post = post, .edit = edit};
+	.people = "slack", .clicks = clicks, .render = render, .post = post, .edit = edit};
 
 struct scene {
 	struct channel channel;
@@ -93,6 +97,7 @@ static int scene_close(void **state)
 {
 	struct scene *s = *state;
 	buf_release(&v.said);
+	buf_release(&v.mentions);
 	token_key_free(s->key);
 	chat_session_close(s->session);
 	free(s);
@@ -246,6 +251,26 @@ static void test_gone(void **state)
 	assert_string_equal(v.said.data, "edit m0 fails;");
 }
 
+/* Whom the configuration knows at this vendor, each once; a name cannot make a mention. */
+static void test_mentions(void **state)
+{
+	struct scene *s = *state;
+	struct person items[] = {{.name = (char *)"ann", .slack = (char *)"U1"},
+				 {.name = (char *)"bob", .discord = (char *)"9"},
+				 {.name = (char *)"eve", .slack = (char *)"U1> <!channel"}};
+	const struct people people = {.items = items, .n = ARRAY_SIZE(items)};
+	char *to[] = {(char *)"ann", (char *)"bob", (char *)"eve", (char *)"ann", (char *)"zoe"};
+	s->notice.to = to;
+	s->notice.n_to = ARRAY_SIZE(to);
+	assert_int_equal(sends(s, "called", NULL), 0);
+	assert_string_equal(buf_str(&v.mentions), "");
+	s->job.people = &people;
+	next_notice(s, "n2");
+	assert_int_equal(sends(s, "called", NULL), 0);
+	assert_string_equal(buf_str(&v.mentions), "<@U1>");
+	assert_string_equal(v.ids[0], "ack");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_buttons, scene_open, scene_close),
 		cmocka_unit_test_setup_teardown(test_goes_on, scene_open, scene_close),
 		cmocka_unit_test_setup_teardown(test_gone, scene_open, scene_close),
+		cmocka_unit_test_setup_teardown(test_mentions, scene_open, scene_close),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,6 +270,23 @@ static void test_buttons(void **state UNUSED)
 	assert_string_equal(json_string_value(json_object_get(b, "custom_id")), "tok-info");
 }
 
+static void test_mentions(void **state UNUSED)
+{
+	static const char *const who[] = {"U1", "7"};
+	Healbus__Notice n = notice("s", "x");
+	const struct chat_message m = {.notice = &n, .mentions = who, .n_mentions = 2};
+	auto_parts p = {0}, q = {0};
+	slack_parts(&m, NULL, &p);
+	auto_free char *blocks = json_dumps(p.items[0], 0);
+	assert_int_equal(count(blocks, "<@U1> <@7>"), 1);
+	discord_parts(&m, CHAT_PARTS_MAX, &q);
+	auto_free char *mentions = json_dumps(json_object_get(q.items[0], "allowed_mentions"),
+					      JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(mentions, "{\"parse\":[],\"users\":[\"U1\",\"7\"]}");
+	assert_string_equal(json_string_value(json_object_get(q.items[0], "content")),
+			    "<@U1> <@7>");
+}
+
 static void test_slack_answers(void **state UNUSED)
 {
 	static const struct {
@@ -328,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_buttons),
 		cmocka_unit_test(test_slack_answers),
 		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_mentions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
