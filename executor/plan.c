@@ -15,6 +15,11 @@ enum { BUS_WAIT_MS = 2000, LOCK_WAIT_MS = 1000 };
 
 static struct metric outcomes =
 	METRIC_COUNTER("healbus_executor_outcomes_total", "Plans ended, by verdict.", "verdict");
+/* A late attempt or a long plan: worth a look, for the next time may not end so well. */
+static struct metric complex_heals = METRIC_COUNTER(
+	"healbus_executor_complex_heals_total",
+	"Plans that healed at the third attempt or later, or with five steps or more.");
+enum { COMPLEX_ATTEMPT = 3, COMPLEX_STEPS = 5 };
 
 /* What running the steps came to. */
 struct course {
@@ -75,6 +80,9 @@ static enum plan_end conclude(struct plan_run *run, Healbus__Verdict verdict, co
 	FAILPOINT("executor-outcome");
 	workspace_remove(ex->config->stage.state_dir, run->plan->id);
 	metric_add(&outcomes, 1, name);
+	if (str_eq(name, "healed") &&
+	    (run->plan->attempt >= COMPLEX_ATTEMPT || run->plan->n_steps >= COMPLEX_STEPS))
+		metric_add(&complex_heals, 1, NULL);
 	LOG(INFO, "plan ended", S("plan", run->plan->id), S("incident", run->plan->incident),
 	    S("verdict", name), S("reason", reason));
 	return PLAN_SETTLED;

@@ -26,6 +26,9 @@ static struct metric sent =
 static struct metric took = METRIC_HISTOGRAM("healbus_notice_send_seconds",
 					     "How long a channel took for a notice.", "channel");
 
+static struct metric breaker_open = METRIC_GAUGE(
+	"healbus_breaker_open", "1 while a peer that failed too often is left alone.", "peer");
+
 /* A channel that comes back is to be noticed within a minute. */
 static const struct breaker_options breaker_options = {.open_ms = 1000, .open_max_ms = 60000};
 
@@ -305,6 +308,7 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 	int64_t now = clock_mono_ms();
 	breaker_record(&line->breaker, now, !rc || rc == ERR_REJECTED, now - start);
 	metric_observe(&took, (double)(now - start) / 1000, n->channel);
+	metric_set(&breaker_open, line->breaker.state == BREAKER_OPEN, n->channel);
 	if (!rc) {
 		line->backoff_ms = 0;
 		remember_sent(w, n->id);

@@ -4,6 +4,7 @@
 
 #include "common/breaker.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/store.h"
 #include "common/wire.h"
 #include "reasoner/models/answer.h"
@@ -22,6 +23,9 @@ enum {
 
 /* How long a model thinks depends on the question: only a steep rise says something. */
 static const struct breaker_options breaker_options = {.latency_factor_max = 30};
+
+static struct metric breaker_open = METRIC_GAUGE(
+	"healbus_breaker_open", "1 while a peer that failed too often is left alone.", "peer");
 
 /* What we know of a provider, by name: it outlasts reloads. */
 struct peer {
@@ -170,6 +174,7 @@ static void settle(struct asking *a, struct exchange *e, const struct charge *ch
 	struct peer *peer = peer_of(m, e->provider->name);
 	int64_t now_ms = clock_mono_ms();
 	breaker_record(&peer->breaker, now_ms, e->up, e->took_ms);
+	metric_set(&breaker_open, peer->breaker.state == BREAKER_OPEN, e->provider->name);
 	if (e->limited)
 		peer->not_before_ms = now_ms + e->wait_ms;
 	(void)purse_settle(m->store, charge, &e->charged);

@@ -1,5 +1,7 @@
 #include "reasoner/models/purse.h"
 
+#include "common/metrics.h"
+
 enum {
 	KEY_BYTES = 256,
 	KEEP_DAYS = 40,
@@ -28,6 +30,10 @@ struct book {
 
 enum { BOOKS = 3 };
 
+static struct metric used = METRIC_GAUGE(
+	"healbus_reasoner_model_budget_used_ratio",
+	"Share of a day's budget for models that is booked; of a provider, or of all.", "budget");
+
 static void books_of(const struct models_config *config, const struct charge *c,
 		     struct book out[static BOOKS])
 {
@@ -43,6 +49,15 @@ static void books_of(const struct models_config *config, const struct charge *c,
 	out[0].limit = config ? &config->incident : &none;
 	out[1].limit = config ? &config->day : &none;
 	out[2].limit = &c->provider->day;
+}
+
+/* After booking: the larger share of tokens and money. Books of incidents are too many to tell. */
+static void tell_used(const struct book *b, const struct row *r, const char *budget)
+{
+	double tokens = b->limit->tokens ? (double)r->tokens / (double)b->limit->tokens : 0;
+	double usd = b->limit->micro_usd ? (double)r->micro_usd / (double)b->limit->micro_usd : 0;
+	if (b->limit->tokens || b->limit->micro_usd)
+		metric_set(&used, MAX(tokens, usd), budget);
 }
 
 static int row_get(struct store_txn *txn, const char *key, struct row *out)
@@ -176,6 +191,8 @@ static int book_all(struct store_txn *txn, const struct models_config *config,
 		rows[i].day = c->day;
 		store_put_str(txn, &purse_spent, books[i].key, &rows[i], sizeof(rows[i]));
 	}
+	tell_used(&books[1], &rows[1], "all");
+	tell_used(&books[2], &rows[2], c->provider->name);
 	return 0;
 }
 
