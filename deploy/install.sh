@@ -14,7 +14,7 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 bin=$destdir$prefix/bin share=$destdir$prefix/share etc=$destdir/etc/healbus
-install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/healbus/web" "$share/man/man1" \
+install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/healbus/web" "$share/healbus/prometheus" "$share/man/man1" \
 	"$share/bash-completion/completions" "$share/zsh/site-functions" "$etc"
 install -m 755 "$build"/healbus-monitor "$build"/healbus-reasoner "$build"/healbus-executor \
 	"$build"/healbus-notifier "$build"/healctl "$bin"
@@ -25,6 +25,7 @@ install -m 644 reasoner/specialists.yaml "$share/healbus"
 install -m 644 executor/tools/*.yaml "$share/healbus/tools"
 install -m 644 monitor/sources/*.yaml "$share/healbus/sources"
 install -m 644 notifier/web/*.html notifier/web/*.js notifier/web/*.css notifier/web/*.svg "$share/healbus/web"
+install -m 644 deploy/prometheus/rules.yml "$share/healbus/prometheus"
 "$build/healctl" completion bash >"$share/bash-completion/completions/healctl"
 "$build/healctl" completion zsh >"$share/zsh/site-functions/_healctl"
 for page in healctl healbus-monitor healbus-reasoner healbus-executor healbus-notifier; do
