@@ -82,18 +82,17 @@ struct buttons {
 };
 
 static const struct {
-	const char *kind;
+	const char *kind, *label;
 	enum answer_what what;
-	const char *label;
 	enum chat_style style;
 } button_rows[] = {
-	{"approval", ANSWER_APPROVE, "Approve", CHAT_GOOD},
-	{"approval", ANSWER_DENY, "Deny", CHAT_BAD},
-	{"approval", ANSWER_INFO, "More info", CHAT_PLAIN},
-	{"feedback", ANSWER_HELD, "It held", CHAT_GOOD},
-	{"feedback", ANSWER_NOT_HELD, "It did not hold", CHAT_BAD},
-	{"escalated", ANSWER_ACK, "I take it", CHAT_PLAIN},
-	{"called", ANSWER_ACK, "I take it", CHAT_PLAIN},
+	{"approval", "Approve", ANSWER_APPROVE, CHAT_GOOD},
+	{"approval", "Deny", ANSWER_DENY, CHAT_BAD},
+	{"approval", "More info", ANSWER_INFO, CHAT_PLAIN},
+	{"feedback", "It held", ANSWER_HELD, CHAT_GOOD},
+	{"feedback", "It did not hold", ANSWER_NOT_HELD, CHAT_BAD},
+	{"escalated", "I take it", ANSWER_ACK, CHAT_PLAIN},
+	{"called", "I take it", ANSWER_ACK, CHAT_PLAIN},
 };
 
 static bool is_kind(const Healbus__Notice *n, const char *kind)

@@ -45,7 +45,8 @@ int slack_verify(const struct interaction_request *r, const struct secret *key, 
 	uint8_t want[DIGEST_BYTES], got[DIGEST_BYTES];
 	int64_t at_ms;
 	if (!key->len || timestamp_ms(r->timestamp, &at_ms) || !r->signature ||
-	    !str_starts(r->signature, "v0=") || strlen(r->signature) != 3 + 2 * DIGEST_BYTES ||
+	    !str_starts(r->signature, "v0=") ||
+	    strlen(r->signature) != 3 + (size_t)DIGEST_BYTES * 2 ||
 	    hex_decode(r->signature + 3, got, sizeof(got)))
 		return not_signed(out_why);
 	auto_buf base = {0};
@@ -75,7 +76,7 @@ int discord_verify(const struct interaction_request *r,
 	uint8_t signature[SIGNATURE_BYTES];
 	int64_t at_ms;
 	if (timestamp_ms(r->timestamp, &at_ms) || !r->signature ||
-	    strlen(r->signature) != 2 * SIGNATURE_BYTES ||
+	    strlen(r->signature) != (size_t)SIGNATURE_BYTES * 2 ||
 	    hex_decode(r->signature, signature, sizeof(signature)))
 		return not_signed(out_why);
 	auto_buf text = {0};
@@ -118,9 +119,10 @@ static bool too_deep(const char *text, size_t len)
 	size_t depth = 0, deepest = 0;
 	for (size_t i = 0; i < len; i++) {
 		if (text[i] == '[' || text[i] == '{')
-			deepest = MAX(deepest, ++depth);
+			depth++;
 		else if ((text[i] == ']' || text[i] == '}') && depth)
 			depth--;
+		deepest = MAX(deepest, depth);
 	}
 	return deepest > DEPTH_MAX;
 }

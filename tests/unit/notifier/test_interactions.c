@@ -187,6 +187,15 @@ static void test_discord_click(void **state UNUSED)
 	for (size_t n = 0; n < ARRAY_SIZE(bad); n++)
 		if (discord_interaction(bad[n], strlen(bad[n]), &i, &why) != ERR_INVALID)
 			fail_msg("case %zu", n);
+	/* Deep enough for anything Discord sends. */
+	auto_buf nested = {0};
+	buf_add_str(&nested, "{\"type\":1,\"a\":");
+	for (int n = 0; n < 60; n++)
+		buf_add_char(&nested, '[');
+	for (int n = 0; n < 60; n++)
+		buf_add_char(&nested, ']');
+	buf_add_char(&nested, '}');
+	assert_int_equal(discord_interaction(nested.data, nested.len, &i, &why), 0);
 	auto_buf deep = {0};
 	for (int n = 0; n < 100000; n++)
 		buf_add_str(&deep, "{\"a\":");
