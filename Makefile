@@ -56,6 +56,7 @@ EXECUTOR += workspace runners/git runners/git_target runners/git_command runners
 	runners/git_results runners/git_push
 EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
 EXECUTOR += mcp mcp_rpc mcp_schema mcp_session mcp_method mcp_call mcp_result mcp_story
+EXECUTOR += sandboxes/place sandboxes/parcel sandboxes/rest sandboxes/kubernetes sandboxes/kubernetes_objects sandboxes/truefoundry
 EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_merge
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
@@ -85,6 +86,7 @@ UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
+UNIT_EXECUTOR += parcel
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_NOTIFIER += people token asked
 UNIT_COMMON += zone
@@ -164,7 +166,7 @@ $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/comm
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %/common.a,$(filter %.a,$^)) $(B)/common.a $(LDLIBS) -lcmocka
 $(B)/tests/integration/modelask $(B)/tests/integration/contextask: $(B)/reasoner.a
-$(B)/tests/integration/sandboxctl: $(B)/executor.a
+$(B)/tests/integration/sandboxctl $(B)/tests/integration/placectl: $(B)/executor.a
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o
 $(B)/tests/integration/toystage: $(B)/tests/toy/toy.o

@@ -151,6 +151,42 @@ static const struct option rows[] = {
 	OPT_STRING(T, places.docker.image, "docker.image", NULL,
 		   "The image of those containers; it must be there already, with sh, sleep and "
 		   "what the checks need."),
+	OPT_STRING(T, places.kubernetes.url, "kubernetes.url", NULL,
+		   "The API server, for repositories whose attribute sandbox is kubernetes: their "
+		   "checks run in Jobs. In a pod: https://kubernetes.default.svc"),
+	OPT_PATH(T, places.kubernetes.token_file, "kubernetes.token_file", NULL,
+		 "A file with the bearer token, read for each call, mode 0600. It may create and "
+		 "delete jobs, create secrets, list pods and get pods/log, in the namespace and "
+		 "nowhere else."),
+	OPT_PATH(T, places.kubernetes.ca_file, "kubernetes.ca_file", NULL,
+		 "Certificates (PEM) that the API server may show; default: the system's."),
+	OPT_STRING(T, places.kubernetes.namespace, "kubernetes.namespace", "healbus-cells",
+		   "Where Jobs and Secrets are made: a namespace of its own, with the restricted "
+		   "Pod Security Standard and a NetworkPolicy that denies all."),
+	OPT_STRING(T, places.kubernetes.image, "kubernetes.image", NULL,
+		   "The image of those pods: with sh, GNU tar, gzip, base64, awk, sed and what the "
+		   "checks need; best by digest."),
+	OPT_STRING(T, places.kubernetes.node_selector, "kubernetes.node_selector", NULL,
+		   "Labels of the nodes that such pods may be on: key=value, separated by commas."),
+	OPT_STRING(T, places.kubernetes.runtime_class, "kubernetes.runtime_class", NULL,
+		   "A RuntimeClass for those pods, e.g. one of gVisor or Kata."),
+	OPT_DURATION(T, places.kubernetes.start_timeout_ms, "kubernetes.start_timeout", "2m", 1000,
+		     3600000, "How long a pod may take to be scheduled and to get its image."),
+	OPT_BOOL(T, places.kubernetes.network_policy, "kubernetes.network_policy", "false",
+		 "Whether a NetworkPolicy denies those pods all traffic, and the cluster's network "
+		 "enforces it. Without this word nothing is run there."),
+	OPT_STRING(T, places.truefoundry.url, "truefoundry.url", NULL,
+		   "The control plane, for repositories whose attribute sandbox is truefoundry: "
+		   "their checks run in runs of a deployed job (deploy/truefoundry)."),
+	OPT_PATH(T, places.truefoundry.token_file, "truefoundry.token_file", NULL,
+		 "A file with the bearer token, read for each call, mode 0600."),
+	OPT_PATH(T, places.truefoundry.ca_file, "truefoundry.ca_file", NULL,
+		 "Certificates (PEM) that the control plane may show; default: the system's."),
+	OPT_STRING(T, places.truefoundry.job, "truefoundry.job", NULL,
+		   "The application id of that job."),
+	OPT_BOOL(T, places.truefoundry.network_policy, "truefoundry.network_policy", "false",
+		 "Whether a NetworkPolicy denies that job's pods all traffic, and the cluster's "
+		 "network enforces it. Without this word nothing is run there."),
 	GITHUB_OPTIONS(T, github),
 	OPT_STRING(T, git_protocols, "git.protocols", "https",
 		   "Schemes that urls of repositories may have, separated by commas: https, http, "

@@ -415,13 +415,3 @@ static int check(const struct place_settings *s, struct why *out_why)
 }
 
 const struct place place_docker = {.name = "docker", .check = check, .run = run};
-
-static const struct place *const rows[] = {&place_docker};
-
-const struct place *place_find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (str_eq(rows[i]->name, name))
-			return rows[i];
-	return NULL;
-}

@@ -213,7 +213,7 @@ static void test_no_engine(void **state)
 {
 	struct place_settings none = {
 		.docker = {.socket = (char *)"/nonexistent", .image = (char *)"x"}};
-	struct place_settings unset = {{0}};
+	struct place_settings unset = {.docker = {0}};
 	char *const argv[] = {(char *)"/bin/true", NULL};
 	char *const env[] = {NULL};
 	const struct cell cell = {.dir = "/nonexistent"};
