@@ -72,7 +72,7 @@ CTL := main args term api words commands help completion manual run story story_
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 CTL += cmd_oncall cmd_kpis
-NOTIFIER += session proxies page_auth page_login page_files page_events
+NOTIFIER += api_search api_models session proxies page_auth page_login page_files page_events
 CTL += cmd_token
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_stream http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording

@@ -84,6 +84,8 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("GET", "/api/dead", ROLE_VIEWER, api_dead)                                               \
 	X("GET", "/api/dead/*", ROLE_VIEWER, api_dead_one)                                         \
 	X("POST", "/api/dead/**", ROLE_OPERATOR, api_dead_requeue)                                 \
+	X("GET", "/api/search", ROLE_VIEWER, api_search)                                           \
+	X("GET", "/api/models", ROLE_VIEWER, api_models)                                           \
 	X("GET", "/api/session", ROLE_VIEWER, page_session)                                        \
 	X("POST", "/logout", ROLE_VIEWER, page_logout)
 

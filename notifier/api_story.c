@@ -1,19 +1,20 @@
-#include "notifier/api.h"
+#include "notifier/story_read.h"
 #include "notifier/view.h"
 
-enum { STORY_MAX = 2000 };
+void entries_add(struct entries *all, const struct entry *e)
+{
+	if (all->n == all->cap) {
+		all->cap = all->cap ? all->cap * 2 : 32;
+		all->items = mem_realloc(all->items, all->cap * sizeof(*e));
+	}
+	all->items[all->n++] = *e;
+}
 
-/* What the index says of one message of a story. */
-struct entry {
-	uint64_t seq;
-	struct story_row row;
-};
-
-struct entries {
-	struct entry *items;
-	size_t n, cap;
-	uint64_t after;
-};
+void entries_release(struct entries *all)
+{
+	free(all->items);
+	*all = (struct entries){0};
+}
 
 static int entry_visit(void *ctx, const void *key, size_t key_len, struct store_val val)
 {
@@ -25,17 +26,22 @@ static int entry_visit(void *ctx, const void *key, size_t key_len, struct store_
 	memcpy(&e.row, val.data, sizeof(e.row));
 	if (e.seq <= all->after)
 		return 0;
-	if (all->n == all->cap) {
-		all->cap = all->cap ? all->cap * 2 : 32;
-		all->items = mem_realloc(all->items, all->cap * sizeof(e));
-	}
-	all->items[all->n++] = e;
+	entries_add(all, &e);
 	return all->n == STORY_MAX;
 }
 
-/* The message at seq as JSON; NULL when the stream no longer has that very message. */
-static json_t *message_json(struct api_call *call, uint64_t seq, const uint64_t *id_hash,
-			    struct why *out_why)
+void story_entries(struct store_txn *txn, const char *incident, struct entries *all)
+{
+	struct key prefix = key_owner(incident), from = key_story(incident, all->after);
+	struct store_range range = {.prefix = prefix.bytes,
+				    .prefix_len = prefix.len,
+				    .from = from.bytes,
+				    .from_len = from.len};
+	store_each(txn, &table_story, &range, entry_visit, all);
+}
+
+json_t *story_message(struct api_call *call, uint64_t seq, const uint64_t *id_hash,
+		      struct why *out_why)
 {
 	struct bus_delivery d = {0};
 	struct topic topic;
@@ -57,7 +63,7 @@ static json_t *message_json(struct api_call *call, uint64_t seq, const uint64_t 
 static json_t *entry_json(struct api_call *call, const struct entry *e)
 {
 	struct why why = {0};
-	json_t *message = message_json(call, e->seq, &e->row.id_hash, &why);
+	json_t *message = story_message(call, e->seq, &e->row.id_hash, &why);
 	const char *kind = kind_name((enum kind)e->row.kind);
 	json_t *out = json_pack("{s:I,s:I,s:s}", "seq", (json_int_t)e->seq, "time_ms",
 				(json_int_t)e->row.time_ms, "kind", kind ? kind : "unknown");
@@ -72,18 +78,13 @@ void api_story(struct api_call *call)
 	auto_txn txn = api_read(call);
 	if (api_find(call, txn, &table_incidents, http_wildcard(call->req), id))
 		return;
-	struct key prefix = key_owner(id), from = key_story(id, all.after);
-	struct store_range range = {.prefix = prefix.bytes,
-				    .prefix_len = prefix.len,
-				    .from = from.bytes,
-				    .from_len = from.len};
-	store_each(txn, &table_story, &range, entry_visit, &all);
+	story_entries(txn, id, &all);
 	json_t *incident = view_incident(txn, id), *story = json_array();
 	store_end(txn);
 	txn = NULL;
 	for (size_t i = 0; i < all.n; i++)
 		json_array_append_new(story, entry_json(call, &all.items[i]));
-	free(all.items);
+	entries_release(&all);
 	api_reply(call, 200, json_pack("{s:o,s:o}", "incident", incident, "story", story));
 }
 
@@ -103,9 +104,49 @@ static int plan_find(struct api_call *call, struct store_txn *txn, const char *p
 static void plan_part(struct api_call *call, json_t *out, const char *name, uint64_t seq)
 {
 	struct why why = {0};
-	json_t *part = seq ? message_json(call, seq, NULL, &why) : NULL;
+	json_t *part = seq ? story_message(call, seq, NULL, &why) : NULL;
 	if (part)
 		json_object_set_new(out, name, part);
+}
+
+/* Of this plan: what its steps reported, and what models were asked for its attempt. */
+static bool part_of(const json_t *message, const char *plan, uint32_t attempt, bool is_step)
+{
+	const char *of = json_string_value(json_object_get(message, "plan_id"));
+	const char *state = json_string_value(json_object_get(message, "state"));
+	if (is_step)
+		return of && str_eq(of, plan);
+	return state && str_eq(state, "exchanged") &&
+	       json_integer_value(json_object_get(message, "attempt")) == (json_int_t)attempt;
+}
+
+static void plan_parts(struct api_call *call, json_t *out, const char *id,
+		       const struct plan_row *row)
+{
+	struct entries all = {0};
+	json_t *steps = json_array(), *exchanges = json_array();
+	json_int_t cost = 0;
+	auto_txn txn = api_read(call);
+	story_entries(txn, row->incident, &all);
+	store_end(txn);
+	txn = NULL;
+	for (size_t i = 0; i < all.n; i++) {
+		const struct entry *e = &all.items[i];
+		struct why why = {0};
+		bool is_step = e->row.kind == KIND_STEP;
+		json_t *m = is_step || e->row.kind == KIND_MODEL
+				    ? story_message(call, e->seq, &e->row.id_hash, &why)
+				    : NULL;
+		if (m && part_of(m, id, row->attempt, is_step)) {
+			cost += json_integer_value(json_object_get(m, "cost_micro_usd"));
+			json_array_append(is_step ? steps : exchanges, m);
+		}
+		json_decref(m);
+	}
+	entries_release(&all);
+	json_object_set_new(out, "steps", steps);
+	json_object_set_new(out, "exchanges", exchanges);
+	json_object_set_new(out, "cost_micro_usd", json_integer(cost));
 }
 
 void api_plan(struct api_call *call)
@@ -119,7 +160,7 @@ void api_plan(struct api_call *call)
 	row_struct(txn, &table_plans, id, &row, sizeof(row));
 	store_end(txn);
 	txn = NULL;
-	json_t *plan = message_json(call, row.seq, NULL, &why);
+	json_t *plan = story_message(call, row.seq, NULL, &why);
 	if (!plan) {
 		api_fail(call, ERR_UNAVAILABLE, &why);
 		return;
@@ -130,5 +171,6 @@ void api_plan(struct api_call *call)
 	plan_part(call, out, "approval", row.approval_seq);
 	plan_part(call, out, "decision", row.decision_seq);
 	plan_part(call, out, "outcome", row.outcome_seq);
+	plan_parts(call, out, id, &row);
 	api_reply(call, 200, out);
 }

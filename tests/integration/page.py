@@ -27,6 +27,8 @@ ROUTES = [
     ("GET", "/api/changes", "viewer"), ("GET", "/api/shadow", "viewer"),
     ("GET", "/api/dead", "viewer"), ("GET", "/api/session", "viewer"),
     ("GET", "/api/events", "viewer"), ("GET", "/api/dead/1", "viewer"),
+    ("GET", "/api/search?q=x", "viewer"), ("GET", "/api/models", "viewer"), ("GET", "/api/oncall", "viewer"), ("GET", "/api/kpis", "viewer"), ("GET", "/api/info/nope", "viewer"),
+    ("GET", "/api/people", "admin"), ("POST", "/api/feedback", "operator"),
     ("POST", "/api/rehearse", "operator"), ("POST", "/api/silences", "operator"),
     ("DELETE", "/api/silences/nope", "operator"), ("POST", "/api/ack", "operator"),
     ("POST", "/api/dead/1/requeue", "operator"),
@@ -460,6 +462,45 @@ def test_api_token(w):
     ok(b.change("/api/resume", {"by": "night shift"}).status == 200, "and says whose hand it is")
 
 
+def exchange(name, of, cost, **more):
+    return dict({"id": name, "incident": of, "provider": "openai", "model": "m-1", "purpose": "plan",
+                 "prompt": "what now?", "answer": "{}", "prompt_tokens": 100, "answer_tokens": 20,
+                 "cost_micro_usd": cost, "started_at_ms": now_ms(), "took_ms": 50, "state": "exchanged",
+                 "ask": "ask-1", "attempt": 1}, **more)
+
+
+def test_reading(w):
+    """What the page reads besides: the words of incidents, the cost of models, all about a plan."""
+    b = Browser(w.port)
+    b.login(TOKENS["vic"])
+    w.send("incident", "paid", incident("paid", title="Checkout of the Shop fails",
+                                        labels={"service": "shop", "region": "eu-west"}))
+    w.send("plan", "paid", plan("plan-paid", "paid"))
+    w.send("model", "paid", exchange("x1", "paid", 1500))
+    w.send("model", "paid", exchange("x2", "paid", 500, model="m-2", cached=True))
+    w.send("model", "paid", exchange("x3", "paid", 70, attempt=2))
+    w.send("step", "paid", {"incident": "paid", "plan_id": "plan-paid", "step_id": "s1", "phase": "act",
+                            "state": "done", "tool": "restart", "target": "web-1", "output": "restarted",
+                            "rendered": "systemctl restart nginx"})
+    caught_up(w)
+    found = {q: [i["id"] for i in b.ask("GET", "/api/search?q=" + q).json["incidents"]]
+             for q in ("checkout", "SHOP%20eu-west", "region", "shop%20nowhere", "labels", "%25", "paid")}
+    ok(found == {"checkout": ["paid"], "SHOP%20eu-west": ["paid"], "region": ["paid"], "shop%20nowhere": [],
+                 "labels": [], "%25": [], "paid": ["paid"]}, "search looks for all words, in words of theirs", found)
+    got = [b.ask("GET", "/api/search" + q).status for q in ("", "?q=", "?q=%20", "?q=" + "x" * 300)]
+    ok(got == [400] * 4, "and wants some", got)
+    m = b.ask("GET", "/api/models").json
+    ok(m["total"]["exchanges"] == 3 and m["total"]["cost_micro_usd"] == 2070 and m["total"]["cached"] == 1 and
+       m["total"]["prompt_tokens"] == 300 and len(m["days"]) in (1, 2) and
+       {r["model"]: r["cost_micro_usd"] for r in m["models"]} == {"m-1": 1570, "m-2": 500} and
+       [r["incident"] for r in m["incidents"]] == ["paid"], "what models cost, by day, model and incident", m)
+    m = b.ask("GET", "/api/models?incident=db").json
+    ok(m["total"]["exchanges"] == 0 and m["days"] == [], "nothing where none was asked", m)
+    p = b.ask("GET", "/api/plans/plan-paid").json
+    ok([s["output"] for s in p["steps"]] == ["restarted"] and [x["id"] for x in p["exchanges"]] == ["x1", "x2"]
+       and p["cost_micro_usd"] == 2000, "a plan with what its steps printed, what was asked and its cost", p)
+
+
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -476,7 +517,7 @@ def main():
         w.send("plan", "db", plan("plan-db", "db"))
         restart(w, people(w))
         caught_up(w)
-        for test in (test_files, test_roles, test_paths, test_login, test_csrf, test_stored_xss, test_large,
+        for test in (test_files, test_roles, test_paths, test_login, test_csrf, test_stored_xss, test_reading, test_large,
                      test_events, test_revoked, test_lock_out, test_proxy, test_api_token):
             test(w)
         ok(w.stop() == 0, "stops")
