@@ -231,16 +231,17 @@ tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/
 	tests/run --build $(B) all
 
 ## make peers      real programs from npm that tests talk to; without them those tests say skipped
-peers: $(B)/peers/chroma/node_modules/.package-lock.json $(B)/peers/mcp/node_modules/.package-lock.json
+peers: $(addprefix $(B)/peers/,$(addsuffix /node_modules/.package-lock.json,chroma mcp browser))
 $(B)/peers/chroma/node_modules/.package-lock.json: tests/peers/chroma/package-lock.json
 	@mkdir -p $(B)/peers/chroma
 	cp tests/peers/chroma/*.json $(B)/peers/chroma/
 	# Not ci: it wants the bindings of all platforms in the lock file.
 	cd $(B)/peers/chroma && npm install --no-audit --no-fund --loglevel=error
-$(B)/peers/mcp/node_modules/.package-lock.json: tests/peers/mcp/package-lock.json
-	@mkdir -p $(B)/peers/mcp
-	cp tests/peers/mcp/*.json $(B)/peers/mcp/
-	cd $(B)/peers/mcp && npm ci --no-audit --no-fund --loglevel=error
+$(B)/peers/mcp/node_modules/.package-lock.json $(B)/peers/browser/node_modules/.package-lock.json: \
+		$(B)/peers/%/node_modules/.package-lock.json: tests/peers/%/package-lock.json
+	@mkdir -p $(B)/peers/$*
+	cp tests/peers/$*/*.json $(B)/peers/$*/
+	cd $(B)/peers/$* && npm ci --no-audit --no-fund --loglevel=error
 
 ## make unit       the tests that need no network and no server
 unit: $(UNIT_T) $(B)/tests/sim/sim

@@ -13,6 +13,8 @@ alertmanager="prometheus prometheus-alertmanager"
 test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
 bench="sec webhook monit linux-perf"
+# A browser is of use only with what drives it, which comes from npm.
+command -v npm >/dev/null 2>&1 && test="$test chromium"
 # npm comes with nodejs or apart from it, by who packed it.
 command -v npm >/dev/null 2>&1 || bench="$bench nodejs npm"
 

@@ -3,7 +3,7 @@
 import {age, append, button, countdown, go, h, icon, morph} from "/dom.js";
 import {Live, api, get, getMaybe, may, session, who} from "/net.js";
 import {Story} from "/story.js";
-import {askDecision, dialog, reason} from "/approve.js";
+import {askDecision, dialog, nameAsked, nameKept, reason} from "/approve.js";
 import {incident, isLive, list} from "/incidents.js";
 import {approvals, kpis, matcherText, search, searchLocal, silenceForm, silences, tools} from "/view.js";
 import {keysStart, keysTable} from "/keys.js";
@@ -78,6 +78,8 @@ function render() {
 	nav();
 	machine();
 	banner();
+	if (!state.read)
+		return;
 	$("main").setAttribute("data-view", name);
 	morph($("main"), VIEWS[name](arg));
 	const asks = state.approvals.length;
@@ -191,7 +193,13 @@ const live = new Live(refresh, (net, wait, more) => {
 
 // ---- doing ----
 
-const by = () => session.person || "page";
+function by(fields) {
+	const given = (fields?.get("by") || "").trim();
+	if (given)
+		localStorage.setItem("by", given);
+	return session.person || given || nameKept() || "page";
+}
+
 const approval = (id) => state.approvals.find((a) => a.id === id);
 const send = (text) => h("button", {type: "submit", class: "primary"}, text);
 
@@ -215,7 +223,7 @@ const ACTS = {
 		const text = Object.entries(labels).filter(([n]) => ["alertname", "service", "repository", "instance"].includes(n)).map(([name, value]) => matcherText({name, op: "equal", value})).join("\n");
 		dialog("New silence", silenceForm(text), send("Silence"), {form: "silence"});
 	},
-	expire: (d) => dialog("End this silence?", h("p", {}, "What it mutes is told again."), send("End it"), {form: "expire", id: d.id}),
+	expire: (d) => dialog("End this silence?", [h("p", {}, "What it mutes is told again."), nameAsked()], send("End it"), {form: "expire", id: d.id}),
 	help: () => dialog("Keys", keysTable(), null, {form: "none"}),
 	close: (d, b) => b.closest("dialog").close(),
 	retry: () => live.ask(),
@@ -226,13 +234,13 @@ const ACTS = {
 };
 
 const FORMS = {
-	decide: (f, d) => api("POST", "/api/decisions", {approval: d.id, verdict: d.what, by: by(), reason: f.get("reason")}),
-	pause: (f) => api("POST", "/api/pause", {by: by(), reason: f.get("reason")}),
-	resume: (f) => api("POST", "/api/resume", {by: by(), reason: f.get("reason")}),
-	ack: (f, d) => api("POST", "/api/ack", {incident: d.id, by: by(), reason: f.get("reason")}),
-	undo: (f, d) => api("POST", "/api/undo", {change: d.id, by: by(), reason: f.get("reason")}),
-	silence: (f) => api("POST", "/api/silences", {matchers: f.get("matchers").split("\n").map((l) => l.trim()).filter(Boolean), duration: f.get("duration"), comment: f.get("comment"), by: by()}),
-	expire: (f, d) => api("DELETE", `/api/silences/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by())}`),
+	decide: (f, d) => api("POST", "/api/decisions", {approval: d.id, verdict: d.what, by: by(f), reason: f.get("reason")}),
+	pause: (f) => api("POST", "/api/pause", {by: by(f), reason: f.get("reason")}),
+	resume: (f) => api("POST", "/api/resume", {by: by(f), reason: f.get("reason")}),
+	ack: (f, d) => api("POST", "/api/ack", {incident: d.id, by: by(f), reason: f.get("reason")}),
+	undo: (f, d) => api("POST", "/api/undo", {change: d.id, by: by(f), reason: f.get("reason")}),
+	silence: (f) => api("POST", "/api/silences", {matchers: f.get("matchers").split("\n").map((l) => l.trim()).filter(Boolean), duration: f.get("duration"), comment: f.get("comment"), by: by(f)}),
+	expire: (f, d) => api("DELETE", `/api/silences/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by(f))}`),
 };
 
 document.addEventListener("click", (e) => {

@@ -1,7 +1,7 @@
 // The question "may I?", exactly what would run, and the answer. The words of the machine come from the request itself;
 // what a model wrote stands apart.
 import {append, button, go, h, icon, until} from "/dom.js";
-import {may} from "/net.js";
+import {may, session} from "/net.js";
 import {diff, parseEdits} from "/diff.js";
 
 const EDITS = /^edits \(\d+ bytes, sha256 [0-9a-f]{64}\):$/m;
@@ -60,8 +60,16 @@ export function dialog(title, body, submit, data) {
 	return d;
 }
 
-export function reason(label, required) {
-	return [h("label", {for: "reason"}, label), h("textarea", {id: "reason", name: "reason", rows: 2, maxlength: 1000, required, "data-first": ""})];
+// Who acts: the session's person; where there is none, a name that this browser remembers.
+export const nameKept = () => session.person || localStorage.getItem("by") || "";
+
+export function nameAsked() {
+	return session.person ? null : [h("label", {for: "by"}, "Your name"),
+		h("input", {id: "by", name: "by", required: true, maxlength: 100, autocomplete: "username", value: nameKept()})];
+}
+
+export function reason(label) {
+	return [h("label", {for: "reason"}, label), h("textarea", {id: "reason", name: "reason", rows: 2, maxlength: 1000, "data-first": ""}), nameAsked()];
 }
 
 export function askDecision(a, what) {
@@ -69,7 +77,7 @@ export function askDecision(a, what) {
 	const sure = hard && h("label", {class: "check"}, h("input", {type: "checkbox", name: "sure", required: true}),
 		h("span", {}, "This interrupts or destroys something. I have read what would run."));
 	const body = [h("p", {}, a.title || a.incident), what === "approve" && h("ol", {class: "runs short"}, a.rendered.map((r) => h("li", {}, h("pre", {class: "run", tabindex: 0}, r)))),
-		reason(what === "deny" ? "Why not? (told to everybody)" : "A word for the record (may stay empty)", false), sure];
+		reason(what === "deny" ? "Why not? (told to everybody)" : "A word for the record (may stay empty)"), sure];
 	return dialog(what === "approve" ? "Approve this?" : "Deny this?", body,
 		h("button", {type: "submit", class: what === "approve" ? (hard ? "danger" : "primary") : "danger"}, what === "approve" ? (hard ? "Approve, it is hard" : "Approve") : "Deny"),
 		{form: "decide", id: a.id, what});

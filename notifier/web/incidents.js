@@ -76,7 +76,7 @@ export function incident(state, id) {
 	if (known?.missing)
 		return h("section", {class: "detail", "data-key": "none"}, h("div", {class: "empty"}, h("p", {}, "No incident has this id.")));
 	if (!known)
-		return h("section", {class: "detail", "data-key": "reading"}, h("p", {class: "empty"}, "Reading the story …"));
+		return h("section", {class: "detail", "data-key": "reading"}, h("p", {class: "empty", "data-reading": ""}, "Reading the story …"));
 	const {story} = known, i = story.incident, ask = state.approvals.find((a) => a.incident === i.id), cost = story.cost();
 	return h("section", {class: "detail", "data-key": "i" + i.id, "aria-label": "Incident"}, head(i, story), answers(story),
 		ask && card(ask, story.plan(ask.plan_id), false), changes(state, i.id),

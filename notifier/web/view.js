@@ -1,13 +1,14 @@
 // The other views: approvals, silences, tools, KPIs, search.
 import {button, date, go, h, percent, since, span, until, usd} from "/dom.js";
 import {may} from "/net.js";
-import {card} from "/approve.js";
+import {card, nameAsked} from "/approve.js";
 import {bar, chart} from "/charts.js";
 
 const view = (name, title, more, ...body) => h("section", {class: "view " + name, "data-key": "v" + name, "aria-label": title},
 	h("div", {class: "row heading"}, h("h1", {}, title), more), body);
 
 const empty = (text) => h("div", {class: "empty"}, h("p", {}, text));
+const reading = (name, title) => view(name, title, null, h("p", {class: "empty", "data-reading": ""}, "Reading …"));
 
 export function approvals(state) {
 	const all = [...state.approvals].sort((a, b) => a.deadline_ms - b.deadline_ms);
@@ -31,11 +32,13 @@ function silence(s) {
 export function silenceForm(matchers) {
 	return [h("label", {for: "matchers"}, "Matchers, one a line"), h("textarea", {id: "matchers", name: "matchers", rows: 3, required: true, "data-first": "", placeholder: 'service="db"'}, matchers),
 		h("label", {for: "duration"}, "For how long"), h("select", {id: "duration", name: "duration"}, ["30m", "1h", "2h", "8h", "24h", "7d"].map((d) => h("option", {value: d, selected: d === "2h"}, d))),
-		h("label", {for: "comment"}, "Why"), h("input", {id: "comment", name: "comment", maxlength: 500})];
+		h("label", {for: "comment"}, "Why"), h("input", {id: "comment", name: "comment", maxlength: 500}), nameAsked()];
 }
 
 export function silences(state) {
-	const all = state.silences || [];
+	const all = state.silences;
+	if (!all)
+		return reading("silences", "Silences");
 	return view("silences", "Silences", may("operator") && button("New silence …", "silence", {}, {class: "primary"}),
 		all.length ? h("ul", {class: "plain"}, all.map(silence)) : empty("Nothing is silenced."));
 }
@@ -49,7 +52,9 @@ function rate(t) {
 }
 
 export function tools(state) {
-	const used = state.toolRates || new Map(), all = [...(state.tools || [])];
+	if (!state.tools)
+		return reading("tools", "Tools");
+	const used = state.toolRates || new Map(), all = [...state.tools];
 	all.sort((a, b) => (used.get(b.name)?.runs || 0) - (used.get(a.name)?.runs || 0) || a.name.localeCompare(b.name));
 	return view("tools", "Tools", h("span", {class: "dim"}, `${all.length} in the catalogue`),
 		h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Tools"}, h("table", {}, h("thead", {}, h("tr", {}, ["Tool", "Level", "Success", "Runner", "Parameters"].map((t) => h("th", {scope: "col"}, t)))),
@@ -72,8 +77,10 @@ const value = (row, key) => typeof row?.[key] === "number" ? row[key] : null;
 const day = (row) => new Date(row.start_ms ?? row.since_ms ?? 0).toISOString().slice(5, 10);
 
 export function kpis(state) {
-	if (!state.kpis)
-		return view("kpis", "Figures", null, empty(state.kpis === null ? "This notifier keeps no figures." : "Reading the figures …"));
+	if (state.kpis === undefined)
+		return reading("kpis", "Figures");
+	if (state.kpis === null)
+		return view("kpis", "Figures", null, empty("This notifier keeps no figures."));
 	const {overall, days} = state.kpis;
 	return view("kpis", "Figures", h("span", {class: "dim"}, `${overall?.incidents ?? 0} incidents in ${days.length} days`),
 		h("div", {class: "charts"}, KPIS.map((k) => {
@@ -93,8 +100,10 @@ export function searchLocal(state, query) {
 
 export function search(state, query) {
 	const all = state.found?.query === query ? state.found.incidents : null;
-	return view("search", "Search", h("span", {class: "dim"}, "“", query, "”", all && `: ${all.length} found`),
-		!all ? empty("Searching …") : all.length ? h("ul", {class: "incidents"}, all.map((i) => h("li", {"data-key": i.id},
+	if (!all)
+		return reading("search", "Search");
+	return view("search", "Search", h("span", {class: "dim"}, "“", query, `”: ${all.length} found`),
+		all.length ? h("ul", {class: "incidents"}, all.map((i) => h("li", {"data-key": i.id},
 			go(["i", i.id], {class: "incident " + i.state, "data-nav": ""}, h("span", {class: "sev sev-" + i.severity}, i.severity),
 				h("span", {class: "title"}, i.title), h("span", {class: "age"}, since(i.opened_at_ms)),
 				h("span", {class: "doing"}, h("span", {class: "state"}, i.state), i.reason || Object.entries(i.labels || {}).map(([n, v]) => n + "=" + v).join(" ")))))) :

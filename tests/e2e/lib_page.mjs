@@ -1,0 +1,253 @@
+// Drives the page in a real Chromium; page.sh starts it and does what it asks for through descriptor 3. TAP.
+import {readFileSync, writeSync} from "node:fs";
+import {createRequire} from "node:module";
+import {hostileTests} from "./lib_page_hostile.mjs";
+
+const [url, executablePath, shots, peers] = process.argv.slice(2);
+const require = createRequire(peers + "/");
+const {chromium} = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const WAIT = {timeout: 40000}, SIZES = [[1440, 900], [390, 844]];
+
+let n = 0, failures = 0;
+function ok(good, text, detail) {
+	n++;
+	if (!good) {
+		failures++;
+		if (detail !== undefined)
+			console.log("# " + JSON.stringify(detail).slice(0, 1500));
+	}
+	console.log(`${good ? "ok" : "not ok"} ${n} - ${text}`);
+}
+
+// A step of the story: when it throws, the test fails, and the rest goes on.
+async function it(text, run) {
+	try {
+		const answer = await run();
+		ok(answer !== false, text, answer);
+	} catch (e) {
+		ok(false, text, e.message.split("\n").slice(0, 6).join(" | "));
+	}
+}
+
+const act = (what) => writeSync(3, what + "\n");
+const alert = (labels, annotations) => act("alert " + JSON.stringify([{status: "firing", labels, annotations: annotations || {}, startsAt: new Date().toISOString()}]));
+const get = async (path) => (await fetch(url + path)).json();
+
+// ---- a browser that notes whatever should not happen ----
+
+const wrong = {dialogs: [], foreign: [], violations: [], errors: []};
+
+async function open(browser, size, scheme) {
+	const context = await browser.newContext({viewport: {width: size[0], height: size[1]}, colorScheme: scheme, reducedMotion: "reduce"});
+	const page = await context.newPage();
+	await page.exposeFunction("violated", (what) => wrong.violations.push(what));
+	await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (e) => window.violated(`${e.violatedDirective} ${e.blockedURI}`)));
+	page.on("dialog", (d) => {
+		wrong.dialogs.push(d.message());
+		d.dismiss();
+	});
+	page.on("request", (r) => {
+		if (!r.url().startsWith(url) && !r.url().startsWith("data:,"))
+			wrong.foreign.push(r.url());
+	});
+	page.on("pageerror", (e) => wrong.errors.push(e.message));
+	return page;
+}
+
+async function judge(page, name) {
+	await page.evaluate(axe);
+	const bad = await page.evaluate(async () => (await window.axe.run(document, {resultTypes: ["violations"]})).violations
+		.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((x) => x.target.join(" ")).join("; ")}`));
+	ok(bad.length === 0, `axe finds nothing serious: ${name}`, bad);
+}
+
+const at = (page, hash) => page.goto(`${url}/#/${hash}`);
+const sees = (page, selector, text) => page.locator(selector).filter({hasText: text}).first().waitFor({state: "visible", ...WAIT});
+
+async function submit(page, fields) {
+	for (const [name, value] of Object.entries(fields)) {
+		const field = page.locator(`dialog [name=${name}]`);
+		if (await field.count())
+			await field.fill(value);
+	}
+	await page.locator("dialog [type=submit]").click();
+	await page.locator("dialog").waitFor({state: "detached", ...WAIT});
+}
+
+// ---- an incident from red to green ----
+
+async function heals(page) {
+	let loads = 0;
+	page.on("load", () => loads++);
+	await page.goto(url + "/");
+	await it("a quiet page says so", () => sees(page, "main", "All quiet"));
+	act("fail-job");
+	await it("an incident appears without loading the page again", async () => {
+		await sees(page, ".incident", "CIFailure");
+		return loads === 1;
+	});
+	await it("it says what is asked", () => sees(page, ".incident.asks .doing", "may I code_fix(octo-org_calc)"));
+	await page.keyboard.press("j");
+	await page.keyboard.press("Enter");
+	await it("j and Enter open it", () => sees(page, ".detail h1", "CIFailure"));
+	await it("its edits can be read, in colour and with signs", async () => {
+		await sees(page, ".approval .diff .l.del", "-\treturn a - b;");
+		await sees(page, ".approval .diff .l.add", "+\treturn a * b;");
+	});
+	await it("exactly what would run is there", () => sees(page, ".approval .run", "fix octo-org/calc at"));
+	await judge(page, "an incident that asks");
+	await shoot(page, "asks");
+	await page.keyboard.press("a");
+	await judge(page, "the dialog of a decision");
+	await it("a approves", () => submit(page, {by: "ann", reason: "looks right"}));
+	await it("the first attempt fails in the sandbox", () => sees(page, ".entry.bad .what", "attempt 1 failed"));
+	await it("a second one asks, with another edit", () => sees(page, ".approval .diff .l.add", "+\treturn a + b;"));
+	await page.locator('.approval [data-act="approve"]').click();
+	await it("a click approves", () => submit(page, {by: "ann"}));
+	await it("the pull request is opened", () => sees(page, ".entry .what", "pull_request_open(octo-org_calc) done"));
+	act("run-succeeded");
+	await it("the story ends healed", async () => {
+		await sees(page, ".detail .chip", "resolved");
+		await sees(page, ".answer", "Yes. Over since");
+	});
+	await it("it says who allowed it", () => sees(page, ".entry .what", "approved by ann"));
+	await it("and what the model was asked, folded, and its cost", async () => {
+		const asked = page.locator(".entry details:has(> summary:has-text('asked scripted'))").first();
+		await asked.locator("summary").first().click();
+		await asked.locator("summary", {hasText: "What it was asked"}).click();
+		await sees(page, ".entry .said", "# Incident");
+		await sees(page, ".detail", "tokens, $0.");
+	});
+	await it("all of it without loading the page again", () => loads === 1);
+	await judge(page, "a story");
+	await shoot(page, "healed");
+}
+
+// ---- no, and wait ----
+
+async function denies(page) {
+	await at(page, "approvals");
+	await it("nobody asks", () => sees(page, "main", "Nobody asks for anything"));
+	act("break-web");
+	await it("a question appears live", () => sees(page, ".approval .run", "/usr/bin/sv -w 20 restart"));
+	await judge(page, "approvals");
+	await shoot(page, "approvals");
+	await page.keyboard.press("d");
+	await it("d denies, with a reason", () => submit(page, {by: "ann", reason: "not now"}));
+	await it("the question goes", () => sees(page, "main", "Nobody asks for anything"));
+	const {incidents} = await get("/api/incidents");
+	await at(page, "i/" + incidents.find((i) => i.title.startsWith("WebDown")).id);
+	await it("the story says who said no, and why", async () => {
+		await sees(page, ".entry .what", "denied by ann");
+		await sees(page, ".entry", "not now");
+	});
+	await it("nothing ran", async () => await page.locator(".entry .what", {hasText: "service_restart(web) done"}).count() === 0);
+}
+
+async function pauses(page) {
+	await page.keyboard.press("p");
+	await it("p pauses, with a reason", () => submit(page, {by: "ann", reason: "let me look"}));
+	await it("the banner says by whom and why", () => sees(page, ".paused", "Paused by ann: let me look"));
+	alert({alertname: "Hard", service: "hard", severity: "critical"}, {summary: "it must be stopped"});
+	await at(page, "approvals");
+	await it("something hard asks", () => sees(page, ".approval .level-hard", "hard"));
+	await page.locator('[data-act="approve"]').click();
+	await page.locator("dialog [name=by]").fill("ann").catch(() => null);
+	await page.locator("dialog [type=submit]").click();
+	await it("hard needs a second yes", async () => await page.locator("dialog").count() === 1 && (await get("/api/approvals")).approvals.length === 1);
+	await judge(page, "the dialog of something hard");
+	await page.locator("dialog [name=sure]").check();
+	await it("then it is approved", () => submit(page, {}));
+	const {incidents} = await get("/api/incidents");
+	await at(page, "i/" + incidents.find((i) => i.title.startsWith("Hard")).id);
+	await it("but while paused it waits, and says why", () => sees(page, ".doing-now", "paused"));
+	await shoot(page, "paused");
+	await page.locator('[data-act="resume"]').click();
+	await it("resumed", () => submit(page, {by: "ann"}));
+	await it("it runs", () => sees(page, ".entry .what", "service_stop(web) done"));
+	await it("the banner is gone", () => page.locator(".paused").waitFor({state: "detached", ...WAIT}));
+}
+
+async function silencesIt(page) {
+	await at(page, "silences");
+	await page.locator('[data-act="silence"]').click();
+	await it("a silence is made", () => submit(page, {by: "ann", matchers: 'service="quiet"', comment: "work on it"}));
+	await it("and listed", () => sees(page, ".silence", 'service="quiet"'));
+	await judge(page, "silences");
+	await shoot(page, "silences");
+	await page.locator('[data-act="expire"]').click();
+	await it("and ended", () => submit(page, {}).then(() => sees(page, "main", "Nothing is silenced")));
+}
+
+async function others(page) {
+	for (const [hash, name, text] of [["", "incidents", "Hard"], ["list/all", "all-incidents", "CIFailure"], ["tools", "tools", "service_restart"], ["kpis", "figures", ""], ["search/calc", "search", "CIFailure"]]) {
+		await at(page, hash);
+		await it(`the view ${name} is there`, () => sees(page, "main", text));
+		await judge(page, name);
+		await shoot(page, name);
+	}
+	await page.keyboard.press("/");
+	await page.keyboard.type("nginx");
+	await page.keyboard.press("Enter");
+	await it("/ searches", () => sees(page, ".view.search", "WebDown"));
+	await page.locator("main").focus();
+	await page.keyboard.press("?");
+	await it("? tells the keys", () => sees(page, "dialog", "next / previous"));
+	await judge(page, "the keys");
+	await page.keyboard.press("Escape");
+}
+
+async function offline(page) {
+	await at(page, "");
+	await sees(page, ".net", "live");
+	await page.context().setOffline(true);
+	await it("when nobody answers, the page says so", () => sees(page, ".banner .offline", "does not answer"));
+	await judge(page, "offline");
+	await page.context().setOffline(false);
+	await it("and finds back by itself", () => page.locator(".banner .offline").waitFor({state: "detached", ...WAIT}));
+}
+
+// What is on the screen at both sizes and both schemes, by a page of its own each.
+async function shoot(page, name) {
+	const hash = new URL(page.url()).hash;
+	for (const other of watching) {
+		await other.goto("about:blank");
+		await other.goto(`${url}/${hash}`);
+		await other.locator("main > section:visible").first().waitFor(WAIT);
+		await other.locator("[data-reading]").first().waitFor({state: "detached", ...WAIT});
+		const width = other.viewportSize().width;
+		await other.screenshot({path: `${shots}/page-${name}-${width}.png`, fullPage: true});
+		const over = await other.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+		ok(over <= 0, `${name} fits ${width} pixels`, over);
+		if (width < 500)
+			await judge(other, `${name}, small and light`);
+	}
+}
+
+const browser = await chromium.launch({executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : []});
+const watching = [];
+try {
+	watching.push(await open(browser, SIZES[0], "dark"), await open(browser, SIZES[1], "light"));
+	for (const w of watching) {
+		w.context().setDefaultTimeout(WAIT.timeout);
+		await w.route("**/api/events*", (r) => r.abort()); // so that a picture can be still
+	}
+	const page = await open(browser, SIZES[0], "dark");
+	await heals(page);
+	await denies(page);
+	await pauses(page);
+	await silencesIt(page);
+	await others(page);
+	await offline(page);
+	for (const view of [page, ...watching])
+		view.removeAllListeners("load");
+	ok(wrong.errors.length === 0, "no script of ours failed", wrong.errors);
+	await hostileTests({page: await open(browser, SIZES[0], "dark"), wrong, ok, get, alert, sees, at});
+} catch (e) {
+	ok(false, "the tests could be run", e.stack);
+} finally {
+	await browser.close();
+}
+console.log(`1..${n}`);
+process.exit(failures ? 1 : 0);
