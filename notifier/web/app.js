@@ -2,13 +2,13 @@
 // #/i/ID, #/approvals, #/silences, #/tools, #/kpis, #/search/WORDS.
 import {age, append, button, countdown, go, h, icon, morph} from "/dom.js";
 import {Live, api, get, getMaybe, may, session, who} from "/net.js";
-import {Story} from "/story.js";
+import {Story, toolRates} from "/story.js";
 import {askDecision, dialog, nameAsked, nameKept, reason} from "/approve.js";
 import {incident, isLive, list} from "/incidents.js";
 import {approvals, kpis, matcherText, search, searchLocal, silenceForm, silences, tools} from "/view.js";
 import {keysStart, keysTable} from "/keys.js";
 
-const LIST_MAX = 200, STORIES_MAX = 40, SETTLE_MS = 120, KPI_DAYS = 14, DAY_MS = 86400000;
+const LIST_MAX = 200, STORIES_MAX = 40, SETTLE_MS = 120, KPI_DAYS = 14, RATED_MAX = 40, ONCALL_MS = 60000, TOLD_MS = 8000, DAY_MS = 86400000;
 
 const state = {status: {}, incidents: [], approvals: [], stories: new Map(), net: "asking"};
 const $ = (id) => document.getElementById(id);
@@ -110,8 +110,11 @@ const EXTRA = {
 		state.silences = (await get("/api/silences")).silences;
 	},
 	tools: async () => {
-		state.tools = (await get("/api/tools")).tools;
-		await readKpis();
+		const [all, {incidents}] = await Promise.all([get("/api/tools"), get("/api/incidents?limit=" + RATED_MAX)]);
+		await Promise.all(incidents.map((i) => readStory(i.id)));
+		state.tools = all.tools;
+		state.toolsOf = incidents.length;
+		state.toolRates = toolRates(incidents.map((i) => state.stories.get(i.id)?.story).filter(Boolean));
 	},
 	kpis: readKpis,
 	search: async (arg) => {
@@ -122,9 +125,8 @@ const EXTRA = {
 };
 
 async function readKpis() {
-	const now = Date.now();
-	state.kpis = await getMaybe(`/api/kpis?since_ms=${now - KPI_DAYS * DAY_MS}&until_ms=${now}&step=1d`);
-	state.toolRates = new Map((state.kpis?.tools || []).map((t) => [t.tool || t.name, t]));
+	const until = (Math.floor(Date.now() / DAY_MS) + 1) * DAY_MS;
+	state.kpis = await getMaybe(`/api/kpis?since_ms=${until - KPI_DAYS * DAY_MS}&until_ms=${until}&step=1d`);
 }
 
 function announce(before) {
@@ -150,6 +152,10 @@ async function readAll() {
 	for (const a of state.approvals)
 		wanted.add(a.incident);
 	await Promise.all([...[...wanted].map(readStory), Object.hasOwn(EXTRA, view) ? EXTRA[view](arg) : null]);
+	if (!(Date.now() - state.oncallMs < ONCALL_MS)) {
+		state.oncallMs = Date.now();
+		state.oncall = (await getMaybe("/api/oncall"))?.oncall;
+	}
 	announce(before);
 	state.read = true;
 	state.seenMs = Date.now();
@@ -193,6 +199,14 @@ const live = new Live(refresh, (net, wait, more) => {
 
 // ---- doing ----
 
+// What the notifier says about a deed: for a while, and to screen readers.
+function tell(text) {
+	if (!text)
+		return;
+	$("told").replaceChildren(append(document.createElement("p"), [text]));
+	setTimeout(() => $("told").replaceChildren(), TOLD_MS);
+}
+
 function by(fields) {
 	const given = (fields?.get("by") || "").trim();
 	if (given)
@@ -216,7 +230,10 @@ const ACTS = {
 	},
 	pause: () => dialog("Pause healing?", [h("p", {}, "No new action starts until somebody resumes. What runs, runs on."), reason("Why")], h("button", {type: "submit", class: "danger"}, "Pause"), {form: "pause"}),
 	resume: () => dialog("Resume healing?", [h("p", {}, "What waited may start at once."), reason("A word for the record (may stay empty)")], send("Resume"), {form: "resume"}),
-	ack: (d) => dialog("Take this incident?", [h("p", {}, "No further plan is made, and nobody is reminded."), reason("A word for the others (may stay empty)")], send("I take it"), {form: "ack", id: d.id}),
+	ack: (d) => dialog("Take this incident?", [h("p", {}, "No further plan is made, and nobody is reminded."), reason("A word for the others (may stay empty)"),
+		h("label", {class: "check"}, h("input", {type: "checkbox", name: "false_alarm"}), h("span", {}, "It was a false alarm: there was nothing to repair."))], send("I take it"), {form: "ack", id: d.id}),
+	held: (d) => dialog(d.what === "yes" ? "It held?" : "It did not hold?", [h("p", {}, "This is remembered for the next incident like it."), reason("A word for the record (may stay empty)")],
+		send(d.what === "yes" ? "It held" : "It did not hold"), {form: "held", id: d.id, what: d.what}),
 	undo: (d) => dialog("Take this change back?", [h("p", {}, d.what), reason("Why")], h("button", {type: "submit", class: "danger"}, "Take it back"), {form: "undo", id: d.id}),
 	silence: (d) => {
 		const labels = state.stories.get(d.id)?.story?.incident.labels || {};
@@ -237,7 +254,8 @@ const FORMS = {
 	decide: (f, d) => api("POST", "/api/decisions", {approval: d.id, verdict: d.what, by: by(f), reason: f.get("reason")}),
 	pause: (f) => api("POST", "/api/pause", {by: by(f), reason: f.get("reason")}),
 	resume: (f) => api("POST", "/api/resume", {by: by(f), reason: f.get("reason")}),
-	ack: (f, d) => api("POST", "/api/ack", {incident: d.id, by: by(f), reason: f.get("reason")}),
+	ack: (f, d) => api("POST", "/api/ack", {incident: d.id, by: by(f), reason: f.get("reason"), false_alarm: f.get("false_alarm") === "on"}),
+	held: (f, d) => api("POST", "/api/feedback", {incident: d.id, held: d.what === "yes", by: by(f), reason: f.get("reason")}),
 	undo: (f, d) => api("POST", "/api/undo", {change: d.id, by: by(f), reason: f.get("reason")}),
 	silence: (f) => api("POST", "/api/silences", {matchers: f.get("matchers").split("\n").map((l) => l.trim()).filter(Boolean), duration: f.get("duration"), comment: f.get("comment"), by: by(f)}),
 	expire: (f, d) => api("DELETE", `/api/silences/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by(f))}`),
@@ -265,8 +283,9 @@ document.addEventListener("submit", async (e) => {
 		return;
 	press.disabled = true;
 	try {
-		await FORMS[name](fields, form.dataset);
+		const answer = await FORMS[name](fields, form.dataset);
 		form.closest("dialog").close();
+		tell(answer.text);
 		live.ask();
 		refresh();
 	} catch (error) {

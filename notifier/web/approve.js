@@ -30,7 +30,8 @@ function buttons(a) {
 		button(["Deny …", h("kbd", {}, "d")], "deny", {id: a.id}, {class: "danger"}), button("Dry run", "rehearse", {plan: a.plan_id}));
 }
 
-export function card(a, plan, linked) {
+export function card(a, story, linked) {
+	const plan = story?.plan(a.plan_id), votes = story?.votes(a.id) || [];
 	const left = a.deadline_ms - a.asked_at_ms;
 	return h("article", {class: "approval", "data-key": "a" + a.id, "data-card": a.id},
 		h("header", {class: "row"}, icon("approval"), h("h2", {}, linked ? go(["i", a.incident], {"data-nav": ""}, a.title || a.incident) : "May I?"), Level(a.level),
@@ -42,7 +43,8 @@ export function card(a, plan, linked) {
 		h("h3", {}, "Why you are asked"), h("ul", {}, a.reasons.map((r) => h("li", {}, r))),
 		plan?.why && h("div", {}, h("h3", {}, plan.provenance === "model" ? "In the words of a model (not checked)" : "Why this plan"),
 			h("blockquote", {class: plan.provenance === "model" ? "prose model" : "prose"}, plan.why)),
-		h("p", {class: "dim digest"}, "bound to the plan ", h("code", {}, a.plan_digest), ", asked by ", a.executor), buttons(a));
+		h("p", {class: "dim digest"}, "bound to the plan ", h("code", {}, a.plan_digest), ", asked by ", a.executor),
+		votes.length ? h("p", {class: "warn"}, votes.join(", "), votes.length > 1 ? " have" : " has", " said yes; somebody else must, too.") : null, buttons(a));
 }
 
 // ---- dialogs: one at a time, made when it is wanted ----

@@ -42,7 +42,7 @@ export function list(state, filter, chosen) {
 	const shown = filterIncidents(state, filter), counts = state.status.incidents || {};
 	const count = (name) => name === "live" ? (counts.open || 0) + (counts.escalated || 0) : counts[name];
 	return h("section", {class: "list", "data-key": "list", "aria-label": "Incidents"},
-		h("div", {class: "row heading"}, h("h1", {}, "Incidents")),
+		h("div", {class: "row heading"}, h("h1", {}, "Incidents"), state.oncall?.length ? h("span", {class: "dim"}, "On call: ", state.oncall.map((o) => o.person || "nobody").join(", ")) : null),
 		h("ul", {class: "filters", "aria-label": "Which"}, FILTERS.map(([name, text]) => h("li", {}, go(name === "live" ? [] : ["list", name],
 			{"aria-current": name === filter ? "true" : null}, text, count(name) !== undefined && h("span", {class: "n"}, count(name)))))),
 		shown.length ? h("ul", {class: "incidents"}, shown.map((i) => row(state, i, chosen))) : quiet(state, filter));
@@ -60,7 +60,7 @@ function changes(state, id) {
 }
 
 function head(i, story) {
-	const taken = story.taken();
+	const taken = story.taken(), asked = i.state === "resolved" && story.of("outcome").at(-1)?.verdict === "healed" && !story.feedback() && may("operator");
 	return h("header", {class: "incident-head"},
 		h("p", {class: "row"}, go([], {class: "back"}, "‹ Incidents"), h("span", {class: "chip sev-" + (SHORT[i.severity] ? i.severity : "info")}, i.severity),
 			h("span", {class: "chip state-" + i.state}, i.state === "escalated" ? "needs a human" : i.state),
@@ -68,7 +68,8 @@ function head(i, story) {
 		h("h1", {}, i.title),
 		h("p", {class: "doing-now"}, h("span", {class: "dim"}, "Now: "), doing(story)),
 		h("div", {class: "row actions"}, i.state !== "resolved" && !taken && may("operator") && button("I take it …", "ack", {id: i.id}),
-			i.state !== "resolved" && may("operator") && button("Silence …", "silence", {id: i.id})));
+			i.state !== "resolved" && may("operator") && button("Silence …", "silence", {id: i.id}),
+			asked && [h("span", {class: "dim"}, "Did the repair hold?"), button("It held …", "held", {id: i.id, what: "yes"}), button("It did not …", "held", {id: i.id, what: "no"})]));
 }
 
 export function incident(state, id) {
@@ -79,7 +80,7 @@ export function incident(state, id) {
 		return h("section", {class: "detail", "data-key": "reading"}, h("p", {class: "empty", "data-reading": ""}, "Reading the story …"));
 	const {story} = known, i = story.incident, ask = state.approvals.find((a) => a.incident === i.id), cost = story.cost();
 	return h("section", {class: "detail", "data-key": "i" + i.id, "aria-label": "Incident"}, head(i, story), answers(story),
-		ask && card(ask, story.plan(ask.plan_id), false), changes(state, i.id),
+		ask && card(ask, story, false), changes(state, i.id),
 		h("section", {class: "panel"}, h("div", {class: "row heading"}, h("h2", {}, "Story"),
 			h("span", {class: "dim"}, cost.n ? `${cost.n} ${cost.n === 1 ? "exchange" : "exchanges"} with models, ${cost.tokens} tokens, ${usd(cost.usd)}` : "no model was asked")),
 		story.gone ? h("p", {class: "dim"}, `${story.gone} older messages are no longer on the bus.`) : null, timeline(story)));

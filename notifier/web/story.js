@@ -42,6 +42,14 @@ export class Story {
 		return this.of("control").filter((c) => c.kind === "ack").at(-1);
 	}
 
+	votes(approval) {
+		return this.of("control").filter((c) => c.kind === "vote" && c.approval === approval).map((c) => c.by);
+	}
+
+	feedback() {
+		return this.of("control").filter((c) => c.kind === "feedback").at(-1);
+	}
+
 	cost() {
 		const asked = this.of("model").filter((m) => m.state === "exchanged");
 		const sum = (name) => asked.reduce((n, m) => n + (m[name] || 0), 0);
@@ -61,6 +69,20 @@ function ofPlan(story, plan) {
 	if (outcome.verdict === "healed")
 		return "repaired and checked; the alert is still to clear";
 	return `attempt ${plan.attempt} ${verdict(outcome.verdict)}`;
+}
+
+// How often each tool did what it should, of the times it acted.
+export function toolRates(stories) {
+	const rates = new Map();
+	for (const step of stories.flatMap((s) => s.of("outcome")).flatMap((o) => o.steps || [])) {
+		if (step.phase !== "act" || !["done", "failed", "unknown"].includes(step.state))
+			continue;
+		const rate = rates.get(step.tool) || {runs: 0, done: 0};
+		rate.runs++;
+		rate.done += step.state === "done" ? 1 : 0;
+		rates.set(step.tool, rate);
+	}
+	return rates;
 }
 
 // What is being done, in one line.
@@ -142,6 +164,7 @@ const LINES = {
 	plan: (m) => line(`plan, attempt ${m.attempt} of ${m.max_attempts}: ${calls(m)}`, "accent",
 		h("p", {class: "dim"}, m.provenance, m.runbook && ` ${m.runbook}`, m.specialist && `, ${m.specialist}`, m.failure_type && `, ${m.failure_type}`,
 			m.confidence ? `, ${percent(m.confidence)} sure` : ""),
+		m.requested_by && h("p", {}, "wanted by ", m.requested_by),
 		m.why && h("blockquote", {class: m.provenance === "model" ? "prose model" : "prose"}, m.why),
 		h("ol", {class: "steps"}, (m.steps || []).map((s) => h("li", {}, h("code", {}, call(s)), s.params?.edits && diff(s.params.edits), params(s))))),
 	approval: (m) => line("asks: may I?", "warn", h("ul", {}, (m.reasons || []).map((r) => h("li", {}, r)))),
@@ -152,9 +175,10 @@ const LINES = {
 		fold("What it printed" + (m.output_truncated ? " (the end of it)" : ""), m.output, "o")),
 	outcome: (m) => line(`attempt ${m.attempt} ${verdict(m.verdict)}`, GOOD[m.verdict] ? "good" : "bad", m.reason && h("p", {class: "dim"}, m.reason)),
 	model: (m) => MODEL[m.state]?.(m) || line("the model", "plain"),
-	notice: (m) => line(`${{queued: "to be told", sent: "told", failed: "could not be told"}[m.state] || m.state} through ${m.channel}: ${m.kind}`,
+	notice: (m) => line(`${{queued: "to be told", sent: "told", failed: "could not be told"}[m.state] || m.state} through ${m.channel}: ${m.kind}${m.to?.length ? ", for " + m.to.join(", ") : ""}`,
 		m.state === "failed" ? "bad" : "dim", m.error && h("p", {class: "bad"}, m.error), fold(m.subject || "Text", m.text, "t")),
-	control: (m) => line(`${{ack: "taken", undo: "asked to take back " + (m.change || ""), vote: "said yes, one more is needed"}[m.kind] || m.kind} by ${m.by}`, "accent",
+	control: (m) => line(`${{ack: m.false_alarm ? "called a false alarm" : "taken", undo: "asked to take back " + (m.change || ""), vote: "a first yes",
+		feedback: m.held ? "it held, as seen" : "it did not hold, as seen"}[m.kind] || m.kind} by ${m.by}`, "accent",
 		m.reason && h("p", {}, "“", m.reason, "”")),
 };
 

@@ -13,7 +13,7 @@ const reading = (name, title) => view(name, title, null, h("p", {class: "empty",
 export function approvals(state) {
 	const all = [...state.approvals].sort((a, b) => a.deadline_ms - b.deadline_ms);
 	return view("approvals", "Approvals", h("span", {class: "dim"}, all.length ? `${all.length} wait for an answer` : ""),
-		all.length ? all.map((a) => card(a, state.stories.get(a.incident)?.story.plan(a.plan_id), true)) : empty("Nobody asks for anything."));
+		all.length ? all.map((a) => card(a, state.stories.get(a.incident)?.story, true)) : empty("Nobody asks for anything."));
 }
 
 // ---- silences ----
@@ -56,7 +56,7 @@ export function tools(state) {
 		return reading("tools", "Tools");
 	const used = state.toolRates || new Map(), all = [...state.tools];
 	all.sort((a, b) => (used.get(b.name)?.runs || 0) - (used.get(a.name)?.runs || 0) || a.name.localeCompare(b.name));
-	return view("tools", "Tools", h("span", {class: "dim"}, `${all.length} in the catalogue`),
+	return view("tools", "Tools", h("span", {class: "dim"}, `${all.length} in the catalogue; success in the last ${state.toolsOf} incidents`),
 		h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Tools"}, h("table", {}, h("thead", {}, h("tr", {}, ["Tool", "Level", "Success", "Runner", "Parameters"].map((t) => h("th", {scope: "col"}, t)))),
 			h("tbody", {}, all.map((t) => h("tr", {"data-key": t.name}, h("th", {scope: "row"}, h("code", {}, t.name), h("span", {class: "dim"}, t.summary)),
 				h("td", {}, h("span", {class: "chip level-" + t.level}, t.level)), h("td", {}, rate(used.get(t.name))), h("td", {}, t.runner), h("td", {class: "dim"}, (t.params || []).join(", "))))))));
@@ -65,23 +65,23 @@ export function tools(state) {
 // ---- KPIs ----
 
 const KPIS = [
-	{title: "Autonomous resolution", help: "resolved by a fix that nobody had to allow", format: percent, max: 1, keys: ["autonomous_resolution"]},
-	{title: "Time to heal", help: "from opened to resolved: half of them, and nine of ten", format: (v) => span(v).trim(), keys: ["heal_p50_ms", "heal_p90_ms"], names: ["p50", "p90"]},
-	{title: "First attempt", help: "healed by the first plan", format: percent, max: 1, keys: ["first_attempt_success"]},
-	{title: "False positives", help: "a fix for what was no failure", format: percent, max: 1, keys: ["false_positive_rate"]},
-	{title: "Escalations", help: "a human had to look", format: percent, max: 1, keys: ["escalation_rate"]},
-	{title: "Cost per incident", help: "what models took", format: usd, keys: ["cost_micro_usd_per_incident"]},
+	{title: "Autonomous resolution", help: "of those that needed a repair: healed, and nobody had to do anything", format: percent, max: 1, keys: ["autonomous_resolution"]},
+	{title: "Time to heal", help: "from opened to resolved: half of them, and nine of ten, were faster", format: (v) => span(v).trim(), keys: ["time_to_heal_p50_ms", "time_to_heal_p90_ms"], names: ["p50", "p90"]},
+	{title: "First attempt", help: "of those acted upon: healed by the first plan", format: percent, max: 1, keys: ["first_attempt_success"]},
+	{title: "False positives", help: "of those acted upon: there was nothing to repair", format: percent, max: 1, keys: ["false_positive_rate"]},
+	{title: "Escalations", help: "of all: a human had to look", format: percent, max: 1, keys: ["escalation_rate"]},
+	{title: "Cost per incident", help: "what models took", format: usd, keys: ["cost_per_incident_micro_usd"]},
 ];
 
 const value = (row, key) => typeof row?.[key] === "number" ? row[key] : null;
-const day = (row) => new Date(row.start_ms ?? row.since_ms ?? 0).toISOString().slice(5, 10);
+const day = (row) => new Date(row.from_ms ?? 0).toISOString().slice(5, 10);
 
 export function kpis(state) {
 	if (state.kpis === undefined)
 		return reading("kpis", "Figures");
 	if (state.kpis === null)
 		return view("kpis", "Figures", null, empty("This notifier keeps no figures."));
-	const {overall, days} = state.kpis;
+	const {overall, steps: days} = state.kpis;
 	return view("kpis", "Figures", h("span", {class: "dim"}, `${overall?.incidents ?? 0} incidents in ${days.length} days`),
 		h("div", {class: "charts"}, KPIS.map((k) => {
 			const all = k.keys.map((key, i) => ({name: k.names?.[i] || "value", values: days.map((d) => value(d, key))}));
