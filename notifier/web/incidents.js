@@ -1,8 +1,8 @@
 // The list of incidents, and one of them.
-import {button, date, go, h, since, span, usd} from "/dom.js";
+import {button, clock, date, go, h, since, span, usd} from "/dom.js";
 import {may} from "/net.js";
 import {card} from "/approve.js";
-import {answers, doing, timeline} from "/story.js";
+import {answers, call, doing, fold, timeline} from "/story.js";
 
 const SHORT = {critical: "CRIT", error: "ERR", warning: "WARN", info: "INFO"};
 const FILTERS = [["live", "Live"], ["open", "Open"], ["escalated", "Need a human"], ["suppressed", "Muted"], ["resolved", "Resolved"], ["all", "All"]];
@@ -49,9 +49,9 @@ export function list(state, filter, chosen) {
 }
 
 function undo(change) {
-	return h("li", {"data-key": change.id}, h("code", {}, change.what), " ",
+	return h("li", {class: "changed", "data-key": change.id}, h("div", {class: "row"}, h("code", {}, call(change)), h("span", {class: "dim"}, clock(change.at_ms)),
 		change.undone_by ? h("span", {class: "dim"}, "taken back") : change.undo && may("admin") ? button("Take back …", "undo", {id: change.id, what: change.tool}) :
-			!change.undo && h("span", {class: "dim"}, "cannot be undone"));
+			!change.undo && h("span", {class: "dim"}, "cannot be undone")), fold("Exactly what ran", change.what, "w"));
 }
 
 function changes(state, id) {

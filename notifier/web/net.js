@@ -47,11 +47,8 @@ export async function who() {
 		Object.assign(session, {person: s.person || "", roles: s.roles || [], csrf: s.csrf || "", known: true});
 }
 
-// Roles include each other: an admin may all. Without a session everybody who reaches the page may.
-export function may(role) {
-	const order = ["viewer", "operator", "approver", "admin"];
-	return !session.known || session.roles.some((r) => order.indexOf(r) >= order.indexOf(role));
-}
+// The notifier has said which roles include which. Without a session everybody who reaches the page may.
+export const may = (role) => !session.known || session.roles.includes(role);
 
 export class Live {
 	// changed(incident or null), state(name, seconds until the next try)

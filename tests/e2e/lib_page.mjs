@@ -3,7 +3,7 @@ import {readFileSync, writeSync} from "node:fs";
 import {createRequire} from "node:module";
 import {hostileTests} from "./lib_page_hostile.mjs";
 
-const [url, executablePath, shots, peers] = process.argv.slice(2);
+const [url, executablePath, shots, peers, secrets] = process.argv.slice(2);
 const require = createRequire(peers + "/");
 const {chromium} = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -32,7 +32,8 @@ async function it(text, run) {
 
 const act = (what) => writeSync(3, what + "\n");
 const alert = (labels, annotations) => act("alert " + JSON.stringify([{status: "firing", labels, annotations: annotations || {}, startsAt: new Date().toISOString()}]));
-const get = async (path) => (await fetch(url + path)).json();
+const token = (name) => readFileSync(`${secrets}/token-${name}`, "utf8").trim();
+const get = async (path) => (await fetch(url + path, {headers: {Authorization: "Bearer " + token("ann")}})).json();
 
 // ---- a browser that notes whatever should not happen ----
 
@@ -75,13 +76,57 @@ async function submit(page, fields) {
 	await page.locator("dialog").waitFor({state: "detached", ...WAIT});
 }
 
+// ---- who ----
+
+async function login(page, name, secret) {
+	await page.goto(url + "/login");
+	await page.locator("#token").fill(secret || token(name));
+	await page.locator("button").click();
+	if (!secret)
+		await page.locator("main[data-view]").waitFor(WAIT);
+}
+
+async function logsIn(page, small) {
+	await page.goto(url + "/");
+	await it("who is not known is sent to the login", () => page.waitForURL("**/login", WAIT));
+	await judge(page, "login");
+	await small.goto(url + "/login");
+	await judge(small, "login, small and light");
+	for (const view of [page, small])
+		await view.screenshot({path: `${shots}/page-login-${view.viewportSize().width}.png`});
+	await login(page, "", "wrong".repeat(9));
+	await it("a wrong token is refused, and told", () => sees(page, "#said", "not known"));
+	await login(page, "ann");
+	await it("a right one logs in", () => sees(page, ".who", "ann"));
+	await it("no script can read the cookie", async () => await page.evaluate(() => document.cookie) === "");
+}
+
+// Who may only look sees no button; and a button would be of no use: the notifier decides.
+async function looks(browser) {
+	const page = await open(browser, SIZES[0], "light");
+	await login(page, "vic");
+	await at(page, "approvals");
+	await it("a viewer sees the question, and that it is not for him", () => sees(page, ".approval", "Deciding takes the role approver"));
+	await it("and no button for it, nor to pause", async () => await page.locator('[data-act="approve"], [data-act="deny"], [data-act="pause"]').count() === 0);
+	const status = await page.evaluate(async () => {
+		const {csrf} = await (await fetch("/api/session")).json(), {approvals} = await (await fetch("/api/approvals")).json();
+		return (await fetch("/api/decisions", {method: "POST", headers: {"Content-Type": "application/json", "X-CSRF-Token": csrf},
+			body: JSON.stringify({approval: approvals[0].id, verdict: "approve", by: "ann", reason: ""})})).status;
+	});
+	ok(status === 403, "and what he sends all the same is refused", status);
+	await page.locator('[data-act="logout"]').click();
+	await it("logging out leads to the login", () => page.waitForURL("**/login", WAIT));
+	ok(await page.evaluate(async () => (await fetch("/api/incidents")).status) === 401, "and ends the session");
+	await page.context().close();
+}
+
 // ---- an incident from red to green ----
 
 async function heals(page) {
 	let loads = 0;
 	page.on("load", () => loads++);
 	await page.goto(url + "/");
-	await it("a quiet page says so", () => sees(page, "main", "All quiet"));
+	await it("a quiet page says so, and who is on call", () => sees(page, "main", "All quiet").then(() => sees(page, "main", "On call: bob")));
 	act("fail-job");
 	await it("an incident appears without loading the page again", async () => {
 		await sees(page, ".incident", "CIFailure");
@@ -100,11 +145,11 @@ async function heals(page) {
 	await shoot(page, "asks");
 	await page.keyboard.press("a");
 	await judge(page, "the dialog of a decision");
-	await it("a approves", () => submit(page, {by: "ann", reason: "looks right"}));
+	await it("a approves", () => submit(page, {reason: "looks right"}));
 	await it("the first attempt fails in the sandbox", () => sees(page, ".entry.bad .what", "attempt 1 failed"));
 	await it("a second one asks, with another edit", () => sees(page, ".approval .diff .l.add", "+\treturn a + b;"));
 	await page.locator('.approval [data-act="approve"]').click();
-	await it("a click approves", () => submit(page, {by: "ann"}));
+	await it("a click approves", () => submit(page, {}));
 	await it("the pull request is opened", () => sees(page, ".entry .what", "pull_request_open(octo-org_calc) done"));
 	act("run-succeeded");
 	await it("the story ends healed", async () => {
@@ -119,6 +164,8 @@ async function heals(page) {
 		await sees(page, ".entry .said", "# Incident");
 		await sees(page, ".detail", "tokens, $0.");
 	});
+	await page.locator('[data-act="held"][data-what="yes"]').click();
+	await it("whether it held can be said", () => submit(page, {}).then(() => sees(page, ".entry .what", "it held, as seen by ann")));
 	await it("all of it without loading the page again", () => loads === 1);
 	await judge(page, "a story");
 	await shoot(page, "healed");
@@ -126,15 +173,16 @@ async function heals(page) {
 
 // ---- no, and wait ----
 
-async function denies(page) {
+async function denies(page, browser) {
 	await at(page, "approvals");
 	await it("nobody asks", () => sees(page, "main", "Nobody asks for anything"));
 	act("break-web");
 	await it("a question appears live", () => sees(page, ".approval .run", "/usr/bin/sv -w 20 restart"));
 	await judge(page, "approvals");
 	await shoot(page, "approvals");
+	await looks(browser);
 	await page.keyboard.press("d");
-	await it("d denies, with a reason", () => submit(page, {by: "ann", reason: "not now"}));
+	await it("d denies, with a reason", () => submit(page, {reason: "not now"}));
 	await it("the question goes", () => sees(page, "main", "Nobody asks for anything"));
 	const {incidents} = await get("/api/incidents");
 	await at(page, "i/" + incidents.find((i) => i.title.startsWith("WebDown")).id);
@@ -145,26 +193,35 @@ async function denies(page) {
 	await it("nothing ran", async () => await page.locator(".entry .what", {hasText: "service_restart(web) done"}).count() === 0);
 }
 
-async function pauses(page) {
+async function pauses(page, browser) {
 	await page.keyboard.press("p");
-	await it("p pauses, with a reason", () => submit(page, {by: "ann", reason: "let me look"}));
+	await it("p pauses, with a reason", () => submit(page, {reason: "let me look"}));
 	await it("the banner says by whom and why", () => sees(page, ".paused", "Paused by ann: let me look"));
 	alert({alertname: "Hard", service: "hard", severity: "critical"}, {summary: "it must be stopped"});
 	await at(page, "approvals");
 	await it("something hard asks", () => sees(page, ".approval .level-hard", "hard"));
 	await page.locator('[data-act="approve"]').click();
-	await page.locator("dialog [name=by]").fill("ann").catch(() => null);
 	await page.locator("dialog [type=submit]").click();
 	await it("hard needs a second yes", async () => await page.locator("dialog").count() === 1 && (await get("/api/approvals")).approvals.length === 1);
 	await judge(page, "the dialog of something hard");
 	await page.locator("dialog [name=sure]").check();
-	await it("then it is approved", () => submit(page, {}));
+	await it("then it is a first yes", () => submit(page, {}));
+	await it("and the page says that another person must say it, too", () => sees(page, ".approval", "ann has said yes; somebody else must, too"));
+	const bob = await open(browser, SIZES[1], "light");
+	await login(bob, "bob");
+	await at(bob, "approvals");
+	await bob.locator('[data-act="approve"]').click();
+	await judge(bob, "the dialog on a phone");
+	await bob.screenshot({path: `${shots}/page-dialog-390.png`});
+	await bob.locator("dialog [name=sure]").check();
+	await it("whose yes, from a phone, is the second", () => submit(bob, {}));
+	await bob.context().close();
 	const {incidents} = await get("/api/incidents");
 	await at(page, "i/" + incidents.find((i) => i.title.startsWith("Hard")).id);
 	await it("but while paused it waits, and says why", () => sees(page, ".doing-now", "paused"));
 	await shoot(page, "paused");
 	await page.locator('[data-act="resume"]').click();
-	await it("resumed", () => submit(page, {by: "ann"}));
+	await it("resumed", () => submit(page, {}));
 	await it("it runs", () => sees(page, ".entry .what", "service_stop(web) done"));
 	await it("the banner is gone", () => page.locator(".paused").waitFor({state: "detached", ...WAIT}));
 }
@@ -172,7 +229,7 @@ async function pauses(page) {
 async function silencesIt(page) {
 	await at(page, "silences");
 	await page.locator('[data-act="silence"]').click();
-	await it("a silence is made", () => submit(page, {by: "ann", matchers: 'service="quiet"', comment: "work on it"}));
+	await it("a silence is made", () => submit(page, {matchers: 'service="quiet"', comment: "work on it"}));
 	await it("and listed", () => sees(page, ".silence", 'service="quiet"'));
 	await judge(page, "silences");
 	await shoot(page, "silences");
@@ -234,16 +291,21 @@ try {
 		await w.route("**/api/events*", (r) => r.abort()); // so that a picture can be still
 	}
 	const page = await open(browser, SIZES[0], "dark");
+	await logsIn(page, watching[1]);
+	for (const w of watching)
+		await login(w, "ann");
 	await heals(page);
-	await denies(page);
-	await pauses(page);
+	await denies(page, browser);
+	await pauses(page, browser);
 	await silencesIt(page);
 	await others(page);
 	await offline(page);
 	for (const view of [page, ...watching])
 		view.removeAllListeners("load");
 	ok(wrong.errors.length === 0, "no script of ours failed", wrong.errors);
-	await hostileTests({page: await open(browser, SIZES[0], "dark"), wrong, ok, get, alert, sees, at});
+	const victim = await open(browser, SIZES[0], "dark");
+	await login(victim, "ann");
+	await hostileTests({page: victim, wrong, ok, get, alert, sees, at});
 } catch (e) {
 	ok(false, "the tests could be run", e.stack);
 } finally {

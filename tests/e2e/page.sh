@@ -69,6 +69,22 @@ write_page_config() {
 	END
 }
 
+# Three people: who may all, who may decide, who may look. Something hard wants two of them.
+add_people() {
+	local name
+	for name in ann bob vic; do secret_of "token-$name" >/dev/null; done
+	cat >>"$dir/config/notifier.yaml" <<-END
+		people:
+		  - { name: ann, roles: [admin, approver], token_file: $dir/secret/token-ann }
+		  - { name: bob, roles: [approver], token_file: $dir/secret/token-bob }
+		  - { name: vic, roles: [viewer], token_file: $dir/secret/token-vic }
+		approvers:
+		  - { levels: [hard], people: [ann, bob], count: 2 }
+		oncall:
+		  - { name: night, rotation: [bob], shift: 7d, start: "2026-01-05T09:00" }
+	END
+}
+
 alert() { # json of alerts: as Alertmanager posts them
 	curl -fsS -X POST -H 'Content-Type: application/json' -d "{\"version\":\"4\",\"status\":\"firing\",\"alerts\":$1}" \
 		"http://127.0.0.1:$monitor_port/webhook/alertmanager" >>"$dir/log/alerts" 2>&1
@@ -94,17 +110,18 @@ start_web
 start_github
 start_model
 write_page_config
+add_people
 start_stages
 if [ "${1:-}" = --serve ]; then
 	echo "$dir notifier $HEALBUS_URL nats $bus_port"
 	while read -r command; do act "$command"; done
 	exit 0
 fi
-curl -fsS "$HEALBUS_URL/" 2>/dev/null | grep -q app.js || skip "the notifier serves no page"
 mkdir -p "$build/screenshots"
 # Its third descriptor says what to do; the end of it is the end of the driver.
 exec 5>&1
-exec 4< <(exec node tests/e2e/lib_page.mjs "$HEALBUS_URL" "$chromium" "$build/screenshots" "$build/peers/browser" 3>&1 >&5)
+exec 4< <(exec node tests/e2e/lib_page.mjs "$HEALBUS_URL" "$chromium" "$build/screenshots" "$build/peers/browser" \
+	"$dir/secret" 3>&1 >&5)
 driver=$!
 while read -r -u 4 command; do act "$command"; done
 wait $driver
