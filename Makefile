@@ -62,7 +62,7 @@ NOTIFIER := tables routing throttle render projection fold_incident fold_plan fo
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
 	notices shadow view api api_read api_shadow api_story api_act api_dead
 COMMON += zone
-NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi view_kpi api_oncall
+NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi view_kpi api_oncall fold_health health_watch
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render channels/chat_send \
 	channels/slack_api channels/slack_click channels/discord channels/discord_click
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
@@ -90,7 +90,7 @@ UNIT_EXECUTOR += parcel
 UNIT_NOTIFIER := projection notices routing render shadow view channels
 UNIT_NOTIFIER += people token asked
 UNIT_COMMON += zone
-UNIT_NOTIFIER += oncall escalation kpi
+UNIT_NOTIFIER += oncall escalation kpi health
 UNIT_NOTIFIER += chats chat_send interactions
 UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github

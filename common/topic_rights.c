@@ -98,6 +98,10 @@ const struct topic_right topic_rights[] = {
 	OWN_CONSUMER("notifier", STREAM_STORY, "notifier"),
 	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-rebuild"),
 	OWN_CONSUMER("notifier", STREAM_STORY, "notices"),
+	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_RAW ".normaliser", "is it behind"),
+	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".reasoner", "is it behind"),
+	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".plans", "is it behind"),
+	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".decisions", "is it behind"),
 
 	CONNECTED("admin"),
 	PUB("admin", "raw.>", "replay, requeue"),

@@ -54,6 +54,8 @@ void saying_emit(struct fold *f, const struct saying *s, const char *channel)
 		n.update_of = (char *)s->update_of;
 	else if (message_ref(fold_txn(f), s->incident, channel, first))
 		n.update_of = first;
+	if (s->severity)
+		SET(&n, severity, s->severity);
 	add_facts(f, &n);
 	emit(f, KIND_NOTICE, s->incident, &n.base);
 }

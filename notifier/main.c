@@ -2,6 +2,7 @@
 #include "notifier/api.h"
 #include "notifier/channel_poll.h"
 #include "notifier/config.h"
+#include "notifier/health_watch.h"
 #include "notifier/notices.h"
 #include "notifier/page.h"
 #include "notifier/projection.h"
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
 		{"api-2", api_run},           {"api-3", api_run},
 		{"votes", votes_run},         {"poll-0", channel_poller_0},
 		{"poll-1", channel_poller_1}, {"events", page_events_run},
+		{"health", health_watch_run},
 	};
 	const struct stage_def def = {
 		.name = "notifier",

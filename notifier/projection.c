@@ -11,11 +11,12 @@ static const struct {
 	char letter;
 	on_timer *run;
 } timers[] = {
-	{'a', approval_deadline}, {'f', feedback_ask},  {'g', group_flush}, {'e', ladder_due},
-	{'r', incident_retire},   {'r', ladder_retire}, {'r', kpi_retire},  {'s', silence_retire},
+	{'a', approval_deadline}, {'f', feedback_ask}, {'g', group_flush},
+	{'e', ladder_due},        {'h', health_due},   {'r', incident_retire},
+	{'r', ladder_retire},     {'r', kpi_retire},   {'s', silence_retire},
 };
 
-static follow *const followers[] = {ladder_follow, kpi_follow};
+static follow *const followers[] = {ladder_follow, kpi_follow, health_follow};
 
 static bool is_machinery(const struct fold_input *in)
 {

@@ -5,7 +5,8 @@
  * Decision{EXPIRED} (nobody answered in time). Deleted and rebuilt from the bus it is the same.
  *
  * Timers: "a:<approval>" its deadline, "e:<ladder>" the next call, "f:<incident>" whether a repair
- * held, "g:<group>" the next flush, "r:<incident>" and "s:<silence>" the end of retention.
+ * held, "g:<group>" the next flush, "h:<matter>" what is told of healbus itself, "r:<incident>" and
+ * "s:<silence>" the end of retention.
  */
 #ifndef NOTIFIER_PROJECTION_H
 #define NOTIFIER_PROJECTION_H
@@ -31,6 +32,7 @@ project project_control;
 typedef void follow(struct fold *f, const struct fold_input *in);
 follow ladder_follow; /* escalations */
 follow kpi_follow;
+follow health_follow; /* of healbus itself */
 
 /* One function a kind of timer; id is the key behind its letter. */
 typedef void on_timer(struct fold *f, const char *id);
@@ -42,6 +44,7 @@ on_timer silence_retire;
 on_timer ladder_due;
 on_timer ladder_retire;
 on_timer kpi_retire;
+on_timer health_due;
 
 /* Lets the routing tree decide who hears of it, and when. bits: TELL_*. */
 void tell(struct fold *f, const Healbus__Incident *i, uint32_t bits);

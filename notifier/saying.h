@@ -11,9 +11,10 @@ struct saying {
 	const struct receiver *receiver;
 	const char *incident;
 	const char *kind;
-	const char *approval;  /* NULL: none */
-	const char *update_of; /* NULL: the incident's first message there, if there is one */
-	char base[ID_BYTES];   /* what is said: the same to every channel */
+	const char *approval;       /* NULL: none */
+	Healbus__Severity severity; /* where no incident says it */
+	const char *update_of;      /* NULL: the incident's first message there, if there is one */
+	char base[ID_BYTES];        /* what is said: the same to every channel */
 	struct buf *subject, *text;
 	char **incidents;
 	size_t n_incidents;
