@@ -161,6 +161,10 @@ struct stage_def {
 	const struct fold_def *const *folds;
 	size_t n_folds;
 	uint32_t (*partitions)(const void *config); /* bit set of owned partitions; NULL: all */
+	/* Which of the processes that run this stage's folds at the same time this one is, from 1
+	 * to TOPIC_REPLICAS: each reads through a consumer of its own, and what all put out is
+	 * stored once, for equal outputs have equal ids. NULL: there is but one. */
+	int64_t (*replica)(const void *config);
 	const struct effect_def *const *effects;
 	size_t n_effects;
 	/* Nice value of the threads of folds and effects: with too little CPU for all, what comes

@@ -312,6 +312,11 @@ static int open_loop(struct stage *s, const struct fold_def *def, unsigned parti
 		snprintf(l->name, sizeof(l->name), "%s", def->name);
 		snprintf(l->filter, sizeof(l->filter), "%s", def->filter);
 	}
+	int64_t replica = s->def->replica ? s->def->replica(stage_snapshot_values(s->config)) : 1;
+	if (replica > 1)
+		snprintf(l->consumer, sizeof(l->consumer), "%s-%" PRId64, l->name, replica);
+	else
+		snprintf(l->consumer, sizeof(l->consumer), "%s", l->name);
 	return open_store(l, out_why);
 }
 

@@ -165,10 +165,10 @@ static int scan_to(struct fold_loop *l, struct bus_puller *p, uint64_t last_seq)
 
 static int scan_story(struct fold_loop *l, uint64_t last_seq, struct why *out_why)
 {
-	char consumer[sizeof(l->name) + 16];
+	char consumer[sizeof(l->consumer) + 16];
 	struct bus_puller *p = NULL;
 	struct bus *b = stage_bus(l->stage);
-	snprintf(consumer, sizeof(consumer), "%s-rebuild", l->name);
+	snprintf(consumer, sizeof(consumer), "%s-rebuild", l->consumer);
 	int rc = bus_fold_consumer(b, STREAM_STORY, consumer, "heal.>", 0, 0, out_why);
 	if (rc)
 		return rc;
@@ -256,10 +256,10 @@ static int take_position(struct fold_loop *l, struct why *out_why)
 	if (rc == 0 && place.went_back)
 		rc = resume_by_time(l, &place, out_why);
 	if (rc == 0)
-		rc = bus_fold_consumer(b, l->def->stream, l->name, l->filter, place.start_seq,
+		rc = bus_fold_consumer(b, l->def->stream, l->consumer, l->filter, place.start_seq,
 				       place.start_ms, out_why);
 	if (rc == 0)
-		rc = bus_puller_open(b, l->def->stream, l->name, l->window, &l->puller);
+		rc = bus_puller_open(b, l->def->stream, l->consumer, l->window, &l->puller);
 	if (rc)
 		return rc;
 	l->expected = 1;

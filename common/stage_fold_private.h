@@ -26,7 +26,8 @@ struct fold_loop {
 	struct stage *stage;
 	const struct fold_def *def;
 	unsigned partition;
-	char name[TOKEN_MAX + 8]; /* of consumer, directory and metrics: "monitor-03" */
+	char name[TOKEN_MAX + 8];      /* of directory, metrics and ticks: "monitor-03" */
+	char consumer[TOKEN_MAX + 32]; /* the same, or "notifier-2" for the second of several */
 	char filter[SUBJECT_MAX + 1];
 	unsigned window; /* messages asked for ahead */
 	struct fold *fold;

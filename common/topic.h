@@ -113,6 +113,7 @@ const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when
  * on STORY through
  * "<fold>-rebuild"; `healbus-monitor record` reads each stream through "healctl".
  */
+enum { TOPIC_REPLICAS = 3 }; /* notifiers on one bus: "notifier", "notifier-2", "notifier-3" */
 struct topic_right {
 	const char *stage;     /* "monitor", ..., "healctl", "external" */
 	const char *publish;   /* subject pattern; NULL */

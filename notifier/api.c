@@ -174,7 +174,7 @@ int api_start(struct stage *s, struct why *out_why)
 	const struct notifier_config *config = stage_config_get(s);
 	notifier_key_path(config, &path);
 	auto_buf tokens = {0};
-	buf_printf(&tokens, "%s/token.key", config->stage.state_dir);
+	notifier_token_path(config, &tokens);
 	stage_config_put(s, config);
 	int rc = sign_key_load_or_create(buf_str(&path), &api->key, out_why);
 	if (!rc)

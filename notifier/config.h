@@ -19,6 +19,8 @@ struct notifier_config {
 	char *oidc_header;
 	struct proxies trusted_proxies;
 	int64_t session_ttl_ms;
+	char *token_key_file;
+	int64_t replica;
 	int64_t notice_workers;
 	int64_t give_up_after_ms;
 	int64_t approval_give_up_after_ms;
@@ -30,7 +32,11 @@ extern const struct option_table notifier_options;
 /* struct stage_def's hooks: names agree. */
 int notifier_prepare(void *config, struct why *out_why);
 
-/* Where the key that signs decisions is: as configured, or decision.key in the state directory. */
+/* Where the key that signs decisions is: as configured, or decision.key in the state directory. The
+ * same for tokens: token.key. */
 void notifier_key_path(const struct notifier_config *c, struct buf *out);
+void notifier_token_path(const struct notifier_config *c, struct buf *out);
+/* struct stage_def's hook. */
+int64_t notifier_replica(const void *config);
 
 #endif

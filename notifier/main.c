@@ -26,6 +26,7 @@ int main(int argc, char **argv)
 		.prepare = notifier_prepare,
 		.folds = folds,
 		.n_folds = ARRAY_SIZE(folds),
+		.replica = notifier_replica,
 		.effects = effects,
 		.n_effects = ARRAY_SIZE(effects),
 		.threads = threads,
