@@ -231,13 +231,14 @@ tests: all $(UNIT_T) $(INTEGRATION_T) $(BENCH_T) $(FAULT_T) $(FUZZ:%=$(B)/tests/
 	tests/run --build $(B) all
 
 ## make peers      real programs from npm that tests talk to; without them those tests say skipped
-peers: $(addprefix $(B)/peers/,$(addsuffix /node_modules/.package-lock.json,chroma mcp browser))
+peers: $(addprefix $(B)/peers/,$(addsuffix /node_modules/.package-lock.json,chroma mcp browser slack))
 $(B)/peers/chroma/node_modules/.package-lock.json: tests/peers/chroma/package-lock.json
 	@mkdir -p $(B)/peers/chroma
 	cp tests/peers/chroma/*.json $(B)/peers/chroma/
 	# Not ci: it wants the bindings of all platforms in the lock file.
 	cd $(B)/peers/chroma && npm install --no-audit --no-fund --loglevel=error
-$(B)/peers/mcp/node_modules/.package-lock.json $(B)/peers/browser/node_modules/.package-lock.json: \
+$(B)/peers/mcp/node_modules/.package-lock.json $(B)/peers/browser/node_modules/.package-lock.json \
+		$(B)/peers/slack/node_modules/.package-lock.json: \
 		$(B)/peers/%/node_modules/.package-lock.json: tests/peers/%/package-lock.json
 	@mkdir -p $(B)/peers/$*
 	cp tests/peers/$*/*.json $(B)/peers/$*/

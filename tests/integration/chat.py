@@ -79,7 +79,7 @@ def asked(w, s, d, name, minutes=5, **more):
 def slack_click(w, user, message, value, age_s=0, **how):
     global clicks
     clicks += 1
-    body = how.get("body") or slack_payload(user, message, value, clicks)
+    body = slack_payload(user, message, value, clicks, how.get("channel", SLACK_CHANNEL))
     at = int(time.time()) - age_s
     headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Slack-Request-Timestamp": str(at),
                "X-Slack-Signature": how.get("signature") or slack_sign(body, at)}

@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 
 SLACK_TOKEN, DISCORD_TOKEN = "xoxb-not-a-real-one", "MTA.not-a-real-one"
-SLACK_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+SLACK_SECRET = "0a1b2c3d4e5f-not-a-real-secret"
 SLACK_CHANNEL, DISCORD_CHANNEL = "C0OPS", "1100000000000000001"
 
 
@@ -190,12 +190,12 @@ def slack_sign(body, at, secret=SLACK_SECRET):
     return "v0=" + hmac.new(secret.encode(), b"v0:%d:" % at + body, hashlib.sha256).hexdigest()
 
 
-def slack_payload(user, message, value, n):
+def slack_payload(user, message, value, n, channel=SLACK_CHANNEL):
     return urllib.parse.urlencode({"payload": json.dumps({
         "type": "block_actions", "user": {"id": user, "username": "x"}, "api_app_id": "A1", "token": "legacy",
-        "container": {"type": "message", "message_ts": message["ts"], "channel_id": SLACK_CHANNEL,
+        "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel,
                       **({"thread_ts": message["thread_ts"]} if message.get("thread_ts") else {})},
-        "trigger_id": "12.34.%032x" % n, "team": {"id": "T1"}, "channel": {"id": SLACK_CHANNEL, "name": "ops"},
+        "trigger_id": "12.34.%032x" % n, "team": {"id": "T1"}, "channel": {"id": channel, "name": "ops"},
         "message": {"ts": message["ts"], "text": "x"}, "response_url": "https://hooks.slack.invalid/actions/x",
         "actions": [{"action_id": "x", "block_id": "b", "value": value, "type": "button", "action_ts": "%d.0" % n}],
     })}).encode()
