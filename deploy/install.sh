@@ -26,6 +26,7 @@ install -m 644 executor/tools/*.yaml "$share/healbus/tools"
 install -m 644 monitor/sources/*.yaml "$share/healbus/sources"
 install -m 644 notifier/web/*.html notifier/web/*.js notifier/web/*.css notifier/web/*.svg "$share/healbus/web"
 install -m 644 deploy/prometheus/rules.yml "$share/healbus/prometheus"
+install -m 644 notifier/openapi.yaml "$share/healbus"
 "$build/healctl" completion bash >"$share/bash-completion/completions/healctl"
 "$build/healctl" completion zsh >"$share/zsh/site-functions/_healctl"
 for page in healctl healbus-monitor healbus-reasoner healbus-executor healbus-notifier; do

@@ -77,7 +77,8 @@ void page_events_run(struct stage *s); /* a thread of the stage */
 
 /* ---- page_files.c ---- */
 
-/* All that the page consists of: path, file, type. A path is looked up in this table, never in a
+/* All that the page consists of: path, file, type; what is YAML and asked for as JSON is
+ * turned into it. A path is looked up in this table, never in a
  * directory. */
 #define PAGE_FILES(X)                                                                              \
 	X("/", "index.html", PAGE_HTML)                                                            \
@@ -94,7 +95,9 @@ void page_events_run(struct stage *s); /* a thread of the stage */
 	X("/story.js", "story.js", PAGE_SCRIPT)                                                    \
 	X("/view.js", "view.js", PAGE_SCRIPT)                                                      \
 	X("/style.css", "style.css", "text/css; charset=utf-8")                                    \
-	X("/icons.svg", "icons.svg", "image/svg+xml")
+	X("/icons.svg", "icons.svg", "image/svg+xml")                                              \
+	X("/openapi.yaml", "../openapi.yaml", "application/yaml")                                  \
+	X("/openapi.json", "../openapi.yaml", "application/json")
 #define PAGE_HTML "text/html; charset=utf-8"
 #define PAGE_SCRIPT "text/javascript; charset=utf-8"
 

@@ -1,6 +1,7 @@
 #include "notifier/page.h"
 
 #include "common/log.h"
+#include "common/yaml.h"
 
 enum { FILE_MAX_BYTES = 1 << 20, ETAG_HEX = 32 };
 
@@ -21,6 +22,26 @@ struct page_files {
 	} items[ARRAY_SIZE(rows)];
 };
 
+static int yaml_as_json(const char *path, struct buf *out)
+{
+	struct yaml_doc doc = {0};
+	struct why why = {0};
+	int rc = yaml_parse_file(path, &doc, &why);
+	if (!rc)
+		yaml_to_json(doc.root, out);
+	yaml_release(&doc);
+	return rc;
+}
+
+static int file_read(size_t i, const char *path, struct buf *out)
+{
+	bool convert = str_eq(rows[i].type, "application/json");
+	int rc = convert ? yaml_as_json(path, out) : buf_read_file(out, path, FILE_MAX_BYTES);
+	if (rc)
+		LOG(DEBUG, "a file of the page is not there", S("path", path));
+	return rc;
+}
+
 struct page_files *page_files_read(const char *dir)
 {
 	struct page_files *f = mem_alloc(sizeof(*f));
@@ -28,9 +49,8 @@ struct page_files *page_files_read(const char *dir)
 		uint8_t digest[DIGEST_BYTES];
 		auto_free char *path = mem_printf("%s/%s", dir, rows[i].file);
 		struct buf *data = &f->items[i].data;
-		if (buf_read_file(data, path, FILE_MAX_BYTES)) {
+		if (file_read(i, path, data)) {
 			buf_release(data);
-			LOG(DEBUG, "no such file of the page", S("path", path));
 			continue;
 		}
 		digest_sha256(buf_str(data), data->len, digest);
