@@ -94,7 +94,7 @@ UNIT_NOTIFIER += oncall escalation kpi health
 UNIT_NOTIFIER += chats chat_send interactions
 UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
-FUZZ += results
+FUZZ += results parcel
 UNIT_NOTIFIER += session
 FUZZ += interaction
 

@@ -24,15 +24,16 @@ static void sleep_ms(int64_t ms)
 	nanosleep(&t, NULL);
 }
 
-/* Once. Returns how long to wait before asking again; 0: do not. */
-static int64_t call_once(const struct rest *r, const struct http_call *c, struct rest_answer *out,
-			 struct why *out_why)
+/* Once. *out_again_ms: how long to wait before asking again; 0: do not. */
+static int call_once(const struct rest *r, const struct http_call *c, struct rest_answer *out,
+		     int64_t *out_again_ms, struct why *out_why)
 {
 	struct http_answer answer = {0};
 	int rc = http_client_call(r->http, c, &answer, out_why);
-	int64_t again_ms = 0;
-	if (!rc && answer.status == 429)
-		again_ms =
+	*out_again_ms = 0;
+	/* What only looks is asked again by who looks. */
+	if (!rc && answer.status == 429 && !str_eq(c->method, "GET"))
+		*out_again_ms =
 			answer.retry_after_ms ? MIN(answer.retry_after_ms, RETRY_MAX_MS) : RETRY_MS;
 	out->sent = answer.sent;
 	out->status = rc ? 0 : answer.status;
@@ -40,19 +41,15 @@ static int64_t call_once(const struct rest *r, const struct http_call *c, struct
 	if (!rc)
 		buf_add(&out->text, buf_str(&answer.body), answer.body.len);
 	http_answer_release(&answer);
-	return again_ms;
+	return rc;
 }
 
 static int say(const struct rest_ask *ask, const struct rest_answer *a, struct why *out_why)
 {
 	const char *message = json_string_value(json_object_get(a->json, "message"));
-	size_t path = strcspn(ask->path, "?");
-	if (!a->status && out_why->text[0])
-		return why_prefix(out_why, ERR_UNAVAILABLE, "%s %.*s", ask->method,
-				  (int)MIN(path, (size_t)120), ask->path);
-	return why_set(out_why, a->status ? http_status_err(a->status) : ERR_UNAVAILABLE,
-		       "%s %.*s: %ld%s%.250s", ask->method, (int)MIN(path, (size_t)120), ask->path,
-		       a->status, message ? ": " : "", message ? message : "");
+	int path = (int)MIN(strcspn(ask->path, "?"), (size_t)120);
+	return why_set(out_why, http_status_err(a->status), "%s %.*s: %ld%s%.250s", ask->method,
+		       path, ask->path, a->status, message ? ": " : "", message ? message : "");
 }
 
 int rest_call(const struct rest *r, const struct rest_ask *ask, struct rest_answer *out,
@@ -74,12 +71,17 @@ int rest_call(const struct rest *r, const struct rest_ask *ask, struct rest_answ
 			      .ca_file = r->ca_file,
 			      .bearer_file = r->token_file};
 	json_decref(ask->body);
+	int rc = 0;
 	for (int i = 0; i < TRIES; i++) {
-		int64_t again_ms = call_once(r, &c, out, why);
+		int64_t again_ms = 0;
+		rc = call_once(r, &c, out, &again_ms, why);
 		if (!again_ms || i + 1 == TRIES)
 			break;
 		sleep_ms(again_ms);
 	}
+	if (rc)
+		return why_prefix(why, rc, "%s %.*s", ask->method,
+				  (int)MIN(strcspn(ask->path, "?"), (size_t)120), ask->path);
 	out->json = json_loadb(buf_str(&out->text), out->text.len, 0, NULL);
 	return out->status >= 200 && out->status < 300 ? 0 : say(ask, out, why);
 }
@@ -120,7 +122,7 @@ int rest_follow(struct rest_watch *w, struct why *out_why)
 		struct why why = {0};
 		int rc = w->look(w, &ended, &why);
 		int64_t now = clock_mono_ms();
-		bool silent = rc && err_class(rc) == ERR_CLASS_TRANSIENT;
+		bool silent = err_class(rc) == ERR_CLASS_TRANSIENT && rc != ERR_CLOSED;
 		if (ended || (rc && !silent))
 			return rc ? why_set(out_why, rc, "%s", why.text) : 0;
 		if (!silent)

@@ -37,8 +37,8 @@ struct rest_answer {
 };
 void rest_answer_release(struct rest_answer *a);
 
-/* 0 for 2xx. why has the peer's own words (its field `message`), never ours. A 429 is waited out
- * and asked again, up to three times. */
+/* 0 for 2xx; else as http_status_err, with the peer's own words (its field `message`), or as
+ * http_client_call. A 429 is waited out and asked again, up to three times, but for GET. */
 int rest_call(const struct rest *r, const struct rest_ask *ask, struct rest_answer *out,
 	      struct why *out_why);
 
@@ -55,7 +55,8 @@ struct rest_watch {
 	void *ctx;
 };
 
-/* Asks until it has ended. ERR_TIMEOUT: it did not in time. ERR_CLOSED: limits->tick said to stop.
+/* Asks until it has ended. ERR_TIMEOUT: it did not in time. ERR_CLOSED: limits->tick said to stop,
+ * or the process is to end.
  * ERR_UNAVAILABLE: nobody answers any more. What look says otherwise. */
 int rest_follow(struct rest_watch *w, struct why *out_why);
 

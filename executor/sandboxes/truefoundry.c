@@ -299,6 +299,8 @@ static int prepare(struct tfy *t, const struct place_settings *settings)
 static void finish(struct tfy *t, int rc, const char *what)
 {
 	t->result->state = !rc ? RUN_ENDED : t->unknown ? RUN_UNKNOWN : RUN_FAILED;
+	if (!rc)
+		t->result->why = (struct why){0}; /* of tries before */
 	if (rc && t->unknown)
 		what = "no answer; what came of it is unknown";
 	if (rc)

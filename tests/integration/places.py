@@ -65,11 +65,23 @@ class World:
         except OSError as e:
             return repr(e)
 
-    def run(self, shell=None, argv=None, env=(), **more):
-        job = {"place": self.place, "url": self.double.url, "token_file": self.token, "image": "registry.example/cell@sha256:0",
-               "namespace": "healbus-cells", "job": getattr(self.double, "job", None), "network_policy": True,
-               "dir": self.tree, "argv": argv or ["/bin/sh", "-c", shell], "env": ["PATH=/usr/bin:/bin", *env], **more}
-        r = subprocess.run([os.path.join(BUILD, "tests/integration/placectl")], input=json.dumps(job), text=True,
+    def job(self, shell=None, argv=None, env=(), **more):
+        return json.dumps({"place": self.place, "url": self.double.url, "token_file": self.token, "image": "registry.example/cell@sha256:0",
+                           "namespace": "healbus-cells", "job": getattr(self.double, "job", None), "network_policy": True,
+                           "dir": self.tree, "argv": argv or ["/bin/sh", "-c", shell],
+                           "env": ["PATH=/usr/bin:/bin", *env], **more})
+
+    def kill_amid(self, shell, when):
+        with subprocess.Popen([os.path.join(BUILD, "tests/integration/placectl")], stdin=subprocess.PIPE, text=True) as p:
+            p.stdin.write(self.job(shell))
+            p.stdin.close()
+            deadline = time.monotonic() + 20
+            while not when() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            p.kill()
+
+    def run(self, shell=None, **more):
+        r = subprocess.run([os.path.join(BUILD, "tests/integration/placectl")], input=self.job(shell, **more), text=True,
                            capture_output=True, timeout=120, check=False)
         self.said += r.stdout + r.stderr
         if r.returncode:
@@ -246,6 +258,11 @@ def kubernetes_faults():
         expect("a Job that cannot be deleted is told of, and ends by itself", "ended",
                change=lambda: check("kubernetes: it is named", list(d.jobs)[0] in w.said, w.said[-500:]))
         d.delete_jobs(list(d.jobs)[0], {}, {"propagationPolicy": "Background"})
+        w.nothing_left()
+        d.faults.clear()
+        w.kill_amid("sleep 3", lambda: d.secrets and d.pods)
+        check("kubernetes: a kill in between leaves a Job with its Secrets", len(d.jobs) == 1 and d.secrets, d.jobs)
+        d.delete_jobs(list(d.jobs)[0], {}, {"propagationPolicy": "Background"})  # as ttlSecondsAfterFinished
         w.nothing_left()
 
 
