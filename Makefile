@@ -166,6 +166,7 @@ $(INTEGRATION_T): $(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/comm
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter-out %/common.a,$(filter %.a,$^)) $(B)/common.a $(LDLIBS) -lcmocka
 $(B)/tests/integration/modelask $(B)/tests/integration/contextask: $(B)/reasoner.a
+$(B)/tests/integration/routeask: $(B)/notifier.a
 $(B)/tests/integration/sandboxctl $(B)/tests/integration/placectl: $(B)/executor.a
 # A fold, a script and a server for tests, shared by several.
 $(B)/tests/unit/test_fold $(B)/tests/unit/test_fold_replay: $(B)/tests/toy/toy.o $(B)/tests/toy/script.o

@@ -33,11 +33,27 @@ static bool is_receiver(const void *ctx, const char *name)
 	return receiver_find(&((const struct notifier_config *)ctx)->rules.receivers, name);
 }
 
+static bool is_person(const void *ctx, const char *name)
+{
+	return person_by(&((const struct notifier_config *)ctx)->people, "name", name);
+}
+
+/* Without `people:` every name will do. */
 static int calls_check(const struct notifier_config *c, struct why *out_why)
 {
 	const struct escalation_names known = {
-		.ctx = c, .oncall = is_oncall, .channel = is_channel, .receiver = is_receiver};
+		.ctx = c,
+		.person = c->people.n ? is_person : NULL,
+		.oncall = is_oncall,
+		.channel = is_channel,
+		.receiver = is_receiver,
+	};
 	int rc = oncalls_check(&c->rules.oncalls, &c->rules.intervals, out_why);
+	const char *stranger =
+		c->people.n ? oncalls_stranger(&c->rules.oncalls, is_person, c) : NULL;
+	if (!rc && stranger)
+		rc = why_set(out_why, ERR_CONFIG, "oncall: \"%s\" is not one of the people",
+			     stranger);
 	return rc ? rc : escalations_check(&c->rules.escalations, &known, out_why);
 }
 

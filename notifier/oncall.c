@@ -228,6 +228,28 @@ int oncalls_check(const struct oncalls *all, const struct intervals *intervals, 
 	return 0;
 }
 
+static const char *stranger(const struct oncall *o,
+			    bool (*known)(const void *ctx, const char *name), const void *ctx)
+{
+	for (size_t i = 0; i < o->n_layers; i++)
+		for (size_t k = 0; k < o->layers[i].people.n; k++)
+			if (!known(ctx, o->layers[i].people.items[k]))
+				return o->layers[i].people.items[k];
+	for (size_t i = 0; i < o->n_overrides; i++)
+		if (!known(ctx, o->overrides[i].person))
+			return o->overrides[i].person;
+	return NULL;
+}
+
+const char *oncalls_stranger(const struct oncalls *all,
+			     bool (*known)(const void *ctx, const char *name), const void *ctx)
+{
+	const char *found = NULL;
+	for (size_t i = 0; i < all->n && !found; i++)
+		found = stranger(&all->items[i], known, ctx);
+	return found;
+}
+
 /* ---- use ---- */
 
 const struct oncall *oncall_find(const struct oncalls *all, const char *name)

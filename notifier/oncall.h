@@ -59,6 +59,9 @@ void oncalls_release(void *field);
 /* Names agree: ERR_CONFIG names the interval that nobody defined. */
 int oncalls_check(const struct oncalls *all, const struct intervals *intervals,
 		  struct why *out_why);
+/* The first person in any of them whom `known` does not know; NULL: it knows all. */
+const char *oncalls_stranger(const struct oncalls *all,
+			     bool (*known)(const void *ctx, const char *name), const void *ctx);
 /* NULL when unknown. */
 const struct oncall *oncall_find(const struct oncalls *all, const char *name);
 
