@@ -56,7 +56,7 @@ void chat_session_close(void *session)
 	free(session);
 }
 
-static void session_begin(struct chat_session *s, const Healbus__Notice *n)
+void chat_session_begin(struct chat_session *s, const Healbus__Notice *n)
 {
 	if (str_eq(s->notice, n->id))
 		return;
@@ -64,8 +64,13 @@ static void session_begin(struct chat_session *s, const Healbus__Notice *n)
 	snprintf(s->notice, sizeof(s->notice), "%s", n->id);
 }
 
+void chat_session_end(struct chat_session *s)
+{
+	*s->notice = '\0';
+}
+
 /* The first part stands already, in place of the question. */
-static void session_begin_at(struct chat_session *s, const struct chat_ref *ref)
+static void first_stands(struct chat_session *s, const struct chat_ref *ref)
 {
 	if (s->done)
 		return;
@@ -245,6 +250,7 @@ static int post(const struct chat_vendor *vendor, struct chat_sending *x, struct
 		return rc;
 	session->ref.question = is_question(job->notice);
 	chat_ref_format(&session->ref, x->out->ref);
+	chat_session_end(session);
 	return 0;
 }
 
@@ -262,7 +268,7 @@ int chat_send(const struct chat_vendor *vendor, const struct channel_job *job,
 		.thread = known ? ref.thread : NULL,
 		.loud = is_loud(n),
 	};
-	session_begin(job->session, n);
+	chat_session_begin(job->session, n);
 	bool replaces = known && (answer || (is_state(n) && !ref.question));
 	if (replaces) {
 		int rc = edit(vendor, &x, &ref, out_why);
@@ -272,7 +278,7 @@ int chat_send(const struct chat_vendor *vendor, const struct channel_job *job,
 		if (rc && !answer)
 			x.thread = NULL;
 		if (!rc && answer)
-			session_begin_at(job->session, &ref);
+			first_stands(job->session, &ref);
 	}
 	return post(vendor, &x, out_why);
 }

@@ -33,6 +33,9 @@ struct chat_session {
 /* For channel_kind.open and .close. */
 int chat_session_open(const struct channel *c, void **out_session, struct why *out_why);
 void chat_session_close(void *session);
+/* Forgets what was sent, unless it was of this notice and is not whole yet. */
+void chat_session_begin(struct chat_session *s, const Healbus__Notice *n);
+void chat_session_end(struct chat_session *s);
 
 struct chat_sending {
 	const struct channel_job *job;

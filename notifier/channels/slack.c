@@ -91,12 +91,18 @@ static int webhook_send(const struct channel_job *job, struct channel_result *ou
 			struct why *out_why)
 {
 	const struct slack *s = job->channel->settings;
+	struct chat_session *session = job->session;
 	auto_buf url = {0};
 	auto_parts parts = {0};
 	int rc = channel_url_read(&s->url, &url, out_why);
 	slack_plain_parts(job->notice, &parts);
-	for (size_t i = 0; i < parts.n && !rc; i++)
-		rc = webhook_post(job, buf_str(&url), parts.items[i], out, out_why);
+	chat_session_begin(session, job->notice);
+	while (!rc && session->done < parts.n) {
+		rc = webhook_post(job, buf_str(&url), parts.items[session->done], out, out_why);
+		session->done += rc == 0;
+	}
+	if (!rc)
+		chat_session_end(session);
 	return rc;
 }
 
