@@ -55,8 +55,9 @@ EXECUTOR := lines params inventory catalogue catalogue_parse config action polic
 EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
 	runners/git_results runners/git_push
 EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
-EXECUTOR += mcp mcp_rpc mcp_schema mcp_session mcp_method mcp_call mcp_result mcp_story
 EXECUTOR += sandboxes/place sandboxes/parcel sandboxes/rest sandboxes/kubernetes sandboxes/kubernetes_objects sandboxes/truefoundry
+EXECUTOR += mcp mcp_rpc mcp_schema mcp_session mcp_method mcp_call mcp_result mcp_story mcp_servers mcp_pin \
+	runners/mcp runners/mcp_talk runners/mcp_transport
 EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_merge
 NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
 	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \

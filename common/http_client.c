@@ -73,6 +73,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 
+	if (t->sink) {
+		t->enough = !t->sink(t->sink_ctx, data, size * n);
+		return t->enough ? 0 : size * n;
+	}
 	if (!t->body)
 		return size * n;
 	if (t->body->len + size * n > t->body_max_bytes) {
@@ -351,7 +355,7 @@ int transfer_run(struct transfer *t, struct why *out_why)
 	if (curl_multi_add_handle(t->multi, t->easy))
 		return why_set(out_why, ERR_INTERNAL, "libcurl refuses the handle");
 	int rc = drive(t, &code);
-	if (rc == 0)
+	if (rc == 0 && !t->enough)
 		rc = t->refused ? t->refused : code_err(code);
 	return describe(t, rc, code, out_why);
 }
@@ -402,6 +406,8 @@ int http_client_call(struct http_client *c, const struct http_call *call, struct
 	int64_t began_ms = clock_mono_ms();
 	int64_t timeout_ms = call->timeout_ms > 0 ? call->timeout_ms : HTTP_CLIENT_TIMEOUT_MS;
 	auto_transfer t = {.body = &out->body,
+			   .sink = call->sink,
+			   .sink_ctx = call->sink_ctx,
 			   .keep = call->keep,
 			   .kept = out->kept,
 			   .deadline_ms = began_ms + timeout_ms};

@@ -33,6 +33,10 @@ struct http_call {
 			     resolving */
 	const char *const *keep; /* names of answer headers wanted, NULL-terminated, at most
 				    HTTP_CLIENT_KEEP_MAX; may be NULL */
+	/* Gets the body as it comes, in place of answer.body: for bodies without end. Runs during
+	 * the call; may use another client. False: enough, the call ends with 0. NULL: none. */
+	bool (*sink)(void *ctx, const char *data, size_t len);
+	void *sink_ctx;
 };
 
 struct http_answer {

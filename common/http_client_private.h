@@ -21,6 +21,9 @@ struct transfer {
 	CURL *easy;
 	CURLM *multi;
 	struct buf *body;
+	bool (*sink)(void *ctx, const char *data, size_t len); /* in place of body; NULL: none */
+	void *sink_ctx;
+	bool enough;             /* the sink said so */
 	const char *const *keep; /* headers wanted, and where their values go */
 	char **kept;
 	size_t body_max_bytes;

@@ -3,6 +3,7 @@
 #include "common/mem.h"
 #include "executor/guard.h"
 #include "executor/runners/git_private.h"
+#include "executor/runners/mcp_talk.h"
 
 static const char *const autonomy_names[] = {"observe", "dry-run", "approve", "auto", NULL};
 static const char *const sandbox_names[] = {"auto", "bwrap", "landlock", NULL};
@@ -203,6 +204,10 @@ static const struct option rows[] = {
 	OPT_DURATION(T, mcp_wait_ms, "mcp.wait", "30s", 0, 3600000,
 		     "How long a call waits for its outcome before it is answered with how far it "
 		     "is."),
+	OPT_TREE(T, mcp_servers, "mcp_servers", mcp_servers_parse, mcp_servers_release,
+		 "MCP servers of others, for tools with runner mcp: a list of {name, url, "
+		 "transport, token_file, ca_file} (transport: http or sse), or of {name, argv, "
+		 "network} for programs, which run in the sandbox and speak by stdio."),
 };
 #undef T
 
@@ -226,6 +231,23 @@ static int check_tools(const struct executor_config *c, struct why *out_why)
 			return why_set(out_why, ERR_CONFIG,
 				       "target %s: check: %s is not one of its tools", t->id,
 				       t->check_tool);
+	}
+	return 0;
+}
+
+static int check_remote_tools(const struct executor_config *c, struct why *out_why)
+{
+	for (size_t i = 0; i < catalogue_size(c->catalogue); i++) {
+		const struct tool *t = catalogue_tool(c->catalogue, i);
+		for (size_t k = 0; k < t->n_calls; k++) {
+			const char *server = t->calls[k].runner == &runner_mcp
+						     ? mcp_spec_server(t->calls[k].spec)
+						     : NULL;
+			if (server && !mcp_server_find(&c->mcp_servers, server))
+				return why_set(out_why, ERR_CONFIG,
+					       "tool %s: server: mcp_servers has no %s", t->name,
+					       server);
+		}
 	}
 	return 0;
 }
@@ -315,6 +337,8 @@ int executor_prepare(void *config, struct why *out_why)
 		rc = catalogue_load(c->tools_dir, &c->catalogue, out_why);
 	if (!rc)
 		rc = check_tools(c, out_why);
+	if (!rc)
+		rc = check_remote_tools(c, out_why);
 	if (!rc)
 		rc = check_key(c, out_why);
 	if (!rc)

@@ -10,6 +10,7 @@
 #include "common/wire.h"
 #include "executor/catalogue.h"
 #include "executor/inventory.h"
+#include "executor/mcp_servers.h"
 #include "executor/sandboxes/place.h"
 
 enum autonomy {
@@ -57,6 +58,7 @@ struct executor_config {
 	char *git_ca_file;
 	bool mcp_enabled;
 	int64_t mcp_wait_ms;
+	struct mcp_servers mcp_servers;
 	/* derived */
 	struct catalogue *catalogue;
 	struct github *github_client;

@@ -7,6 +7,7 @@
 #include "executor/decision.h"
 #include "executor/executor.h"
 #include "executor/mcp.h"
+#include "executor/mcp_pin.h"
 #include "executor/report.h"
 #include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
@@ -343,7 +344,11 @@ static const struct stage_command commands[] = {
 	{.name = "audit",
 	 .help = "audit [JOURNAL_DIR]: print the audit records of a stopped executor and check "
 		 "their chain",
-	 .run = run_audit}};
+	 .run = run_audit},
+	{.name = "mcp",
+	 .help = "mcp pin SERVER [TOOL]: print what a tool of an MCP server is now, to be put into "
+		 "tools_dir",
+	 .run = mcp_pin_command}};
 
 static const struct effect_def *const effects[] = {&plans_effect, &decisions_effect};
 

@@ -90,6 +90,7 @@ extern const struct runner runner_tcp;
 extern const struct runner runner_git;
 extern const struct runner runner_agent;
 extern const struct runner runner_github;
+extern const struct runner runner_mcp;
 
 /* NULL when unknown. */
 const struct runner *runner_find(const char *name);

@@ -1,7 +1,8 @@
 #include "executor/runners/runner.h"
 
 static const struct runner *const runners[] = {&runner_command, &runner_http,   &runner_tcp,
-					       &runner_git,     &runner_github, &runner_agent};
+					       &runner_git,     &runner_github, &runner_agent,
+					       &runner_mcp};
 
 const struct runner *runner_find(const char *name)
 {
