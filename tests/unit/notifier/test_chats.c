@@ -69,13 +69,18 @@ static void must_be_printable(const char *text)
 	assert_null(strstr(text, "\xe2\x80\x8b"));
 }
 
+static void must_be_entities(const char *text)
+{
+	for (const char *p = text; (p = strchr(p, '&')); p++)
+		assert_true(str_starts(p, "&amp;") || str_starts(p, "&lt;") ||
+			    str_starts(p, "&gt;"));
+}
+
 static void slack_text(const char *key UNUSED, const char *text)
 {
 	must_be_printable(text);
 	assert_null(strpbrk(text, "<>"));
-	for (const char *p = text; (p = strchr(p, '&')); p++)
-		assert_true(str_starts(p, "&amp;") || str_starts(p, "&lt;") ||
-			    str_starts(p, "&gt;"));
+	must_be_entities(text);
 	/* What is not between fences is plain text, where ticks are ticks. */
 	assert_true(!str_starts(text, "```\n") || count(text, "```") == 2);
 	assert_true(strlen(text) <= SLACK_SECTION_MAX);
@@ -138,6 +143,8 @@ static void slack_fences(const struct chat_parts *p, struct buf *out)
 			if (!s || !str_starts(s, "```\n"))
 				continue;
 			assert_true(strlen(s) <= SLACK_SECTION_MAX);
+			must_be_printable(s);
+			must_be_entities(s);
 			buf_add(out, s + 4, strlen(s) - 8);
 		}
 		assert_true(b <= 50);
@@ -158,7 +165,9 @@ static void without(struct buf *b, char c)
  * short ones, in letters, entities and characters of four bytes. */
 static void test_slack_is_whole(void **state UNUSED)
 {
-	static const char *const units[] = {"x", "&", "\xf0\x9f\x94\xa5", "<a>\n", "0123456\n"};
+	static const char *const units[] = {
+		"x",     "&",         "\xf0\x9f\x94\xa5",
+		"<a>\n", "0123456\n", "x\xf0\x9f\x94\xa5\xf0\x9f\x94\xa5"};
 	static const size_t lengths[] = {1,    2990, 2991, 2992,  2993,  2994,  2995, 2996,
 					 2999, 3000, 3001, 11968, 11969, 12000, 16000};
 	for (size_t u = 0; u < ARRAY_SIZE(units) * ARRAY_SIZE(lengths); u++) {
