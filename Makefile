@@ -67,7 +67,7 @@ NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi view_kpi api_on
 NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render channels/chat_send \
 	channels/slack_api channels/slack_click channels/discord channels/discord_click
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
-NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll channels/email_link command control
+NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll channels/email_link order control fold_status
 NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
@@ -96,6 +96,7 @@ UNIT_NOTIFIER += chats chat_send interactions
 UNIT_NOTIFIER += telegram shape
 FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
 FUZZ += results parcel
+FUZZ += telegram
 UNIT_NOTIFIER += session
 FUZZ += interaction
 

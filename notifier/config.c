@@ -7,6 +7,13 @@ const struct rules *rules_of(const void *config)
 	return &((const struct notifier_config *)config)->rules;
 }
 
+bool channel_answers(const void *config, const char *channel)
+{
+	const struct notifier_config *c = config;
+	const struct channel *found = channel_find(&c->channels, channel);
+	return found && found->kind->answers_commands;
+}
+
 static int words_check(const struct notifier_config *c, const struct receiver *r,
 		       const struct words *w, struct why *out_why)
 {

@@ -117,6 +117,7 @@ static void project_observed(struct fold *f, const Healbus__Incident *msg,
 	uint32_t bits = news(&now, old);
 	if (bits)
 		tell(f, &now, bits);
+	tell_status(f, &now, old);
 }
 
 int project_incident(struct fold *f, const struct fold_input *in, struct why *out_why)

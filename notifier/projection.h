@@ -72,6 +72,8 @@ void tell_decided(struct fold *f, const Healbus__ApprovalRequest *a, const Healb
 void tell_too_late(struct fold *f, const Healbus__Notice *n);
 /* A repair worked: later somebody is asked whether it held. */
 void feedback_later(struct fold *f, const Healbus__Outcome *o, const char *incident);
+/* Answers a `/heal status` that is new, where it was asked. old: the row before; may be NULL. */
+void tell_status(struct fold *f, const Healbus__Incident *i, const Healbus__Incident *old);
 /* A human has it: no repeats. */
 void tell_acked(struct fold *f, const char *incident);
 /* The groups forget the incident. */

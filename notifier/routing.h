@@ -66,6 +66,8 @@ struct rules {
 /* The rules inside the stage's configuration (fold_config()). Defined in config.c, so that a fold
  * need not know the rest. */
 const struct rules *rules_of(const void *config);
+/* Does the channel of this name hear of commands? Likewise. */
+bool channel_answers(const void *config, const char *channel);
 
 /* OPT_TREE hooks; fields are a struct route and a struct receivers. */
 int route_parse(void *field, const struct yaml_node *node, struct why *out_why);

@@ -5,7 +5,7 @@
 #include "common/secret.h"
 #include "notifier/channels/telegram.h"
 #include "notifier/channels/telegram_inbox.h"
-#include "notifier/command.h"
+#include "notifier/order.h"
 #include "notifier/config.h"
 
 #define SECRET_HEADER "X-Telegram-Bot-Api-Secret-Token"
@@ -104,13 +104,13 @@ static void on_command(const struct turn *t)
 {
 	auto_buf text = {0};
 	struct why why = {0};
-	struct command_in in = {
+	struct order_in in = {
 		.text = t->update->text,
 		.kind = "telegram",
 		.sender = t->sender,
 		.channel = t->channel->name,
 	};
-	int rc = command_give(t->stage, &in, &text, &why);
+	int rc = order_give(t->stage, &in, &text, &why);
 	count(t, rc ? "refused" : "commanded");
 	tell_text(t, rc ? why.text : buf_str(&text));
 }

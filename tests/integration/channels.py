@@ -189,6 +189,29 @@ def test_it_ends(w):
     ok(reply and reply["reply_parameters"]["message_id"] in first, "Telegram: a reply to the incident's message", reply)
 
 
+def test_status(w):
+    v, before = w.vendors, len(w.vendors.of("pd"))
+    asked = {"id": "c-1", "verb": "status", "by": "ada</pre>", "text": "", "at_ms": now_ms()}
+    w.send("incident", "ask", labelled("ask", "ask is down", pr="9"))
+    wait_for("a comment", lambda: v.comments.get(("octo/web", "9")))
+    wait_for("told", lambda: len(v.of("pd")) == before + 1)
+    for revision in (2, 3):
+        w.send("incident", "ask", labelled("ask", "ask is down", pr="9", revision=revision, command=asked))
+    w.caught_up()
+
+    def body():
+        return v.comments[("octo/web", "9")][0]["body"]
+    ok(wait_for("the answer", lambda: "Asked by: ada&lt;/pre&gt;" in body()) and len(v.comments[("octo/web", "9")]) == 1,
+       "/heal status is answered in the comment", v.comments)
+    told = [n["message"] for n in w.dump("STORY", "heal.notice.ask")
+            if n["message"]["kind"] == "status" and n["message"]["state"] == "queued"]
+    ok([n["channel"] for n in told] == ["pr"] and len(v.of("pd")) == before + 1, "once, and there alone", told)
+    v.comments[("octo/web", "9")].insert(0, {"id": 9999, "body": body(), "user": {"login": "mallory"}})
+    w.send("incident", "ask", labelled("ask", "ask is down", pr="9", revision=4, state="resolved", resolved_at_ms=now_ms()))
+    ok(wait_for("the end", lambda: "over since" in v.comments[("octo/web", "9")][1]["body"]),
+       "who copies the marker later is not edited")
+
+
 def test_come_back_later(w):
     v = w.vendors
     v.script["tg"] = [(429, {}, {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 1",
@@ -398,7 +421,7 @@ def main():
         w.configure()
         ok(w.start(), "starts and is ready")
         for test in (test_everybody_is_told, test_it_ends, test_long_and_wide, test_buttons, test_commands, test_once,
-                     test_webhook, test_links, test_come_back_later, test_judged):
+                     test_webhook, test_links, test_status, test_come_back_later, test_judged):
             test(w)
         ok(w.stop() == 0, "stops")
     finally:

@@ -5,7 +5,7 @@
 #include "notifier/channels/telegram.h"
 #include "notifier/channels/telegram_inbox.h"
 #include "notifier/channels/telegram_poll.h"
-#include "notifier/command.h"
+#include "notifier/order.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -380,11 +380,11 @@ static void test_commands(void **state UNUSED)
 	static const struct {
 		const char *text;
 		int rc;
-		enum command_verb verb;
+		enum order_verb verb;
 		const char *id, *rest, *duration;
 	} cases[] = {
-		{"/status", 0, COMMAND_STATUS, NULL, "", NULL},
-		{"/status@heal_bot", 0, COMMAND_STATUS, NULL, "", NULL},
+		{"/status", 0, ORDER_STATUS, NULL, "", NULL},
+		{"/status@heal_bot", 0, ORDER_STATUS, NULL, "", NULL},
 		{"/status now", ERR_INVALID, 0, NULL, NULL, NULL},
 		{"/Status", ERR_INVALID, 0, NULL, NULL, NULL},
 		{"/", ERR_INVALID, 0, NULL, NULL, NULL},
@@ -394,24 +394,24 @@ static void test_commands(void **state UNUSED)
 		{"", ERR_INVALID, 0, NULL, NULL, NULL},
 		{"/story", ERR_INVALID, 0, NULL, NULL, NULL},
 		{"/story a/b", ERR_INVALID, 0, NULL, NULL, NULL},
-		{"/story  abc \n", 0, COMMAND_STORY, "abc", "", NULL},
+		{"/story  abc \n", 0, ORDER_STORY, "abc", "", NULL},
 		{"/story abc def", ERR_INVALID, 0, NULL, NULL, NULL},
-		{"/ack abc I am on it", 0, COMMAND_ACK, "abc", "I am on it", NULL},
-		{"/ack abc", 0, COMMAND_ACK, "abc", "", NULL},
-		{"/silence service=\"db x\", a=~\"b\" 2h", 0, COMMAND_SILENCE, NULL,
+		{"/ack abc I am on it", 0, ORDER_ACK, "abc", "I am on it", NULL},
+		{"/ack abc", 0, ORDER_ACK, "abc", "", NULL},
+		{"/silence service=\"db x\", a=~\"b\" 2h", 0, ORDER_SILENCE, NULL,
 		 "service=\"db x\", a=~\"b\"", "2h"},
 		{"/silence 2h", ERR_INVALID, 0, NULL, NULL, NULL},
 		{"/silence", ERR_INVALID, 0, NULL, NULL, NULL},
-		{"/pause", 0, COMMAND_PAUSE, NULL, "", NULL},
-		{"/pause deploy of 5.2", 0, COMMAND_PAUSE, NULL, "deploy of 5.2", NULL},
-		{"/resume@heal_bot done", 0, COMMAND_RESUME, NULL, "done", NULL},
-		{"/help", 0, COMMAND_HELP, NULL, "", NULL},
+		{"/pause", 0, ORDER_PAUSE, NULL, "", NULL},
+		{"/pause deploy of 5.2", 0, ORDER_PAUSE, NULL, "deploy of 5.2", NULL},
+		{"/resume@heal_bot done", 0, ORDER_RESUME, NULL, "done", NULL},
+		{"/help", 0, ORDER_HELP, NULL, "", NULL},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		auto_command c = {0};
+		auto_order c = {0};
 		struct why why = {0};
 		print_message("# %s\n", cases[i].text);
-		assert_int_equal(command_parse(cases[i].text, &c, &why), cases[i].rc);
+		assert_int_equal(order_parse(cases[i].text, &c, &why), cases[i].rc);
 		if (cases[i].rc) {
 			assert_true(*why.text);
 			continue;
@@ -423,11 +423,11 @@ static void test_commands(void **state UNUSED)
 		if (cases[i].duration)
 			assert_string_equal(c.duration, cases[i].duration);
 	}
-	auto_command c = {0};
-	char *huge = mem_alloc(COMMAND_TEXT_MAX + 2);
-	memset(huge, 'a', COMMAND_TEXT_MAX + 1);
+	auto_order c = {0};
+	char *huge = mem_alloc(ORDER_TEXT_MAX + 2);
+	memset(huge, 'a', ORDER_TEXT_MAX + 1);
 	*huge = '/';
-	assert_int_equal(command_parse(huge, &c, NULL), ERR_INVALID);
+	assert_int_equal(order_parse(huge, &c, NULL), ERR_INVALID);
 	free(huge);
 }
 

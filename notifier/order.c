@@ -1,4 +1,4 @@
-#include "notifier/command.h"
+#include "notifier/order.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -13,17 +13,17 @@ static struct metric commands = METRIC_COUNTER(
 	"healbus_commands_total", "Commands that people typed, by channel and what came of them.",
 	"channel", "result");
 
-/* One command on its way. */
-struct order {
+/* One order on its way. */
+struct carry {
 	struct stage *stage;
-	const struct command_in *in;
-	const struct command *command;
+	const struct order_in *in;
+	const struct order *command;
 	const struct person *person;
 	struct buf *out;
 	struct why *why;
 };
 
-typedef int run_func(struct order *o);
+typedef int run_func(struct carry *o);
 static run_func run_help, run_status, run_incidents, run_story, run_ack, run_silence, run_pause,
 	run_resume;
 
@@ -31,23 +31,23 @@ static const struct verb {
 	const char *name, *usage;
 	unsigned roles; /* any of them */
 	run_func *run;
-} verbs[COMMANDS] = {
-	[COMMAND_HELP] = {"help", "/help", ROLE_VIEWER, run_help},
-	[COMMAND_STATUS] = {"status", "/status", ROLE_VIEWER, run_status},
-	[COMMAND_INCIDENTS] = {"incidents", "/incidents", ROLE_VIEWER, run_incidents},
-	[COMMAND_STORY] = {"story", "/story ID", ROLE_VIEWER, run_story},
-	[COMMAND_ACK] = {"ack", "/ack ID [why]", ROLE_OPERATOR | ROLE_APPROVER, run_ack},
-	[COMMAND_SILENCE] = {"silence", "/silence service=\"db\" 2h", ROLE_OPERATOR, run_silence},
-	[COMMAND_PAUSE] = {"pause", "/pause [why]", ROLE_ADMIN, run_pause},
-	[COMMAND_RESUME] = {"resume", "/resume [why]", ROLE_ADMIN, run_resume},
+} verbs[ORDERS] = {
+	[ORDER_HELP] = {"help", "/help", ROLE_VIEWER, run_help},
+	[ORDER_STATUS] = {"status", "/status", ROLE_VIEWER, run_status},
+	[ORDER_INCIDENTS] = {"incidents", "/incidents", ROLE_VIEWER, run_incidents},
+	[ORDER_STORY] = {"story", "/story ID", ROLE_VIEWER, run_story},
+	[ORDER_ACK] = {"ack", "/ack ID [why]", ROLE_OPERATOR | ROLE_APPROVER, run_ack},
+	[ORDER_SILENCE] = {"silence", "/silence service=\"db\" 2h", ROLE_OPERATOR, run_silence},
+	[ORDER_PAUSE] = {"pause", "/pause [why]", ROLE_ADMIN, run_pause},
+	[ORDER_RESUME] = {"resume", "/resume [why]", ROLE_ADMIN, run_resume},
 };
 
 /* ---- parsing ---- */
 
-void command_release(struct command *c)
+void order_release(struct order *c)
 {
 	free(c->memory);
-	*c = (struct command){0};
+	*c = (struct order){0};
 }
 
 static bool is_space(char c)
@@ -99,38 +99,38 @@ static int usage(const struct verb *v, struct why *out_why)
 	return why_set(out_why, ERR_INVALID, "write: %s", v->usage);
 }
 
-static int arguments(struct command *c, char *rest, struct why *out_why)
+static int arguments(struct order *c, char *rest, struct why *out_why)
 {
 	const struct verb *v = &verbs[c->verb];
 	trim_end(rest);
-	if (c->verb == COMMAND_STORY || c->verb == COMMAND_ACK) {
+	if (c->verb == ORDER_STORY || c->verb == ORDER_ACK) {
 		c->id = take_word(&rest);
 		if (!token_valid(c->id))
 			return usage(v, out_why);
 	}
 	c->rest = rest;
-	if (c->verb == COMMAND_SILENCE) {
+	if (c->verb == ORDER_SILENCE) {
 		c->duration = take_last(rest);
 		if (!c->duration || !*rest)
 			return usage(v, out_why);
 	}
-	bool takes_rest = c->verb >= COMMAND_ACK;
+	bool takes_rest = c->verb >= ORDER_ACK;
 	return *rest && !takes_rest ? usage(v, out_why) : 0;
 }
 
-int command_parse(const char *text, struct command *out, struct why *out_why)
+int order_parse(const char *text, struct order *out, struct why *out_why)
 {
 	size_t len = strlen(text);
-	if (*text != '/' || len > COMMAND_TEXT_MAX)
+	if (*text != '/' || len > ORDER_TEXT_MAX)
 		return why_set(out_why, ERR_INVALID, "not a command: /help lists them");
 	out->memory = mem_dup(text + 1, len - 1);
 	char *rest = out->memory, *word = rest;
 	if (!is_space(*rest))
 		word = take_word(&rest);
 	word[strcspn(word, "@")] = '\0';
-	for (size_t i = 0; i < COMMANDS; i++) {
+	for (size_t i = 0; i < ORDERS; i++) {
 		if (str_eq(verbs[i].name, word)) {
-			out->verb = (enum command_verb)i;
+			out->verb = (enum order_verb)i;
 			return arguments(out, rest, out_why);
 		}
 	}
@@ -139,7 +139,7 @@ int command_parse(const char *text, struct command *out, struct why *out_why)
 
 /* ---- reading ---- */
 
-static struct store_txn *look(const struct order *o)
+static struct store_txn *look(const struct carry *o)
 {
 	return store_begin_read(fold_store(stage_fold(o->stage, 0, 0)));
 }
@@ -152,9 +152,9 @@ static void add_shown(struct buf *out, const char *s, size_t max)
 	buf_add_printable(out, cut, strlen(cut));
 }
 
-static int run_help(struct order *o)
+static int run_help(struct carry *o)
 {
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (size_t i = 0; i < ORDERS; i++)
 		buf_printf(o->out, "%s\n", verbs[i].usage);
 	buf_printf(o->out, "You are %s: ", o->person->name);
 	person_roles(o->person, o->out);
@@ -167,7 +167,7 @@ static const char *text_at(const json_t *o, const char *name)
 	return text ? text : "";
 }
 
-static int run_status(struct order *o)
+static int run_status(struct carry *o)
 {
 	auto_txn txn = look(o);
 	json_t *paused = view_paused(txn), *counts = view_counts(txn), *value;
@@ -190,7 +190,7 @@ static int run_status(struct order *o)
 }
 
 /* Returns whether it was one that is still somebody's concern. */
-static bool add_incident(struct order *o, const json_t *i)
+static bool add_incident(struct carry *o, const json_t *i)
 {
 	const char *state = text_at(i, "state");
 	if (!str_eq(state, "open") && !str_eq(state, "escalated"))
@@ -201,7 +201,7 @@ static bool add_incident(struct order *o, const json_t *i)
 	return true;
 }
 
-static int run_incidents(struct order *o)
+static int run_incidents(struct carry *o)
 {
 	struct view_filter filter = {.limit = VIEW_LIMIT_DEFAULT};
 	auto_txn txn = look(o);
@@ -211,7 +211,7 @@ static int run_incidents(struct order *o)
 			count_get(txn, HEALBUS__INCIDENT_STATE__INCIDENT_ESCALATED);
 	json_array_foreach(json_object_get(view, "incidents"), i, one)
 	{
-		if (shown < COMMAND_SHOWN_MAX && add_incident(o, one))
+		if (shown < ORDER_SHOWN_MAX && add_incident(o, one))
 			shown++;
 	}
 	json_decref(view);
@@ -222,7 +222,7 @@ static int run_incidents(struct order *o)
 	return 0;
 }
 
-static int incident_find(struct order *o, struct store_txn *txn, char out[static TOKEN_MAX + 1])
+static int incident_find(struct carry *o, struct store_txn *txn, char out[static TOKEN_MAX + 1])
 {
 	auto_buf candidates = {0};
 	int rc = id_find(txn, &table_incidents, o->command->id, out, &candidates);
@@ -232,7 +232,7 @@ static int incident_find(struct order *o, struct store_txn *txn, char out[static
 }
 
 struct attempts {
-	Healbus__Attempt *items[COMMAND_SHOWN_MAX];
+	Healbus__Attempt *items[ORDER_SHOWN_MAX];
 	size_t n, total;
 	struct arena arena;
 };
@@ -243,14 +243,14 @@ static int attempt_visit(void *ctx, const void *key UNUSED, size_t key_len UNUSE
 	struct attempts *a = ctx;
 	Healbus__Attempt *one =
 		(Healbus__Attempt *)row_unpack(val, &healbus__attempt__descriptor, &a->arena);
-	if (one && a->n < COMMAND_SHOWN_MAX)
+	if (one && a->n < ORDER_SHOWN_MAX)
 		a->items[a->n++] = one;
 	a->total++;
 	return 0;
 }
 
 /* What a notice about it would say now. */
-static int run_story(struct order *o)
+static int run_story(struct carry *o)
 {
 	char id[TOKEN_MAX + 1], at[TIME_TEXT_BYTES];
 	struct attempts a = {0};
@@ -278,7 +278,7 @@ static int run_story(struct order *o)
 
 /* ---- acting ---- */
 
-static int run_ack(struct order *o)
+static int run_ack(struct carry *o)
 {
 	auto_answer out = {0};
 	struct answer_in in = {
@@ -294,7 +294,7 @@ static int run_ack(struct order *o)
 	return rc;
 }
 
-static int run_silence(struct order *o)
+static int run_silence(struct carry *o)
 {
 	char id[ID_BYTES], at[TIME_TEXT_BYTES];
 	struct matchers m = {0};
@@ -302,13 +302,13 @@ static int run_silence(struct order *o)
 	auto_free char *comment = mem_printf("from %s", o->in->channel);
 	struct control_by who = {o->person->name, comment, o->in->channel};
 	if (duration_parse(o->command->duration, &duration_ms))
-		return usage(&verbs[COMMAND_SILENCE], o->why);
+		return usage(&verbs[ORDER_SILENCE], o->why);
 	int rc = matchers_parse(o->command->rest, &m, o->why);
 	if (!rc)
 		rc = control_silence(o->stage, &m, now_ms + duration_ms, &who, id, o->why);
 	if (!rc) {
 		buf_add_str(o->out, "Silenced ");
-		add_shown(o->out, o->command->rest, COMMAND_TEXT_MAX);
+		add_shown(o->out, o->command->rest, ORDER_TEXT_MAX);
 		buf_printf(o->out, " until %s: silence %.8s", time_format(now_ms + duration_ms, at),
 			   id);
 	}
@@ -316,7 +316,7 @@ static int run_silence(struct order *o)
 	return rc;
 }
 
-static int set_pause(struct order *o, bool on)
+static int set_pause(struct carry *o, bool on)
 {
 	int64_t at_ms = 0;
 	auto_free char *reason =
@@ -330,28 +330,28 @@ static int set_pause(struct order *o, bool on)
 	return rc;
 }
 
-static int run_pause(struct order *o)
+static int run_pause(struct carry *o)
 {
 	return set_pause(o, true);
 }
 
-static int run_resume(struct order *o)
+static int run_resume(struct carry *o)
 {
 	return set_pause(o, false);
 }
 
 /* ---- the door ---- */
 
-static int give(struct order *o, const struct people *people)
+static int give(struct carry *o, const struct people *people)
 {
-	auto_command c = {0};
+	auto_order c = {0};
 	o->person = person_by(people, o->in->kind, o->in->sender);
 	if (!o->person)
 		return why_set(o->why, ERR_DENIED,
 			       "%s %.64s is nobody in this notifier's `people:`; ask an "
 			       "administrator",
 			       o->in->kind, o->in->sender);
-	int rc = command_parse(o->in->text, &c, o->why);
+	int rc = order_parse(o->in->text, &c, o->why);
 	if (rc)
 		return rc;
 	const struct verb *v = &verbs[c.verb];
@@ -363,10 +363,10 @@ static int give(struct order *o, const struct people *people)
 	return rc;
 }
 
-int command_give(struct stage *s, const struct command_in *in, struct buf *out_text,
-		 struct why *out_why)
+int order_give(struct stage *s, const struct order_in *in, struct buf *out_text,
+	       struct why *out_why)
 {
-	struct order o = {.stage = s, .in = in, .out = out_text, .why = out_why};
+	struct carry o = {.stage = s, .in = in, .out = out_text, .why = out_why};
 	const struct notifier_config *config = stage_config_get(s);
 	int rc = give(&o, &config->people);
 	if (rc)
