@@ -69,6 +69,7 @@ NOTIFIER += channels/chat channels/interaction channels/slack_render channels/di
 NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
 NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll channels/email_link order control fold_status
 NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
+NOTIFIER += render_info
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
@@ -89,7 +90,7 @@ UNIT_EXECUTOR += git
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_EXECUTOR += parcel
 UNIT_NOTIFIER := projection notices routing render shadow view channels
-UNIT_NOTIFIER += people token asked
+UNIT_NOTIFIER += people token asked info
 UNIT_COMMON += zone
 UNIT_NOTIFIER += oncall escalation kpi health
 UNIT_NOTIFIER += chats chat_send interactions

@@ -205,7 +205,7 @@ static void add_lines(struct buf *b, char *const *lines, size_t n)
 {
 	for (size_t i = 0; i < n && i < RENDER_LINES_MAX; i++) {
 		buf_printf(b, "  %zu. ", i + 1);
-		add_line(b, lines[i], WIRE_LINE_MAX);
+		render_exact(b, lines[i], WIRE_LINE_MAX);
 		buf_add_char(b, '\n');
 	}
 	if (n > RENDER_LINES_MAX)
@@ -241,8 +241,6 @@ static void add_answer(struct buf *b, const Healbus__ApprovalRequest *a)
 	buf_add_char(b, '\n');
 }
 
-static const char cut_mark[] = "\n  (cut; healctl plan shows all)\n";
-
 void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
 		     struct notice_text *out)
 {
@@ -256,10 +254,7 @@ void render_approval(const Healbus__ApprovalRequest *a, const Healbus__Incident 
 		add_broke(&out->text, incident);
 	add_proposal(&out->text, a);
 	/* What may be cut is the proposal, never how to answer it. */
-	if (out->text.len > RENDER_TEXT_MAX - answer.len) {
-		cut(&out->text, RENDER_TEXT_MAX - answer.len - strlen(cut_mark));
-		buf_add_str(&out->text, cut_mark);
-	}
+	render_fit(&out->text, RENDER_TEXT_MAX - answer.len, a);
 	buf_add(&out->text, buf_str(&answer), answer.len);
 	cut(&out->subject, RENDER_SUBJECT_MAX);
 }

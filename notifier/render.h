@@ -55,6 +55,27 @@ void render_decided(const Healbus__ApprovalRequest *a, const Healbus__Incident *
 void render_feedback(const Healbus__Incident *i, const Healbus__Attempt *what,
 		     struct notice_text *out);
 
+/* Everything about a question: what "More info" shows. */
+struct render_info {
+	const Healbus__ApprovalRequest *approval;
+	const Healbus__Incident *incident;   /* NULL: not known */
+	const Healbus__Decision *decision;   /* NULL: still open */
+	const Healbus__Plan *plan;           /* the bytes asked about; NULL: not to be had */
+	bool plan_differs;                   /* what is on the bus in its place is another */
+	const Healbus__Diagnosis *diagnosis; /* NULL: none */
+	const Healbus__Outcome *rehearsal;   /* a dry run of this plan; NULL: none */
+};
+/* Appends it: from the plan's canonical bytes, a model's prose last and labelled, at most
+ * RENDER_TEXT_MAX bytes. */
+void render_info(const struct render_info *r, struct buf *out);
+
+/* One line that cannot lie: escapes as buf_add_printable does, newlines and tabs as \n and \t; of
+ * more than max bytes it says how many more there are. NULL: nothing. */
+void render_exact(struct buf *out, const char *s, size_t max);
+/* Cuts text to max bytes at a line's end, and says how many lines are left out, and where they are.
+ */
+void render_fit(struct buf *text, size_t max, const Healbus__ApprovalRequest *a);
+
 /* "restart_service(web-1), http_check(web-1)": the acts of an outcome, for Attempt.what. */
 void render_what(const Healbus__Outcome *o, struct buf *out);
 
