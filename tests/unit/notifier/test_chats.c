@@ -173,7 +173,7 @@ static void test_slack_is_whole(void **state UNUSED)
 	for (size_t u = 0; u < ARRAY_SIZE(units) * ARRAY_SIZE(lengths); u++) {
 		const char *unit = units[u % ARRAY_SIZE(units)];
 		auto_buf text = {0}, want = {0}, got = {0};
-		while (text.len + strlen(unit) <= MAX(lengths[u / ARRAY_SIZE(units)], 8U))
+		while (text.len + strlen(unit) <= MAX(lengths[u / ARRAY_SIZE(units)], 9U))
 			buf_add_str(&text, unit);
 		auto_parts p = {0};
 		slack("s", buf_str(&text), &p);
