@@ -8,7 +8,7 @@ import {incident, isLive, list} from "/incidents.js";
 import {approvals, kpis, matcherText, search, searchLocal, silenceForm, silences, tools} from "/view.js";
 import {keysStart, keysTable} from "/keys.js";
 
-const LIST_MAX = 200, STORIES_MAX = 40, SETTLE_MS = 120, KPI_DAYS = 14, RATED_MAX = 40, ONCALL_MS = 60000, TOLD_MS = 8000, DAY_MS = 86400000;
+const LIST_MAX = 200, STORIES_MAX = 40, STORIES_KEPT = 120, STORY_PART = 2000, SETTLE_MS = 120, AGAIN_MS = 5000, KPI_DAYS = 14, RATED_MAX = 40, ONCALL_MS = 60000, TOLD_MS = 8000, DAY_MS = 86400000;
 
 const state = {status: {}, incidents: [], approvals: [], stories: new Map(), net: "asking"};
 const $ = (id) => document.getElementById(id);
@@ -90,13 +90,16 @@ function render() {
 
 async function readStory(id) {
 	const known = state.stories.get(id) || {seq: 0, entries: []};
-	const answer = await getMaybe(`/api/story/${encodeURIComponent(id)}?after=${known.seq}`);
-	if (!answer) {
-		state.stories.set(id, {...known, missing: true});
-		return;
-	}
-	known.entries = known.entries.concat(answer.story.filter((e) => e.seq > known.seq));
-	known.seq = known.entries.at(-1)?.seq ?? 0;
+	let answer;
+	do {
+		answer = await getMaybe(`/api/story/${encodeURIComponent(id)}?after=${known.seq}`);
+		if (!answer) {
+			state.stories.set(id, {...known, missing: true});
+			return;
+		}
+		known.entries = known.entries.concat(answer.story.filter((e) => e.seq > known.seq));
+		known.seq = known.entries.at(-1)?.seq ?? 0;
+	} while (answer.story.length >= STORY_PART);
 	known.story = new Story(answer.incident, known.entries);
 	known.missing = false;
 	state.stories.set(id, known);
@@ -140,7 +143,14 @@ function announce(before) {
 		$("live").replaceChildren(append(document.createElement("p"), [fresh.slice(0, 3).join(". ")]));
 }
 
-async function readAll() {
+function forgetStories(wanted) {
+	for (const id of state.stories.keys())
+		if (state.stories.size > STORIES_KEPT && !wanted.has(id))
+			state.stories.delete(id);
+}
+
+// changed: incidents of which something new was heard; all: who knows.
+async function readAll(changed, all) {
 	const before = state.read && {approvals: new Set(state.approvals.map((a) => a.id)), states: new Map(state.incidents.map((i) => [i.id, i.state]))};
 	const {view, arg} = place();
 	const [incidents, asked] = await Promise.all([get("/api/incidents?limit=" + LIST_MAX), get("/api/approvals")]);
@@ -151,39 +161,47 @@ async function readAll() {
 		wanted.add(arg);
 	for (const a of state.approvals)
 		wanted.add(a.incident);
-	await Promise.all([...[...wanted].map(readStory), Object.hasOwn(EXTRA, view) ? EXTRA[view](arg) : null]);
+	const due = [...wanted].filter((id) => all || changed.has(id) || !state.stories.has(id));
+	await Promise.all([...due.map(readStory), Object.hasOwn(EXTRA, view) ? EXTRA[view](arg) : null]);
 	if (!(Date.now() - state.oncallMs < ONCALL_MS)) {
 		state.oncallMs = Date.now();
 		state.oncall = (await getMaybe("/api/oncall"))?.oncall;
 	}
+	forgetStories(wanted);
 	announce(before);
 	state.read = true;
 	state.seenMs = Date.now();
 }
 
-let settling = 0, reading = false, again = false;
+let settling = 0, reading = false, changed = new Set(), all = true;
 
-// Many changes at once are one reading; one that comes while reading is read after it.
-function refresh() {
+// Many changes at once are one reading; what comes while reading is read after it.
+function refresh(incident) {
+	if (incident)
+		changed.add(incident);
+	else
+		all = true;
 	clearTimeout(settling);
-	settling = setTimeout(async () => {
-		if (reading) {
-			again = true;
-			return;
-		}
-		reading = true;
-		try {
-			await readAll();
-		} catch (e) {
-			console.warn("healbus:", e.message);
-		}
-		reading = false;
-		render();
-		if (again) {
-			again = false;
-			refresh();
-		}
-	}, SETTLE_MS);
+	if (!reading)
+		settling = setTimeout(readNow, SETTLE_MS);
+}
+
+async function readNow() {
+	const now = changed, whole = all;
+	changed = new Set();
+	all = false;
+	let failed = false;
+	reading = true;
+	try {
+		await readAll(now, whole);
+	} catch (e) {
+		all = failed = true;
+		console.warn("healbus:", e.message);
+	}
+	reading = false;
+	render();
+	if (changed.size || all)
+		settling = setTimeout(readNow, failed ? AGAIN_MS : SETTLE_MS);
 }
 
 const live = new Live(refresh, (net, wait, more) => {

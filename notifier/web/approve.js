@@ -56,9 +56,13 @@ export function dialog(title, body, submit, data) {
 		h("div", {class: "row actions"}, submit, button(submit ? "Cancel" : "Close", "close")));
 	const d = append(h("dialog", {"aria-labelledby": "dialog-title"}), [form]);
 	d.addEventListener("close", () => d.remove());
+	d.addEventListener("keydown", (e) => {
+		if (e.key === "Enter" && e.ctrlKey)
+			form.requestSubmit();
+	});
 	document.body.append(d);
 	d.showModal();
-	(form.querySelector("[data-first]") || form.querySelector("button"))?.focus();
+	(form.querySelector("[data-press]") || form.querySelector("[data-first]") || form.querySelector("button"))?.focus();
 	return d;
 }
 
@@ -81,6 +85,6 @@ export function askDecision(a, what) {
 	const body = [h("p", {}, a.title || a.incident), what === "approve" && h("ol", {class: "runs short"}, a.rendered.map((r) => h("li", {}, h("pre", {class: "run", tabindex: 0}, r)))),
 		reason(what === "deny" ? "Why not? (told to everybody)" : "A word for the record (may stay empty)"), sure];
 	return dialog(what === "approve" ? "Approve this?" : "Deny this?", body,
-		h("button", {type: "submit", class: what === "approve" ? (hard ? "danger" : "primary") : "danger"}, what === "approve" ? (hard ? "Approve, it is hard" : "Approve") : "Deny"),
+		h("button", {type: "submit", "data-press": what === "approve" && !hard && session.person !== "", class: what === "approve" ? (hard ? "danger" : "primary") : "danger"}, what === "approve" ? (hard ? "Approve, it is hard" : "Approve") : "Deny"),
 		{form: "decide", id: a.id, what});
 }

@@ -3,7 +3,7 @@ import {h} from "/dom.js";
 
 export const KEYS = [
 	["j / k", "next / previous"], ["Enter", "open"], ["a", "approve …"], ["d", "deny …"], ["/", "search"], ["p", "pause or resume …"],
-	["1 – 5", "incidents, approvals, silences, tools, KPIs"], ["?", "these keys"], ["Esc", "close"],
+	["1 – 5", "incidents, approvals, silences, tools, KPIs"], ["?", "these keys"], ["Ctrl Enter", "send what a dialog asks"], ["Esc", "close"],
 ];
 
 function move(by) {

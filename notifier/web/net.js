@@ -53,7 +53,7 @@ export const may = (role) => !session.known || session.roles.includes(role);
 export class Live {
 	// changed(incident or null), state(name, seconds until the next try)
 	constructor(changed, state) {
-		Object.assign(this, {changed, state, pause: PAUSE_FIRST_MS, seq: -1, timer: 0, events: null});
+		Object.assign(this, {changed, state, pause: PAUSE_FIRST_MS, seq: -1, heard: -1, timer: 0, events: null});
 	}
 
 	start() {
@@ -70,6 +70,7 @@ export class Live {
 			} catch {
 				return;
 			}
+			this.heard = said.seq ?? -1;
 			this.changed(said.incident || null);
 		};
 		this.events.onmessage = heard;
@@ -98,14 +99,14 @@ export class Live {
 	}
 
 	reached(status) {
-		const seq = status.lag?.applied_seq ?? 0;
+		const seq = status.lag?.applied_seq ?? 0, back = this.away;
 		if (this.away && this.events.readyState === EventSource.CLOSED && this.streamed)
 			this.listen();
 		this.streamed ||= this.streaming();
 		this.pause = PAUSE_FIRST_MS;
 		this.away = false;
 		this.state(this.streaming() ? "live" : "asking", 0, status);
-		if (seq !== this.seq)
+		if (back || seq !== this.seq && !(this.streaming() && this.heard >= seq))
 			this.changed(null);
 		this.seq = seq;
 	}

@@ -1,5 +1,5 @@
 // Drives the page in a real Chromium; page.sh starts it and does what it asks for through descriptor 3. TAP.
-import {readFileSync, writeSync} from "node:fs";
+import {readFileSync, readdirSync, writeSync} from "node:fs";
 import {createRequire} from "node:module";
 import {hostileTests} from "./lib_page_hostile.mjs";
 
@@ -127,6 +127,7 @@ async function heals(page) {
 	page.on("load", () => loads++);
 	await page.goto(url + "/");
 	await it("a quiet page says so, and who is on call", () => sees(page, "main", "All quiet").then(() => sees(page, "main", "On call: bob")));
+	await it("changes are streamed", () => page.locator(".lamp.live").waitFor(WAIT));
 	act("fail-job");
 	await it("an incident appears without loading the page again", async () => {
 		await sees(page, ".incident", "CIFailure");
@@ -145,7 +146,9 @@ async function heals(page) {
 	await shoot(page, "asks");
 	await page.keyboard.press("a");
 	await judge(page, "the dialog of a decision");
-	await it("a approves", () => submit(page, {reason: "looks right"}));
+	await page.locator("dialog [name=reason]").fill("looks right");
+	await page.keyboard.press("Control+Enter");
+	await it("a and Ctrl Enter approve", () => page.locator("dialog").waitFor({state: "detached", ...WAIT}));
 	await it("the first attempt fails in the sandbox", () => sees(page, ".entry.bad .what", "attempt 1 failed"));
 	await it("a second one asks, with another edit", () => sees(page, ".approval .diff .l.add", "+\treturn a + b;"));
 	await page.locator('.approval [data-act="approve"]').click();
@@ -282,6 +285,14 @@ async function shoot(page, name) {
 	}
 }
 
+// What turns text into markup, a script or a style has no place in the page.
+function reads(web) {
+	const forbidden = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|setAttribute\("(on|style)|DOMParser|createContextualFragment|srcdoc/;
+	for (const file of readdirSync(web).filter((f) => /\.(js|html)$/.test(f)))
+		ok(!forbidden.test(readFileSync(`${web}/${file}`, "utf8").replace(/^\/\/.*$/gm, "")), `${file} makes nothing of text but text`);
+}
+
+reads("notifier/web");
 const browser = await chromium.launch({executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : []});
 const watching = [];
 try {
