@@ -87,6 +87,7 @@ UNIT_REASONER += placeholder prompt injection
 UNIT_REASONER += context context_readers
 UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
 UNIT_EXECUTOR += git
+UNIT_EXECUTOR += mcp
 UNIT_EXECUTOR += docker agent cell proxy
 UNIT_EXECUTOR += parcel
 UNIT_NOTIFIER := projection notices routing render shadow view channels
@@ -99,7 +100,7 @@ FUZZ := archive signature classify model_answer context placeholder guard propos
 FUZZ += results parcel
 FUZZ += telegram
 UNIT_NOTIFIER += session
-FUZZ += interaction
+FUZZ += interaction jsonrpc
 
 # ---- programs ------------------------------------------------------------------------------------------
 STAGES := monitor reasoner executor notifier
