@@ -140,7 +140,10 @@ static void add_tool(struct buf *out, const char *server, const json_t *tool)
 	add_names(out, properties);
 	if (json_object_size(properties))
 		buf_add_str(out, "params:\n");
-	json_object_foreach((json_t *)properties, name, p) add_param(out, schema, name, p);
+	json_object_foreach((json_t *)properties, name, p)
+	{
+		add_param(out, schema, name, p);
+	}
 }
 
 static int print_tools(const struct mcp_talk *t, const char *only)
