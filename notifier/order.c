@@ -181,8 +181,11 @@ static int run_status(struct carry *o)
 		buf_add_str(o->out, "Healing is on.");
 	}
 	buf_add_str(o->out, "\nIncidents:");
-	json_object_foreach(counts, state, value) buf_printf(o->out, " %" JSON_INTEGER_FORMAT " %s",
-							     json_integer_value(value), state);
+	json_object_foreach(counts, state, value)
+	{
+		buf_printf(o->out, " %" JSON_INTEGER_FORMAT " %s", json_integer_value(value),
+			   state);
+	}
 	buf_printf(o->out, "\nApprovals that wait: %zu\n", view_pending(txn));
 	json_decref(paused);
 	json_decref(counts);

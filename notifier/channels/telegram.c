@@ -152,7 +152,8 @@ int telegram_call(const struct telegram_call *call, const char *method, const js
 		.ca_file = call->bot->ca_file,
 	};
 	rc = http_client_call(call->http, &http, &a, out_why);
-	explicit_bzero(url.data, url.len);
+	if (url.data)
+		explicit_bzero(url.data, url.len);
 	json_t *answer = rc ? NULL : json_loadb(buf_str(&a.body), a.body.len, 0, NULL);
 	if (!rc)
 		rc = judge(call, &a, answer, out_why);

@@ -214,7 +214,10 @@ static int headers_make(const struct session *s, const json_t *input, struct par
 	int rc = s->headers ? shape_make(s->headers, input, &made, out_why) : 0;
 	if (rc)
 		return rc;
-	json_object_foreach(made, name, value) header_add(p, name, value);
+	json_object_foreach(made, name, value)
+	{
+		header_add(p, name, value);
+	}
 	json_decref(made);
 	return 0;
 }

@@ -274,6 +274,9 @@ def test_buttons(w):
        "the bus has the decision", made)
     bare = wait_for("bare", lambda: [b for b, _ in w.vendors.of("tg", "editMessageReplyMarkup") if b["message_id"] == number])
     ok(bare and bare[0]["reply_markup"] == {"inline_keyboard": []}, "its buttons are taken off")
+    edited = w.said("editMessageText", 0, "approved by ann")
+    ok(edited and edited["message_id"] == number and edited["reply_markup"] == {"inline_keyboard": []},
+       "and the question says who decided", edited)
     ok(w.answered(lambda: w.press(ANN, found.get("Deny", "?"), message=number), "approved by ann"), "a second press is told by whom")
     question(w, "late", deadline_ms=1500)
     number, found = buttons(w, "late")
