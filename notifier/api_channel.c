@@ -83,7 +83,8 @@ void api_channel(struct api_call *call)
 	bool takes = c && c->kind->receive;
 	int rc = takes ? receive(call, c, &why)
 		       : why_set(&why, ERR_NOT_FOUND, "no channel of this name takes requests");
-	metric_add(&received, 1, takes ? name : "", rc ? err_name(rc) : "ok");
+	/* Once answered, the request and its texts are gone. */
+	metric_add(&received, 1, takes ? c->name : "", rc ? err_name(rc) : "ok");
 	if (rc) {
 		LOG(WARN, "channel request refused", S("channel", name),
 		    S("peer", http_peer(call->req)), S("why", why.text));
