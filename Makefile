@@ -38,7 +38,7 @@ MONITOR := core body command record replay alert_text checks checks_command chec
 	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
 	sources/github_ci sources/github_people sources/mapped \
 	sources/table sources/words state
-REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo call runbook runbook_parse runbook_render config settings lesson
+REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo call runbook runbook_parse runbook_render config settings feedback lesson
 REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
 REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
 	memories/openmemory memory_json memory_api memory_feed memory_worker shared
@@ -71,7 +71,7 @@ NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox cha
 NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
 NOTIFIER += render_info
 CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
+	cmd_plan cmd_silence cmd_control cmd_people cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 CTL += cmd_oncall cmd_kpis
 NOTIFIER += api_search api_models session proxies page_auth page_login page_files page_events

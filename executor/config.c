@@ -125,8 +125,13 @@ static const struct option rows[] = {
 	OPT_TREE(T, inventory, "groups", inventory_parse_groups, release_nothing,
 		 "A list of {id, min_healthy}: so many members (a count or a percentage) must be "
 		 "healthy while another is acted upon."),
-	OPT_DURATION(T, approval_deadline_ms, "approval_deadline", "5m", 1000, 86400000,
-		     "How long people have to answer. Silence means no."),
+	OPT_DURATION(
+		T, approval_deadline_ms, "approval_deadline", "5m", 1000, 86400000,
+		"How long people have to answer about what destroys or interrupts (level hard). "
+		"Silence means no."),
+	OPT_DURATION(T, approval_deadline_soft_ms, "approval_deadline_soft", "1h", 1000, 86400000,
+		     "The same for plans of which every step can be undone; never longer than the "
+		     "plan is valid."),
 	OPT_INT(T, target_rate, "rate.target_per_hour", "6", 0, 500,
 		"Changing actions started on one target within an hour, by all executors. 0: no "
 		"limit."),

@@ -44,6 +44,7 @@ struct executor_config {
 	struct rules rules;
 	struct inventory inventory; /* `targets:` and `groups:` both fill it */
 	int64_t approval_deadline_ms;
+	int64_t approval_deadline_soft_ms;
 	int64_t target_rate; /* starts an hour */
 	int64_t global_rate;
 	int64_t cooldown_ms;

@@ -135,6 +135,15 @@ static char *ask_line(struct plan_run *run, const struct action *a)
 	return arena_printf(run->arena, "%s(%s): %s", a->tool->name, a->target->id, a->text);
 }
 
+/* What can be undone may wait for somebody to wake up. */
+static int64_t patience_ms(const struct plan_run *run, const struct policy_result *policy)
+{
+	const struct executor_config *c = run->ex->config;
+	bool soft = policy->level == HEALBUS__LEVEL__LEVEL_SOFT ||
+		    policy->level == HEALBUS__LEVEL__LEVEL_NONE;
+	return soft ? c->approval_deadline_soft_ms : c->approval_deadline_ms;
+}
+
 static Healbus__ApprovalRequest *ask_new(struct plan_run *run, const struct policy_result *policy)
 {
 	Healbus__ApprovalRequest *q = arena_alloc(run->arena, sizeof(*q));
@@ -150,8 +159,7 @@ static Healbus__ApprovalRequest *ask_new(struct plan_run *run, const struct poli
 	SET(q, plan_seq, run->seq);
 	SET(q, level, policy->level);
 	SET(q, asked_at_ms, now);
-	SET(q, deadline_ms,
-	    MIN(now + run->ex->config->approval_deadline_ms, run->plan->not_after_ms));
+	SET(q, deadline_ms, MIN(now + patience_ms(run, policy), run->plan->not_after_ms));
 	q->executor = (char *)run->ex->instance;
 	q->reasons = policy->reasons.items;
 	q->n_reasons = MIN(policy->reasons.n, 64);

@@ -4,6 +4,7 @@
 #include "reasoner/call.h"
 #include "reasoner/case.h"
 #include "reasoner/effect.h"
+#include "reasoner/feedback.h"
 #include "reasoner/lesson.h"
 #include "reasoner/memory.h"
 #include "reasoner/plan.h"
@@ -298,6 +299,8 @@ static int apply_control(struct desk *d, const struct fold_input *in)
 	struct case_file c;
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_UNDO)
 		return undo_request(d, control);
+	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_FEEDBACK)
+		return feedback_apply(d, control);
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_CALL)
 		return call_request(d, control);
 	if (control->kind == HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE) {

@@ -224,9 +224,9 @@ static int find_waiting(struct ctl *c, const json_t *list, const json_t **out)
 static int post_decision(struct ctl *c, const char *key, const char *id, const char *verdict,
 			 json_t **out)
 {
-	const char *reason = ctl_flag(c, "reason");
-	json_t *body = json_pack("{s:s,s:s,s:s,s:s}", key, id, "verdict", verdict, "by", ctl_by(),
-				 "reason", reason ? reason : "");
+	const char *reason = ctl_flag(c, "reason"), *by = ctl_flag(c, "by");
+	json_t *body = json_pack("{s:s,s:s,s:s,s:s}", key, id, "verdict", verdict, "by",
+				 by ? by : ctl_by(), "reason", reason ? reason : "");
 
 	return ctl_try(c, "POST", "/api/decisions", body, out);
 }
@@ -264,6 +264,11 @@ static int decide(struct ctl *c, const char *verdict)
 	if (rc || ctl_as_json(c, answer))
 		return rc;
 	const json_t *decision = json_object_get(answer, "decision");
+	if (!decision) { /* a vote, and one is not enough */
+		ctl_text(c, js(answer, "text"));
+		ctl_printf(c, "\n");
+		return EXIT_OK;
+	}
 	ctl_styled(c, ctl_state_style(verdict), str_eq(verdict, "approve") ? "approved" : "denied");
 	ctl_printf(c, " by ");
 	ctl_text(c, js(decision, "by"));

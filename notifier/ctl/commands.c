@@ -1,5 +1,10 @@
 #include "notifier/ctl/ctl.h"
 
+/* With people in notifier.yaml it must be one of them. */
+#define BY                                                                                         \
+	{                                                                                          \
+		"by", 0, "NAME", "Who you are; without it your login name."                        \
+	}
 #define REASON                                                                                     \
 	{                                                                                          \
 		"reason", 0, "TEXT", "Why; it is kept in the story."                               \
@@ -85,7 +90,7 @@ const struct ctl_command ctl_commands[] = {
 		.args_min = 1,
 		.args_max = 1,
 		.names = NAMES_APPROVAL,
-		.flags = {REASON},
+		.flags = {REASON, BY},
 	},
 	{
 		.name = "deny",
@@ -96,7 +101,37 @@ const struct ctl_command ctl_commands[] = {
 		.args_min = 1,
 		.args_max = 1,
 		.names = NAMES_APPROVAL,
-		.flags = {REASON},
+		.flags = {REASON, BY},
+	},
+	{
+		.name = "info",
+		.args = "APPROVAL",
+		.summary = "all there is to know about a question before it is answered",
+		.help = "The plan's own parameters, the diagnosis, a dry run if there was one, how "
+			"it "
+			"is taken back.",
+		.run = cmd_info,
+		.args_min = 1,
+		.args_max = 1,
+		.names = NAMES_APPROVAL,
+	},
+	{
+		.name = "feedback",
+		.args = "INCIDENT held|broken",
+		.summary = "say whether a repair held",
+		.help = "The first word about an incident counts for what is tried next time.",
+		.run = cmd_feedback,
+		.args_min = 2,
+		.args_max = 2,
+		.names = NAMES_INCIDENT,
+		.flags = {REASON, BY},
+	},
+	{
+		.name = "people",
+		.args = "",
+		.summary = "who may do what, and whose yes a plan needs",
+		.help = "As notifier.yaml says under people and approvers.",
+		.run = cmd_people,
 	},
 	{
 		.name = "ack",

@@ -130,7 +130,7 @@ def forge(w, key, d):
 
 @case(CASES, 32, "approval-attacks", "forged, replayed, expired, foreign, late approvals: no start, each refused and told")
 def approval_attacks(k):
-    w = k.world(options={"executor": "approval_deadline: 15s\n"})
+    w = k.world(options={"executor": "approval_deadline: 15s\napproval_deadline_soft: 15s\n"})
     attacks = ("unsigned", "foreign-key", "other-digest", "other-plan", "after-deny", "expired", "replayed")
     runs = {a: w.new_run("attack") for a in attacks}
     victim = w.send(1, "victim", **{"class": "ask"})[0]

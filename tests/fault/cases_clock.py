@@ -28,7 +28,7 @@ class Clock:
 
 def jumped(k, seconds, how):
     """An act under way and a question open while the clock jumps; then new work."""
-    w = k.world(start=False, targets=["a", "b"], options={"executor": "approval_deadline: 60s\n"})
+    w = k.world(start=False, targets=["a", "b"], options={"executor": "approval_deadline: 60s\napproval_deadline_soft: 60s\n"})
     clock = Clock(k, w)
     w.start_all()
     w.judge(w.send(2))

@@ -28,7 +28,7 @@ INCIDENTS_PER_S = 18  # at most: what is tested is not how much it takes
 OPTIONS = {
     "monitor": "rate: 100000\nburst: 100000\nflap_threshold: 0\ngroup_interval: 1s\n",
     "reasoner": "max_open_plans: 200\n",
-    "executor": "approval_deadline: 15s\n",
+    "executor": "approval_deadline: 15s\napproval_deadline_soft: 15s\n",
     "notifier": """notice_workers: 4
 approval_give_up_after: 5m
 channels:

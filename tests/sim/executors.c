@@ -332,7 +332,7 @@ static const char act_tool[] =
 	"rollback: {tool: act, params: {run: 'undo-{{ .params.run }}'}}\n";
 static const char look_tool[] = "name: look\nsummary: a check\nlevel: none\nargv: [/sim/look]\n";
 static const char yaml[] =
-	"autonomy: auto\napproval_deadline: 2m\n"
+	"autonomy: auto\napproval_deadline: 2m\napproval_deadline_soft: 2m\n"
 	"rate: {target_per_hour: 500, global_per_hour: 500, cooldown: 3s}\n"
 	"rules:\n  - {match: ['target=~\"ask.*\"'], autonomy: approve}\n"
 	"targets:\n  - {id: auto-1, tools: ['*']}\n  - {id: auto-2, tools: ['*']}\n"

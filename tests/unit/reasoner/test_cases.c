@@ -1,3 +1,4 @@
+#include "reasoner/memory_private.h"
 #include "tests/unit/reasoner/world.h"
 
 #define CALL(tool) "{tool: " tool "}"
@@ -331,6 +332,42 @@ static void return_starts_with_the_next_way(void **state)
 	json_decref(plan);
 }
 
+static bool remembered_healed(const char *incident)
+{
+	struct memory_place place = {0};
+	struct store_val val = {0};
+	auto_txn txn = store_begin_read(fold_store(w.f));
+	assert_int_equal(store_get_str(txn, &table_memory_places, incident, &val), 0);
+	memcpy(&place, val.data, MIN(val.len, sizeof(place)));
+	return place.healed;
+}
+
+static void say_held(const char *id, const char *incident, bool held)
+{
+	auto_free char *json = mem_printf("{\"id\":\"%s\",\"kind\":\"feedback\",\"by\":\"ann\","
+					  "\"incident\":\"%s\",\"held\":%s}",
+					  id, incident, held ? "true" : "false");
+	world_send(&w, "control", id, json);
+}
+
+/* What people say afterwards counts: once, and for the memory that the incident became. */
+static void feedback_counts(void **state)
+{
+	(void)state;
+	world_incident(&w, "i1", "k1", "open", 1, "");
+	world_outcome(&w, "healed", "", "");
+	world_incident(&w, "i1", "k1", "resolved", 2, "");
+	assert_true(remembered_healed("i1"));
+	say_held("f1", "i1", true);
+	assert_true(remembered_healed("i1"));
+	say_held("f2", "i1", false);
+	assert_false(remembered_healed("i1"));
+	say_held("f3", "i1", false);
+	say_held("f4", "nobody", false);
+	assert_false(remembered_healed("i1"));
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+}
+
 /* A fix that succeeds and is useless, over and over: it ends (five plans here), survives restarts,
  * and starts again only after a human or a quiet window. */
 static size_t useless_rounds(size_t rounds, size_t from)
@@ -438,6 +475,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(healed_but_still_firing_is_a_failure),
 	TEST(short_window),
 	TEST(return_starts_with_the_next_way),
+	TEST(feedback_counts),
 	TEST(useless_fixes_end),
 	TEST(ack_lets_it_try_again),
 	TEST(quiet_window_lets_it_try_again),
