@@ -166,7 +166,8 @@ static void on_dead(struct fold *f, uint64_t seq)
 	char said[SAID_MAX];
 	row_struct(fold_txn(f), &table_health, "dead_seq", &known, sizeof(known));
 	if (seq > known) {
-		snprintf(said, sizeof(said), "%" PRIu64 " messages could not be read", seq - known);
+		snprintf(said, sizeof(said), "%" PRIu64 " message%s could not be read", seq - known,
+			 seq - known > 1 ? "s" : "");
 		raise_matter(f, MATTER_DEAD, said);
 	}
 	/* A smaller one: the stream was made anew. */

@@ -369,8 +369,9 @@ static void add_stop(struct buf *b, const struct render_call *r)
 void render_call(const struct render_call *r, struct notice_text *out)
 {
 	auto_notice_text body = {0};
+	const Healbus__Incident *incident = r->about->incident;
 	if (r->approval)
-		render_approval(r->approval, r->about->incident, &body);
+		render_approval(r->approval, incident->title ? incident : NULL, &body);
 	else
 		render_incident(r->about, &body);
 	buf_printf(&out->subject, "call %zu of %zu: ", r->number, r->total);

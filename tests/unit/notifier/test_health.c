@@ -109,11 +109,11 @@ static void test_dead_letters(void **state UNUSED)
 	assert_null(said(&b, 1));
 	seen(&b, 3, 0);
 	bench_wait(&b, MINUTE);
-	assert_non_null(strstr(said(&b, 1)->subject, "1 messages could not be read"));
+	assert_non_null(strstr(said(&b, 1)->subject, "1 message could not be read"));
 	seen(&b, 1, 0); /* a new stream, and what it holds is not new to us */
 	seen(&b, 2, 0);
 	bench_wait(&b, 2 * HOUR);
-	assert_non_null(strstr(said(&b, 2)->subject, "1 messages could not be read"));
+	assert_non_null(strstr(said(&b, 2)->subject, "1 message could not be read"));
 	bench_close(&b);
 }
 
