@@ -101,7 +101,8 @@ static bool login_allowed(struct api_call *call, const char *peer)
 }
 
 /* Tokens of people and those of http.token_file, which stand for nobody by name. */
-static bool token_accept(struct api_call *call, const char *token, char person[static 1],
+static bool token_accept(struct api_call *call, const char *token,
+			 char person[static SESSION_PERSON_MAX + 1],
 			 uint8_t proof[static DIGEST_BYTES])
 {
 	const struct notifier_config *c = stage_config_get(call->stage);

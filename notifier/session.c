@@ -198,7 +198,7 @@ void login_failed(struct sessions *all, const char *address, int64_t now_ms)
 {
 	pthread_mutex_lock(&all->lock);
 	struct peer *p = peer_find(all, address);
-	if (!p || now_ms - p->last_ms > 2 * LOGIN_WAIT_MAX_MS) {
+	if (!p || now_ms - p->last_ms > (int64_t)2 * LOGIN_WAIT_MAX_MS) {
 		p = p ? p : peer_place(all);
 		*p = (struct peer){0};
 		snprintf(p->address, sizeof(p->address), "%s", address);

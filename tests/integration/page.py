@@ -388,6 +388,9 @@ def test_events(w):
     w.send("approval", "live", approval("ask-live", "live", "plan-live", now_ms() + 60000))
     got = read_events(s, lambda t: '"kind":"approval"' in t)
     ok("approval" in kinds_of(got, "live"), "so does a question", got)
+    caught_up(w)
+    last = '"seq":%d,' % lag(w)["applied_seq"]
+    ok(last in got or last in read_events(s, lambda t: last in t), "up to the last message there is", (last, got))
     s.close()
     b = Browser(w.port)
     b.login(TOKENS["ann"])
