@@ -75,7 +75,7 @@ CTL := main args term api words commands help completion manual run story story_
 	backtest_story idmap doctor doctor_bus doctor_host
 CTL += cmd_oncall cmd_kpis
 NOTIFIER += api_search api_models session proxies page_auth page_login page_files page_events
-CTL += cmd_token
+CTL += cmd_token cmd_models
 
 UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_stream http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
 UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds github_corpus

@@ -39,7 +39,13 @@ int cmd_incidents(struct ctl *c)
 	auto_json *j = NULL;
 	auto_buf path = {0};
 
-	buf_add_str(&path, "/api/incidents");
+	if (ctl_flag(c, "search") && (ctl_flag(c, "all") || ctl_flag(c, "state")))
+		return ctl_fail(EXIT_USAGE, "leave out --all and --state",
+				"--search looks through all of them");
+
+	buf_add_str(&path, ctl_flag(c, "search") ? "/api/search" : "/api/incidents");
+	if (ctl_flag(c, "search"))
+		ctl_query(&path, "q", ctl_flag(c, "search"));
 	if (ctl_flag(c, "all"))
 		ctl_query(&path, "all", "1");
 	if (ctl_flag(c, "state"))

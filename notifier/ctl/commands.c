@@ -34,6 +34,9 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"all", 0, NULL, "All of them, however old."},
 			  {"state", 0, "STATE",
 			   "Only open, escalated, suppressed or resolved ones."},
+			  {"search", 0, "WORDS",
+			   "Those that hold all of these words, in any letter case: in titles, "
+			   "labels, summaries."},
 			  LIMIT},
 	},
 	{
@@ -426,6 +429,16 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"reasoner", 0, "URL",
 			   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
 			   "http://127.0.0.1:9096."}},
+	},
+	{
+		.name = "models",
+		.args = "",
+		.summary = "what models were asked, and what it cost",
+		.help = "Adds up the exchanges with models of the last 7 days: by day, and by "
+			"model; with --incident those of one incident.",
+		.run = cmd_models,
+		.flags = {{"incident", 0, "ID", "Only of this one, however old."},
+			  {"since", 0, "TIME", "So far back: 24h, 30d."}},
 	},
 	{
 		.name = "token",

@@ -217,6 +217,7 @@ int cmd_classify(struct ctl *c);
 int cmd_shadow(struct ctl *c);
 int cmd_memory(struct ctl *c);
 int cmd_rates(struct ctl *c);
+int cmd_models(struct ctl *c);
 int cmd_token(struct ctl *c);
 int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -504,6 +505,40 @@ def test_reading(w):
        and p["cost_micro_usd"] == 2000, "a plan with what its steps printed, what was asked and its cost", p)
 
 
+def healctl(w, *args, token=None):
+    r = subprocess.run([os.path.join(notifier.BUILD, "healctl"), *args, "--url", "http://127.0.0.1:%d" % w.port]
+                       + (["--token-file", token] if token else []), capture_output=True, text=True, timeout=30)
+    return r.returncode, r.stdout + r.stderr
+
+
+def test_healctl(w):
+    """A token that healctl makes lets its owner in, under the owner's name and roles."""
+    path = w.dir + "/new.token"
+    rc, text = healctl(w, "token", "nina", "--out", path)
+    with open(path) as f:
+        token = f.read().strip()
+    ok(rc == 0 and os.stat(path).st_mode & 0o777 == 0o600 and len(token) == 64 and token not in text,
+       "healctl token writes one that only I can read", (rc, text))
+    rc, text = healctl(w, "token", "nina", "--out", path)
+    with open(path) as f:
+        ok(rc == 1 and f.read().strip() == token, "and none over another", text)
+    w.configure(people(w) + "  - {name: nina, roles: [operator], token_file: new.token}\n")
+    os.rename(path, w.dir + "/etc/new.token")
+    path = w.dir + "/etc/new.token"
+    w.stage.send_signal(notifier.signal.SIGHUP)
+    ok(wait_for("it counts", lambda: healctl(w, "status", token=path)[0] == 0), "it counts after a reload")
+    ok(healctl(w, "status")[0] == 1, "and nothing goes without one")
+    rc, text = healctl(w, "ack", "paid", "--reason", "mine", token=path)
+    acks = [m["message"] for m in w.dump("STORY", "heal.control.paid")]
+    ok(rc == 0 and [a["by"] for a in acks] == ["nina"], "what she does is hers", (rc, text, acks))
+    rc, text = healctl(w, "pause", token=path)
+    ok(rc == 1 and "admin" in text, "what she may not is refused, with the role it needs", text)
+    rc, text = healctl(w, "incidents", "--search", "shop checkout", token=path)
+    ok(rc == 0 and "Checkout of the Shop" in text and len(text.splitlines()) == 2, "she searches", text)
+    rc, text = healctl(w, "models", "--since", "7d", token=path)
+    ok(rc == 0 and "$0.0021" in text and "openai m-2" in text, "and sees what models cost", text)
+
+
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -520,7 +555,7 @@ def main():
         w.send("plan", "db", plan("plan-db", "db"))
         restart(w, people(w))
         caught_up(w)
-        for test in (test_files, test_roles, test_paths, test_login, test_csrf, test_stored_xss, test_reading, test_large,
+        for test in (test_files, test_roles, test_paths, test_login, test_csrf, test_stored_xss, test_reading, test_healctl, test_large,
                      test_events, test_revoked, test_lock_out, test_proxy, test_api_token):
             test(w)
         ok(w.stop() == 0, "stops")
