@@ -45,6 +45,12 @@ static int to_parse(struct email *e, const struct yaml_node *node, struct why *o
 	return 0;
 }
 
+static bool is_local(const char *url, const char *machine)
+{
+	size_t len = strlen(machine);
+	return str_starts(url, machine) && (!url[len] || url[len] == ':' || url[len] == '/');
+}
+
 /* Links are secrets: over plain HTTP for this machine only. */
 static int links_parse(struct email *e, const struct yaml_node *node, struct why *out_why)
 {
@@ -54,8 +60,8 @@ static int links_parse(struct email *e, const struct yaml_node *node, struct why
 	size_t len = strlen(e->links_url);
 	while (len && e->links_url[len - 1] == '/')
 		e->links_url[--len] = '\0';
-	bool local = str_starts(e->links_url, "http://127.0.0.1") ||
-		     str_starts(e->links_url, "http://localhost");
+	bool local = is_local(e->links_url, "http://127.0.0.1") ||
+		     is_local(e->links_url, "http://localhost");
 	if ((local || str_starts(e->links_url, "https://")) && !strpbrk(e->links_url, " \t\r\n?#"))
 		return 0;
 	return yaml_error(yaml_get(node, "links_url"), out_why,
