@@ -61,8 +61,9 @@ struct git_check {
  *     processes: 512
  *     disk: 2GiB                        # of the copy they work on, which is in memory; and of /tmp
  *     network: [proxy.golang.org]       # hosts they reach (https by CONNECT); default: none
- *     sandbox: docker                   # where checks run, a row of place.h: without network and
- *                                       # readonly; default: this machine's own
+ *     sandbox: docker                   # where checks run, a row of place.h (docker, kubernetes,
+ *                                       # truefoundry): without network and readonly; default:
+ *                                       # this machine's own
  *     guard: {...}                      # what patches are looked at for, see guard.h
  */
 struct git_target {

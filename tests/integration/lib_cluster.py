@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -48,7 +49,7 @@ class Refused(Exception):
 class Double:
     """What both have: the token, faults to come, all requests, threads that run things."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.lock = threading.RLock()
         self.requests, self.faults, self.dir = [], [], tempfile.mkdtemp(prefix="healbus-cluster-")
         self.threads, self.problems = [], []
@@ -100,7 +101,11 @@ class Double:
                 pass
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.url = "http%s://127.0.0.1:%d" % ("s" if tls else "", self.server.server_address[1])
+        if tls:  # (certificate, key), PEM files
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def next(self, match, status, message="", times=1, after=False, slow=0):
@@ -211,8 +216,8 @@ CONTAINER_KEYS = {"name", "image", "command", "env", "workingDir", "volumeMounts
 class Kubernetes(Double):
     namespace = "healbus-cells"
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, tls=None):
+        super().__init__(tls)
         self.jobs, self.secrets, self.pods, self.logs = {}, {}, {}, {}
         self.seen_jobs, self.seen_secrets = [], []
         self.pending = self.evict = None  # a reason not to start; when to evict

@@ -1,6 +1,6 @@
 /*
  * A place to run cells in, as a command: a JSON object on standard input says what to run
- *     {place, url, token_file, namespace, image, job, node_selector, network_policy,
+ *     {place, url, token_file, ca_file, namespace, image, job, node_selector, network_policy,
  * start_timeout_ms, dir, input, discard, argv, env, timeout_ms, output_bytes, keep_end, ticks,
  * disk_bytes} and one on standard output what came of it: {state, exit_code, output, truncated,
  * why}.
@@ -48,6 +48,7 @@ static void settings_of(const json_t *in, struct place_settings *out)
 	out->kubernetes = (struct kubernetes_settings){
 		.url = text_of(in, "url"),
 		.token_file = text_of(in, "token_file"),
+		.ca_file = text_of(in, "ca_file"),
 		.namespace = text_of(in, "namespace"),
 		.image = text_of(in, "image"),
 		.node_selector = text_of(in, "node_selector"),

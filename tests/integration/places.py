@@ -30,9 +30,9 @@ def check(name, good, detail=""):
 class World:
     """A double, a tree, and the executor's place that is to run something on it."""
 
-    def __init__(self, place):
+    def __init__(self, place, tls=None):
         self.place, self.dir = place, tempfile.mkdtemp(prefix="healbus-places-")
-        self.double = lib_cluster.Kubernetes() if place == "kubernetes" else lib_cluster.TrueFoundry(
+        self.double = lib_cluster.Kubernetes(tls) if place == "kubernetes" else lib_cluster.TrueFoundry(
             os.path.join(ROOT, "deploy/truefoundry/cell.sh"))
         self.tree = os.path.join(self.dir, "tree")
         self.token = os.path.join(self.dir, "token")
@@ -183,6 +183,23 @@ def kubernetes_objects():
         check("control: the check of the standard can fail", len(lib_cluster.restricted(pod)) == 2, lib_cluster.restricted(pod))
 
 
+def kubernetes_tls():
+    with tempfile.TemporaryDirectory() as d:
+        for name in ("own", "other"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "2", "-subj", "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                            os.path.join(d, name + ".key"), "-out", os.path.join(d, name + ".pem")],
+                           check=True, capture_output=True)
+        with World("kubernetes", (os.path.join(d, "own.pem"), os.path.join(d, "own.key"))) as w:
+            r = w.run("echo x", ca_file=os.path.join(d, "own.pem"))
+            check("kubernetes: https with the cluster's own certificate", ended(r) and r["output"] == "x\n", r)
+            before = len(w.double.requests)
+            for ca in (os.path.join(d, "other.pem"), None):
+                r = w.run("echo x", ca_file=ca)
+                check("kubernetes: a certificate of somebody else is sent no token", r["state"] == "failed" and
+                      "did not start" in r["why"] and len(w.double.requests) == before, r)
+
+
 def kubernetes_faults():
     with World("kubernetes") as w:
         d = w.double
@@ -310,7 +327,7 @@ def main():
     if not lib_cluster.works():
         print("1..0 # skip no bubblewrap that works here")
         return 0
-    for part in (lambda: same_for_both("kubernetes"), lambda: same_for_both("truefoundry"), kubernetes_objects,
+    for part in (lambda: same_for_both("kubernetes"), lambda: same_for_both("truefoundry"), kubernetes_objects, kubernetes_tls,
                  kubernetes_faults, truefoundry_faults):
         try:
             part()
