@@ -2,6 +2,7 @@
 """The executor as an MCP server, with a real nats-server and a real reasoner: the protocol's own
 conformance suite (make peers), the older SSE transport, calls that policy lets run, refuses or puts
 before a human, and who may not enter. An independent ledger says what ran. TAP."""
+import hashlib
 import http.client
 import json
 import os
@@ -139,6 +140,27 @@ def start_reasoner(w):
             open(os.path.join(w.dir, "reasoner.log"), "a"))
 
 
+def start_notifier(w):
+    """A real one; its key signs what the test decides by hand, too."""
+    conf = os.path.join(w.dir, "conf-notifier")
+    os.makedirs(conf, exist_ok=True)
+    w.notifier = free_port()
+    w.key = os.path.join(w.dir, "decision.key")
+    w.pub = w.key + ".pub"
+    with open(os.path.join(conf, "bus.yaml"), "w") as f:
+        f.write("url: nats://127.0.0.1:%d\n" % w.port)
+    with open(os.path.join(conf, "notifier.yaml"), "w") as f:
+        f.write("state_dir: %s/state-notifier\nhttp: {listen: \"127.0.0.1:%d\"}\ndecision_key_file: %s\n"
+                "channels: [{name: log, type: terminal, path: %s/told}]\nreceivers: [{name: ops, channels: [log]}]\n"
+                "route: {receiver: ops, group_wait: 0s}\n" % (w.dir, w.notifier, w.key, w.dir))
+    w.spawn([os.path.join(ex.BUILD, "healbus-notifier"), "-c", conf],
+            open(os.path.join(w.dir, "notifier.log"), "a"))
+    wait_for("the notifier's key", lambda: os.path.exists(w.pub))
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-in", w.pub, "-outform", "DER"], check=True,
+                         capture_output=True).stdout
+    w.key_id = hashlib.sha256(der[-32:]).hexdigest()[:16]
+
+
 # ---- the protocol ----
 
 def test_conformance(server):
@@ -246,6 +268,24 @@ def test_human(w, c):
        "denied, it did not, and the agent is told", r)
 
 
+def test_notifier(w, c):
+    """The same with a real notifier: it asks, a person answers there, the call runs."""
+    r = c.call("reset", run="person")
+    state = r["structuredContent"]
+    n = Client(w.notifier)
+
+    def answer():
+        status, _, text = n.http("POST", "/api/decisions", json.dumps(
+            {"approval": state["approval"], "verdict": "approve", "by": "kim"}))
+        return status < 300 and text
+    ok(wait_for("the notifier has the question", answer), "a person approves at the notifier")
+    r = wait_for("the end", lambda: (lambda x: x if x["structuredContent"]["state"] == "ended" else None)(
+        c.call("healbus_outcome", plan=state["plan"])))
+    ok(r and not r["isError"] and len(w.ran("person")) == 1, "and it ran once", r)
+    ok(wait_for("the notice", lambda: os.path.exists(os.path.join(w.dir, "told")) and
+                "reset" in open(os.path.join(w.dir, "told")).read()), "people were told what is asked")
+
+
 def test_trust(w, c):
     r = c.call("ledger", target="one", run="nobody")
     ok(r["structuredContent"]["state"] == "waiting_for_human" and not w.ran("nobody"),
@@ -337,12 +377,14 @@ def main():
     ex.TOOLS.update(TOOLS)
     w = World()
     try:
+        start_notifier(w)
         start_reasoner(w)
         server = Server(w, "first")
         test_doors(server)
         test_tools(server)
         c = test_calls(w, server)
         test_human(w, c)
+        test_notifier(w, c)
         test_trust(w, c)
         test_sse(server)
         test_conformance(server)
