@@ -16,6 +16,9 @@ static char *call_why(struct desk *d, const Healbus__Control *control)
 static Healbus__Plan *call_plan(struct desk *d, const Healbus__Control *control)
 {
 	char id[ID_BYTES];
+	/* Not now: a call that comes twice gives the same plan, and one that comes late expires. */
+	int64_t asked_ms =
+		control->at_ms > 0 ? MIN(control->at_ms, fold_now_ms(d->f)) : fold_now_ms(d->f);
 	Healbus__Plan *plan = arena_alloc(&d->arena, sizeof(*plan));
 	healbus__plan__init(plan);
 	id_make(id, "plan", control->incident, "call", control->id);
@@ -27,8 +30,8 @@ static Healbus__Plan *call_plan(struct desk *d, const Healbus__Control *control)
 	SET(plan, max_attempts, 1);
 	SET(plan, provenance, HEALBUS__PROVENANCE__PROVENANCE_AGENT);
 	SET(plan, confidence, 1);
-	SET(plan, created_at_ms, fold_now_ms(d->f));
-	SET(plan, not_after_ms, fold_now_ms(d->f) + d->settings->plan_ttl_ms);
+	SET(plan, created_at_ms, asked_ms);
+	SET(plan, not_after_ms, asked_ms + d->settings->plan_ttl_ms);
 	SET(plan, trusted, control->trusted);
 	plan->steps = arena_alloc(&d->arena, sizeof(*plan->steps));
 	plan->steps[plan->n_steps++] = control->call;
@@ -49,13 +52,19 @@ static int call_case(struct desk *d, Healbus__Plan *plan)
 	return 0;
 }
 
+static bool call_is_planned(struct desk *d, const char *id)
+{
+	struct store_val val;
+	return store_get_str(fold_txn(d->f), &table_plans, id, &val) == 0;
+}
+
 int call_request(struct desk *d, const Healbus__Control *control)
 {
 	Healbus__Plan *plan = call_plan(d, control);
 	int rc = call_case(d, plan);
 	if (!rc)
 		rc = wire_check(KIND_PLAN, &plan->base, d->why);
-	if (!rc)
+	if (!rc && !call_is_planned(d, plan->id))
 		plan_send(d, plan);
 	return rc;
 }

@@ -214,6 +214,31 @@ static void test_bad_peers(void **state)
 	}
 }
 
+static bool take_drop(void *ctx, const char *data, size_t len)
+{
+	size_t *bytes = ctx;
+	(void)data;
+	*bytes += len;
+	return *bytes < 3;
+}
+
+static void test_sink_of_an_endless_body(void **state)
+{
+	struct peer p;
+	struct why why = {0};
+	struct http_answer a;
+	size_t bytes = 0;
+
+	(void)state;
+	peer_start(&p, serve_drip);
+	struct http_call c = {.timeout_ms = 5000, .sink = take_drop, .sink_ctx = &bytes};
+	assert_int_equal(call(&p, c, &a, &why), 0);
+	assert_true(bytes >= 3 && a.status == 200 && a.body.len == 0);
+	http_answer_release(&a);
+	peer_stop(&p);
+	buf_release(&p.got);
+}
+
 static void test_nobody_there(void **state)
 {
 	struct peer p;
@@ -377,6 +402,7 @@ int main(void)
 		WITH_CLIENT(test_post_and_retry_after),
 		WITH_CLIENT(test_post_is_never_sent_twice),
 		WITH_CLIENT(test_bad_peers),
+		WITH_CLIENT(test_sink_of_an_endless_body),
 		WITH_CLIENT(test_nobody_there),
 		WITH_CLIENT(test_refused_before_anything),
 		WITH_CLIENT(test_public_only_does_not_reuse),
