@@ -32,6 +32,7 @@ def secret(w, name, text):
 
 def configure(w, s, d, key):
     w.configure("""
+feedback_after: 2s
 people:
   - {name: ann, roles: [approver], slack: U0ANN, discord: '901'}
   - {name: bob, roles: [viewer], slack: U0BOB, discord: '902'}
@@ -132,7 +133,22 @@ def test_thread(w, s, d):
     hook = mine(d, "one", True)
     ok(hook and hook[0].get("edited") and not any(m.get("components") for m in hook),
        "a webhook edits too, without buttons")
-    ok(not any(m.get("reply_broadcast") for m in mine(s, "one")), "nothing to do: not shown outside the thread")
+    ok(not any(m.get("reply_broadcast") and not slack_buttons(m) for m in mine(s, "one")), "nothing to do: not shown outside the thread")
+
+
+def test_feedback(w, s, d, key):
+    """A while after the repair of the first."""
+    asked = wait_for("did it hold?", lambda: [m for m in mine(d, "one") if "It held" in discord_buttons(m)])
+    buttons = discord_buttons(asked[0])
+    answer = json.loads(discord_send(w, key, discord_click("901", buttons["It held"], 11))[1])
+    told = [m["message"] for m in w.dump("STORY", "heal.control.one") if m["message"]["kind"] == "feedback"]
+    ok(len(told) == 1 and told[0]["held"] and told[0]["by"] == "ann" and told[0]["channel"] == "discord" and
+       answer["type"] == 7 and answer["data"]["components"] == [], "whether it held is answered by a button", (told, answer))
+    sm = wait_for("asked", lambda: [m for m in mine(s, "one") if "held" in slack_buttons(m)])
+    since = len(s.seen)
+    w.caught_up()
+    slack_click(w, "U0ANN", sm[0], slack_buttons(sm[0])["not_held"]["value"])
+    ok(said(s, since, "said already"), "and counts once")
 
 
 def test_approve(w, s, d, key):
@@ -341,6 +357,7 @@ def main():
         configure(w, s, d, key)
         ok(w.start(), "starts with the chats configured")
         test_thread(w, s, d)
+        test_feedback(w, s, d, key)
         test_approve(w, s, d, key)
         test_refused(w, s, d, key)
         test_expired(w, s, d, key)

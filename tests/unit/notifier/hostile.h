@@ -25,8 +25,7 @@ static const char *const hostile[] = {
 	"# Heading\n-# small",
 	"\x1b[31mred\x1b[0m \x1b]8;;https://evil.example\x07link\x1b]8;;\x07",
 	"rm -rf /\rls -l /tmp          ",
-	"\xe2\x80\xae"
-	"txt.exe\xe2\x80\xac",
+	"\xe2\x80\xaetxt.exe\xe2\x80\xac",
 	"\xe2\x81\xa6hidden\xe2\x81\xa9 \xe2\x80\x8bzero",
 	"null \x01\x02\x7f bytes",
 	"\xff\xfe bad utf-8 \xc3",
