@@ -16,6 +16,12 @@ const struct rules *rules_of(const void *config UNUSED)
 	return &rules;
 }
 
+/* Its channel only hears. */
+bool channel_answers(const void *config UNUSED, const char *channel UNUSED)
+{
+	return false;
+}
+
 void sim_notifier_setup(void)
 {
 	struct yaml_doc doc = {0};
