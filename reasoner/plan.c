@@ -79,6 +79,16 @@ static char *plan_why(struct desk *d, const struct case_file *c, const char *why
 	return wire_text(&d->arena, buf_str(&text), text.len, WHY_MAX);
 }
 
+/* Who told the machine to act, and so cannot be who allows it to; NULL: nobody did. */
+static char *commander(const struct case_file *c)
+{
+	const Healbus__Command *command = c->incident->command;
+	if (!command || !str_eq(command->id, c->row.command))
+		return NULL;
+	bool asks = str_eq(command->verb, "fix") || str_eq(command->verb, "retry");
+	return asks ? command->by : NULL;
+}
+
 void plan_frame(struct desk *d, const struct case_file *c, Healbus__Provenance provenance,
 		Healbus__Plan *plan)
 {
@@ -103,6 +113,7 @@ void plan_frame(struct desk *d, const struct case_file *c, Healbus__Provenance p
 	plan->n_labels = i->n_labels;
 	plan->tried = i->tried;
 	plan->n_tried = i->n_tried;
+	plan->requested_by = commander(c);
 }
 
 static void plan_head(struct desk *d, const struct case_file *c, const struct runbook *rb,

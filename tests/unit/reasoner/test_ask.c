@@ -316,6 +316,9 @@ static void people_stop_and_start_it(void **state)
 	assert_int_equal(world_outputs(&w, KIND_MODEL), 2);
 	propose(2);
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+	json_t *plan = world_output(&w, KIND_PLAN, 0);
+	assert_string_equal(text_of(plan, "requested_by"), "kim"); /* and may not approve it */
+	json_decref(plan);
 }
 
 static void a_retry_forgives_attempts(void **state)
