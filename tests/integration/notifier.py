@@ -382,11 +382,16 @@ def undecided(w):
             (n["kind"] == "approval" or n["channel"] == "log")]
 
 
+def said(w):
+    """Without what the stage says now and then about the bus's health."""
+    return [m for m in w.dump("STORY") if m["subject"] != "heal.control.health"]
+
+
 def test_rebuild(w):
     wait_for("the bus is quiet", lambda: not undecided(w))
     w.caught_up()
     before = snapshot(w)
-    messages = len(w.dump("STORY"))
+    messages = len(said(w))
     ok(w.stop() == 0, "SIGTERM drains and exits 0")
     shutil.rmtree(w.dir + "/state")
     w.start()
@@ -395,8 +400,8 @@ def test_rebuild(w):
     ok(b'"message":null' not in b"".join(before), "stories are read back from the bus")
     ok(len(before) >= 8 and before == after, "without its LMDB every incident and story is the same",
        [(a, b) for a, b in zip(before, after) if a != b][:1])
-    ok(len(w.dump("STORY")) == messages, "and nothing is said twice on the bus",
-       [m["subject"] for m in w.dump("STORY")[messages:]])
+    ok(len(said(w)) == messages, "and nothing is said twice on the bus",
+       [m["subject"] for m in said(w)[messages:]])
 
 
 def told():
