@@ -345,33 +345,31 @@ static int run_resume(struct carry *o)
 
 /* ---- the door ---- */
 
-static int give(struct carry *o, const struct people *people)
+static int give(struct carry *o, const struct people *people, struct order *parsed)
 {
-	auto_order c = {0};
 	o->person = person_by(people, o->in->kind, o->in->sender);
 	if (!o->person)
 		return why_set(o->why, ERR_DENIED,
 			       "%s %.64s is nobody in this notifier's `people:`; ask an "
 			       "administrator",
 			       o->in->kind, o->in->sender);
-	int rc = order_parse(o->in->text, &c, o->why);
+	int rc = order_parse(o->in->text, parsed, o->why);
 	if (rc)
 		return rc;
-	const struct verb *v = &verbs[c.verb];
-	o->command = &c;
+	const struct verb *v = &verbs[parsed->verb];
 	if (!(o->person->roles & v->roles))
 		return why_set(o->why, ERR_DENIED, "%s may not /%s", o->person->name, v->name);
-	rc = v->run(o);
-	o->command = NULL;
-	return rc;
+	return v->run(o);
 }
 
 int order_give(struct stage *s, const struct order_in *in, struct buf *out_text,
 	       struct why *out_why)
 {
-	struct carry o = {.stage = s, .in = in, .out = out_text, .why = out_why};
+	auto_order parsed = {0};
+	struct carry o = {
+		.stage = s, .in = in, .command = &parsed, .out = out_text, .why = out_why};
 	const struct notifier_config *config = stage_config_get(s);
-	int rc = give(&o, &config->people);
+	int rc = give(&o, &config->people, &parsed);
 	if (rc)
 		LOG(WARN, "command refused", S("channel", in->channel), S("sender", in->sender),
 		    S("why", out_why->text));

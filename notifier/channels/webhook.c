@@ -80,12 +80,12 @@ static int headers_parse(struct webhook *w, const struct yaml_node *node, struct
 	w->headers = json_object();
 	YAML_EACH(item, node)
 	{
-		const char *value;
+		const char *value = NULL;
 		int rc = item->key ? yaml_str(item, "headers", &value, out_why)
 				   : yaml_error(item, out_why, "headers: must be a map");
 		if (rc)
 			return rc;
-		if (++n > HEADERS_MAX || strpbrk(value, "\r\n"))
+		if (++n > HEADERS_MAX || !value || strpbrk(value, "\r\n"))
 			return yaml_error(item, out_why, "headers: at most %d, each on one line",
 					  HEADERS_MAX);
 		json_object_set_new(w->headers, item->key, json_string(value));
