@@ -122,8 +122,8 @@ void http_reply_retry(struct http_request *req, unsigned status, unsigned retry_
 
 /*
  * ---- an answer that goes on: server-sent events ----
- * Holds a connection and no thread. The client is gone when it has not taken what was written for
- * request_timeout_s; write something from time to time to find out.
+ * Holds a connection and no thread. A client that does not take what was written for
+ * request_timeout_s is cut off; write something from time to time to find out.
  */
 struct http_stream;
 /* Answers 200 with a body without end; req dies. Any thread. The stream is the caller's until
@@ -132,6 +132,8 @@ struct http_stream *http_reply_stream(struct http_request *req, const char *cont
 /* Copies, does not block. ERR_CLOSED: the client or the server has gone. ERR_FULL: the client does
  * not keep up, nothing was added. */
 int http_stream_write(struct http_stream *stream, const void *data, size_t len);
+/* Has the client closed its side, or the server? Looks, does not block. */
+bool http_stream_gone(struct http_stream *stream);
 /* What was written is still sent, then the connection ends. NULL is fine. */
 void http_stream_close(struct http_stream *stream);
 

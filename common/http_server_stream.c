@@ -141,6 +141,21 @@ int http_stream_write(struct http_stream *st, const void *data, size_t len)
 	return rc;
 }
 
+bool http_stream_gone(struct http_stream *st)
+{
+	char byte;
+	bool gone = true;
+
+	pthread_mutex_lock(&st->server->reply_lock);
+	/* The socket is its own for as long as the request is the connection's. */
+	if (st->mhd && !st->ended) {
+		ssize_t n = recv(st->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+		gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	}
+	pthread_mutex_unlock(&st->server->reply_lock);
+	return gone;
+}
+
 void http_stream_close(struct http_stream *st)
 {
 	if (!st)

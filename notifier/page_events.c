@@ -9,6 +9,7 @@ enum {
 	CLIENTS_MAX = 64,
 	KEPT = 1024, /* a client that is further behind loads the page's data anew */
 	LOOK_MS = 100,
+	GONE_LOOK_MS = 1000,
 	HEARTBEAT_MS = 15000,
 	LIFE_MS = 300000, /* then it comes again, and is asked again who it is */
 	CHANGE_BYTES = 256,
@@ -20,7 +21,7 @@ static struct metric clients_open =
 struct client {
 	struct http_stream *stream;
 	uint64_t next; /* on STORY */
-	int64_t began_ms, wrote_ms;
+	int64_t began_ms, wrote_ms, looked_ms;
 };
 
 /* One message of STORY, as clients are told; text is empty for what concerns nobody. */
@@ -74,14 +75,14 @@ static uint64_t wanted(struct stage *s, const struct http_request *req)
 	return MIN(last, applied) + 1;
 }
 
-static bool greet(struct client *c, uint64_t seq)
+static void greet(struct client *c, uint64_t seq)
 {
 	char text[CHANGE_BYTES];
 	int n = snprintf(text, sizeof(text),
 			 "retry: 2000\nid: %" PRIu64 "\nevent: hello\ndata: {\"seq\":%" PRIu64
 			 "}\n\n",
 			 seq, seq);
-	return !http_stream_write(c->stream, text, (size_t)n);
+	(void)http_stream_write(c->stream, text, (size_t)n);
 }
 
 void page_events(void *ctx, struct http_request *req)
@@ -93,8 +94,13 @@ void page_events(void *ctx, struct http_request *req)
 	bool full = e->n == CLIENTS_MAX || stage_stopping(ctx);
 	if (!full) {
 		struct client *c = &e->clients[e->n++];
-		*c = (struct client){http_reply_stream(req, "text/event-stream"), next, now_ms,
-				     now_ms};
+		*c = (struct client){
+			.stream = http_reply_stream(req, "text/event-stream"),
+			.next = next,
+			.began_ms = now_ms,
+			.wrote_ms = now_ms,
+			.looked_ms = now_ms,
+		};
 		greet(c, next - 1);
 	}
 	metric_set(&clients_open, (double)e->n);
@@ -188,6 +194,11 @@ static int client_tell(const struct events *e, struct client *c, uint64_t applie
 	int rc = 0;
 	if (now_ms - c->began_ms > LIFE_MS)
 		return ERR_CLOSED;
+	if (now_ms - c->looked_ms >= GONE_LOOK_MS) {
+		c->looked_ms = now_ms;
+		if (http_stream_gone(c->stream))
+			return ERR_CLOSED;
+	}
 	if (c->next + KEPT <= applied)
 		rc = say_reset(c, applied, now_ms);
 	while (!rc && c->next <= applied) {

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -417,6 +418,46 @@ def test_events(w):
         listen(w), lambda t: "\r\n\r\n" in t, 2)[:20]), "who has gone makes room")
 
 
+def flood(w, n):
+    """So many messages at once, without a program each."""
+    with open(w.dir + "/flood.json", "w") as f:
+        json.dump(incident("flood"), f)
+    packed = subprocess.run([notifier.BUSCTL, "pack", "incident", w.dir + "/flood.json"], capture_output=True,
+                            check=True, timeout=30).stdout
+    with socket.create_connection(("127.0.0.1", w.nats_port), timeout=30) as s:
+        s.sendall(b'CONNECT {"verbose":false}\r\n' + b"PUB heal.incident.flood %d\r\n%s\r\n" % (
+            len(packed), packed) * n + b"PING\r\n")
+        while not s.recv(4096).endswith(b"PONG\r\n"):
+            pass
+
+
+def gauge(w, name):
+    text = Browser(w.port).ask("GET", "/metrics").text.decode()
+    return float(re.search(r"^%s (\S+)$" % name, text, re.M).group(1))
+
+
+def test_far_behind(w):
+    flood(w, 1100)
+    wait_for("they are stored", lambda: lag(w).get("stream_seq", 0) > 1100)
+    caught_up(w)
+    applied = lag(w)["applied_seq"]
+    wait_for("pages that have gone make room", lambda: gauge(w, "healbus_page_clients") == 0)
+    s = listen(w, last=applied - 1000)
+    got = read_events(s, lambda t: '"seq":%d,' % applied in t)
+    ok(len(kinds_of(got, "flood")) > 900 and "event: reset" not in got, "a thousand missed are told", got[-500:])
+    s.close()
+    s = listen(w, last=5)
+    got = read_events(s, lambda t: "event: reset" in t)
+    ok([e["seq"] for e in said(got)] == [5, applied], "who missed more begins anew", got[:1000])
+    w.send("incident", "new", incident("new"))
+    ok('"incident":"new"' in read_events(s, lambda t: '"incident":"new"' in t), "and is told what follows")
+    s.close()
+    for last in ("x", "-1", "99999999999999999999999", "18446744073709551615", str(applied + 1000), ""):
+        with listen(w, last=last) as s:
+            got = read_events(s, lambda t: "event: hello" in t, 5)
+            ok(said(got) and said(got)[0]["seq"] >= applied, "Last-Event-ID %r is now" % last, got)
+
+
 def test_proxy(w):
     restart(w, people(w, oidc_header="X-Forwarded-User", trusted_proxies="[127.0.0.1]"))
     b = Browser(w.port, "heal.example")
@@ -556,7 +597,7 @@ def main():
         restart(w, people(w))
         caught_up(w)
         for test in (test_files, test_roles, test_paths, test_login, test_csrf, test_stored_xss, test_reading, test_healctl, test_large,
-                     test_events, test_revoked, test_lock_out, test_proxy, test_api_token):
+                     test_events, test_far_behind, test_revoked, test_lock_out, test_proxy, test_api_token):
             test(w)
         ok(w.stop() == 0, "stops")
         with open(w.dir + "/notifier.log") as f:

@@ -69,7 +69,12 @@ static void test_client_goes(void **state)
 
 	(void)state;
 	get(fd, &b, "hello;");
+	assert_false(http_stream_gone(st));
 	close(fd);
+	int64_t until = clock_mono_ms() + 5000;
+	while (!http_stream_gone(st) && clock_mono_ms() < until)
+		pause_ms(1);
+	assert_true(http_stream_gone(st));
 	assert_int_equal(write_until_closed(st), ERR_CLOSED);
 	http_stream_close(st);
 	int64_t deadline = clock_mono_ms() + 5000;
