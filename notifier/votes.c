@@ -67,7 +67,7 @@ static void ballot_look(struct stage *s, const struct notifier_config *c, const 
 {
 	auto_arena arena = {0};
 	struct why why = {0};
-	struct ballot b;
+	struct ballot b = {0};
 	Healbus__Decision *decision = NULL;
 	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
 	int rc = ballot_read(txn, c, approval, &arena, &b, &why);
