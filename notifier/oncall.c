@@ -274,8 +274,7 @@ static int64_t handover_ms(const struct oncall *o, const struct oncall_layer *l,
 static int64_t shift_at(const struct oncall *o, const struct oncall_layer *l, int64_t ms)
 {
 	int64_t k = floor_div(zone_local_ms(&o->zone, ms) - l->start_ms, l->shift_ms);
-	while (handover_ms(o, l, k) > ms)
-		k--;
+	/* Of an hour that comes twice, the clock shows less the second time. */
 	while (handover_ms(o, l, k + 1) <= ms)
 		k++;
 	return k;
