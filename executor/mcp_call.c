@@ -10,10 +10,8 @@ enum { PUBLISH_TIMEOUT_MS = 5000 };
 
 /* What was asked, ready to be said on the bus. */
 struct ask {
-	const struct executor_config *config;
+	struct mcp_ask what;
 	struct arena arena;
-	Healbus__Step *step;
-	const char *incident; /* NULL: none */
 	char id[ID_BYTES];
 };
 
@@ -21,8 +19,8 @@ struct ask {
 static int ask_check(const struct ask *a, struct why *out_why)
 {
 	struct action action = {0};
-	int rc = action_prepare(a->config, a->step->tool, a->step->target, a->step->params,
-				a->step->n_params, &action, out_why);
+	int rc = action_prepare(a->what.config, a->what.step->tool, a->what.step->target,
+				a->what.step->params, a->what.step->n_params, &action, out_why);
 	action_release(&action);
 	return rc;
 }
@@ -30,10 +28,10 @@ static int ask_check(const struct ask *a, struct why *out_why)
 static int ask_publish(struct mcp *m, const struct mcp_job *job, const struct ask *a,
 		       struct why *out_why)
 {
-	const char *tokens = a->config->stage.http_token_file;
+	const char *tokens = a->what.config->stage.http_token_file;
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	auto_free char *by = mem_printf("agent:%s", job->who);
-	auto_free char *what = mem_printf("%s on %s", a->step->tool, a->step->target);
+	auto_free char *what = mem_printf("%s on %s", a->what.step->tool, a->what.step->target);
 	const struct audit_entry entry = {.what = "requested",
 					  .incident = job->call.incident,
 					  .plan = job->call.plan,
@@ -43,7 +41,7 @@ static int ask_publish(struct mcp *m, const struct mcp_job *job, const struct as
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_CALL);
 	c.by = by;
 	c.incident = (char *)job->call.incident;
-	c.call = a->step;
+	c.call = a->what.step;
 	SET(&c, trusted, tokens && *tokens);
 	SET(&c, at_ms, clock_real_ms());
 	int rc = journal_write(m->journal, NULL, &entry, out_why);
@@ -58,23 +56,21 @@ static void call_name(struct mcp *m, struct mcp_job *job, struct ask *a)
 	struct mcp_call *call = &job->call;
 	snprintf(serial, sizeof(serial), "%" PRIu64, (uint64_t)++m->serial);
 	id_make(a->id, "call", stage_boot(m->stage), serial);
-	if (a->incident)
-		snprintf(call->incident, sizeof(call->incident), "%s", a->incident);
+	if (a->what.incident)
+		snprintf(call->incident, sizeof(call->incident), "%s", a->what.incident);
 	else
 		id_make(call->incident, "incident", "call", a->id);
 	id_make(call->plan, "plan", call->incident, "call", a->id);
-	call->deadline_ms = clock_mono_ms() + a->config->mcp_wait_ms;
+	call->deadline_ms = clock_mono_ms() + a->what.config->mcp_wait_ms;
 	call->token =
 		json_object_get(json_object_get(job->message.params, "_meta"), "progressToken");
 }
 
 /* What the agent may put right itself is the tool's error, not the protocol's. */
-static int call_tool(struct mcp *m, struct mcp_job *job, const struct tool *tool, struct ask *a,
-		     json_t **out_result)
+static void call_tool(struct mcp *m, struct mcp_job *job, struct ask *a, json_t **out_result)
 {
 	struct why why = {0};
-	const json_t *arguments = json_object_get(job->message.params, "arguments");
-	int rc = mcp_step(a->config, tool, arguments, &a->arena, &a->step, &a->incident, &why);
+	int rc = mcp_step(&a->what, &why);
 	if (!rc)
 		rc = ask_check(a, &why);
 	if (!rc && m->n_calls >= MCP_CALLS_MAX)
@@ -86,9 +82,9 @@ static int call_tool(struct mcp *m, struct mcp_job *job, const struct tool *tool
 	if (rc)
 		*out_result = mcp_text_result(why.text, true);
 	else
-		LOG(INFO, "an agent asked for a tool", S("agent", job->who), S("tool", tool->name),
-		    S("target", a->step->target), S("plan", job->call.plan));
-	return 0;
+		LOG(INFO, "an agent asked for a tool", S("agent", job->who),
+		    S("tool", a->what.step->tool), S("target", a->what.step->target),
+		    S("plan", job->call.plan));
 }
 
 /* ---- healbus_outcome ---- */
@@ -121,12 +117,16 @@ int mcp_tools_call(struct mcp *m, struct mcp_job *job, json_t **out_result, stru
 		return why_set(out_why, ERR_INVALID, "name and arguments: a text and an object");
 	if (str_eq(name, mcp_outcome_tool))
 		return call_outcome(m, job, out_result, out_why);
-	struct ask a = {.config = stage_config_get(m->stage)};
-	const struct tool *tool = tool_find(a.config->catalogue, name);
-	int rc = tool && mcp_tool_offered(a.config, tool)
-			 ? call_tool(m, job, tool, &a, out_result)
-			 : why_set(out_why, ERR_INVALID, "name: no such tool");
-	stage_config_put(m->stage, a.config);
+	const struct executor_config *config = stage_config_get(m->stage);
+	struct ask a = {.what = {.config = config, .arguments = arguments}};
+	int rc = 0;
+	a.what.arena = &a.arena;
+	a.what.tool = tool_find(config->catalogue, name);
+	if (a.what.tool && mcp_tool_offered(config, a.what.tool))
+		call_tool(m, job, &a, out_result);
+	else
+		rc = why_set(out_why, ERR_INVALID, "name: no such tool");
+	stage_config_put(m->stage, config);
 	arena_release(&a.arena);
 	return rc;
 }

@@ -161,13 +161,12 @@ json_t *mcp_tool_json(const struct executor_config *config, const struct tool *t
 
 /* ---- arguments ---- */
 
-static int param_of(const struct param_def *d, const char *name, const json_t *value,
-		    Healbus__Param *p, struct why *out_why)
+static int param_of(const struct param_def *d, const json_t *value, Healbus__Param *p,
+		    struct why *out_why)
 {
 	bool text = d && d->type == PARAM_TEXT;
-	p->name = (char *)name;
 	if (json_is_string(value) && strlen(json_string_value(value)) != json_string_length(value))
-		return why_set(out_why, ERR_INVALID, "%s: holds a NUL", name);
+		return why_set(out_why, ERR_INVALID, "%s: holds a NUL", p->name);
 	if (json_is_string(value) && text)
 		p->text_value = (char *)json_string_value(value);
 	else if (json_is_string(value))
@@ -180,7 +179,7 @@ static int param_of(const struct param_def *d, const char *name, const json_t *v
 		SET(p, double_value, json_real_value(value));
 	else
 		return why_set(out_why, ERR_INVALID, "%s: must be text, a number, true or false",
-			       name);
+			       p->name);
 	return 0;
 }
 
@@ -192,22 +191,22 @@ static const struct param_def *def_of(const struct tool *tool, const char *name)
 	return NULL;
 }
 
-static int take_params(const struct tool *tool, const json_t *arguments, struct arena *arena,
-		       Healbus__Step *step, struct why *out_why)
+static int take_params(const struct mcp_ask *ask, Healbus__Step *step, struct why *out_why)
 {
 	const char *name;
 	json_t *value;
-	step->params = arena_alloc(arena, (WIRE_PARAMS_MAX + 1) * sizeof(*step->params));
-	json_object_foreach((json_t *)arguments, name, value)
+	step->params = arena_alloc(ask->arena, (WIRE_PARAMS_MAX + 1) * sizeof(*step->params));
+	json_object_foreach((json_t *)ask->arguments, name, value)
 	{
 		if (is_reserved(name) || json_is_null(value))
 			continue;
 		if (step->n_params == WIRE_PARAMS_MAX)
 			return why_set(out_why, ERR_INVALID, "arguments: more than %d",
 				       WIRE_PARAMS_MAX);
-		Healbus__Param *p = arena_alloc(arena, sizeof(*p));
+		Healbus__Param *p = arena_alloc(ask->arena, sizeof(*p));
 		healbus__param__init(p);
-		int rc = param_of(def_of(tool, name), name, value, p, out_why);
+		p->name = (char *)name;
+		int rc = param_of(def_of(ask->tool, name), value, p, out_why);
 		if (rc)
 			return rc;
 		step->params[step->n_params++] = p;
@@ -227,26 +226,25 @@ static int take_token(const json_t *arguments, const char *name, const char **ou
 	return 0;
 }
 
-int mcp_step(const struct executor_config *config, const struct tool *tool, const json_t *arguments,
-	     struct arena *arena, Healbus__Step **out, const char **out_incident,
-	     struct why *out_why)
+int mcp_step(struct mcp_ask *ask, struct why *out_why)
 {
-	const struct target *only = mcp_only_target(config, tool);
+	const struct target *only = mcp_only_target(ask->config, ask->tool);
 	const char *target = only ? only->id : NULL, *incident = NULL;
-	Healbus__Step *step = arena_alloc(arena, sizeof(*step));
+	Healbus__Step *step = arena_alloc(ask->arena, sizeof(*step));
 	healbus__step__init(step);
-	int rc = take_token(arguments, MCP_ARG_TARGET, &target, out_why);
+	int rc = take_token(ask->arguments, MCP_ARG_TARGET, &target, out_why);
 	if (!rc && !target)
-		rc = why_set(out_why, ERR_INVALID, "target: missing; several allow %s", tool->name);
+		rc = why_set(out_why, ERR_INVALID, "target: missing; several allow %s",
+			     ask->tool->name);
 	if (!rc)
-		rc = take_token(arguments, MCP_ARG_INCIDENT, &incident, out_why);
+		rc = take_token(ask->arguments, MCP_ARG_INCIDENT, &incident, out_why);
 	if (!rc)
-		rc = take_params(tool, arguments, arena, step, out_why);
+		rc = take_params(ask, step, out_why);
 	if (rc)
 		return rc;
-	step->tool = tool->name;
+	step->tool = ask->tool->name;
 	step->target = (char *)target;
-	*out = step;
-	*out_incident = incident;
+	ask->step = step;
+	ask->incident = incident;
 	return 0;
 }

@@ -22,10 +22,17 @@ const struct target *mcp_only_target(const struct executor_config *config, const
 /* {name, description, inputSchema, annotations}; new reference. */
 json_t *mcp_tool_json(const struct executor_config *config, const struct tool *tool);
 
-/* arguments: an object or NULL. A step with this tool, in the arena; *out_incident is NULL where
- * none is named. ERR_INVALID naming the argument. */
-int mcp_step(const struct executor_config *config, const struct tool *tool, const json_t *arguments,
-	     struct arena *arena, Healbus__Step **out, const char **out_incident,
-	     struct why *out_why);
+/* One call as an agent asks for it. All borrowed. */
+struct mcp_ask {
+	const struct executor_config *config;
+	const struct tool *tool;
+	const json_t *arguments; /* an object, or NULL */
+	struct arena *arena;
+	/* out */
+	Healbus__Step *step;  /* in the arena */
+	const char *incident; /* NULL: none is named */
+};
+/* ERR_INVALID naming the argument. */
+int mcp_step(struct mcp_ask *ask, struct why *out_why);
 
 #endif

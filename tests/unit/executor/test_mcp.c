@@ -160,16 +160,16 @@ static void test_arguments(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
 		struct arena arena = {0};
 		struct why why = {0};
-		Healbus__Step *step = NULL;
-		const char *incident = NULL;
 		json_t *o = json_loads(t[i].json, JSON_ALLOW_NUL, NULL);
-		int rc = mcp_step(&config, &tool, o, &arena, &step, &incident, &why);
+		struct mcp_ask ask = {
+			.config = &config, .tool = &tool, .arguments = o, .arena = &arena};
+		int rc = mcp_step(&ask, &why);
 		assert_string_equal(why.text, t[i].why ? t[i].why : "");
 		assert_int_equal(rc, t[i].why ? ERR_INVALID : 0);
 		if (i == 0) {
-			assert_int_equal(step->n_params, 3);
-			assert_string_equal(step->params[2]->text_value, "a\nb");
-			assert_int_equal(step->params[1]->int_value, 7);
+			assert_int_equal(ask.step->n_params, 3);
+			assert_string_equal(ask.step->params[2]->text_value, "a\nb");
+			assert_int_equal(ask.step->params[1]->int_value, 7);
 		}
 		arena_release(&arena);
 		json_decref(o);
