@@ -1,6 +1,7 @@
 // Words that want to be more than words: in labels of real alerts, and in every text of a real story (logs, diffs, plans,
 // exchanges with models, names of tools), which is given back to the page with each of them in turn.
 
+const ENOUGH = 10; // of views that did not show a word: then the others need not be waited for
 const RLO = "\u202e", ZWSP = "\u200b";
 export const HOSTILE = [
 	"<script>window.pwned=1</script>",
@@ -89,6 +90,8 @@ export async function hostileTests({page, wrong, ok, get, alert, sees, at}) {
 	ok(listed && labels.length === 0, "hostile labels of 30 real alerts are words in the list", labels);
 	const missing = [], found = [];
 	for (const [n, word] of HOSTILE.entries()) {
+		if (missing.length > ENOUGH)
+			break;
 		const visible = word.replace(RLO, "⟨U+202E⟩").replace(ZWSP, "⟨U+200B⟩"), name = encodeURIComponent(word);
 		await poison(page, real, word);
 		await page.goto("about:blank"); // so that nothing is left of the last one
