@@ -333,7 +333,8 @@ def test_silence(w):
     p = plan("silence", [step("ledger", "asked", run="silence")])
     seq, digest = send_plan(w, p)
     a = approval(w, "silence")
-    ok(0 < a["deadline_ms"] - now_ms() <= 300000, "the question has a deadline", a)
+    ok(a["level"] == "soft" and 300000 < a["deadline_ms"] - now_ms() <= 3600000,
+       "the question has a deadline: what can be undone waits longer than five minutes", a)
     decide(w, p, seq, digest, "expired", sign=False, by="deadline")
     o = outcome(w, "silence")
     ok(o.get("verdict") == "denied" and "nobody answered" in o["reason"] and not w.ran("silence"),
