@@ -70,7 +70,7 @@ NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie cha
 NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll channels/email_link order control fold_status
 NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
 NOTIFIER += render_info
-CTL := main args term api words commands help completion manual run story story_line cmd_status cmd_incidents cmd_story \
+CTL := main args term api words commands command_help help completion manual run story story_line cmd_status cmd_incidents cmd_story \
 	cmd_plan cmd_silence cmd_control cmd_people cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
 	backtest_story idmap doctor doctor_bus doctor_host
 CTL += cmd_oncall cmd_kpis

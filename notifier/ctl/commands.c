@@ -283,21 +283,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "shadow",
 		.args = "",
 		.summary = "what would have been done where healbus only observes, and who agreed",
-		.help = "For plans that ended as observed (autonomy observe or dry-run). Each is "
-			"judged "
-			"by what people did from then until its incident was over, by the first of "
-			"these that holds:\n"
-			"same, denied, undone: the latest word of a person about the same tool on "
-			"the same target: a plan with it approved, or denied, or a change made "
-			"with it taken back;\n"
-			"taken: a person acknowledged the incident;\n"
-			"needless: the incident was over within --patience though nobody did "
-			"anything that healbus knows of;\n"
-			"open: none of these, so nothing can be said: it lasts, or ended later "
-			"than that and nobody said why.\n"
-			"Agreement is (same + taken) of (same + taken + denied + undone + "
-			"needless). What people do without healbus it cannot see: let them "
-			"acknowledge what they repair.",
+		.help = help_shadow,
 		.run = cmd_shadow,
 		.flags = {{"since", 0, "TIME", "Plans made within so long: 12h, 30d. Default: 7d."},
 			  {"patience", 0, "TIME",
@@ -341,20 +327,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "backtest",
 		.args = "RECORDING",
 		.summary = "what would have been planned, from a recording, without doing anything",
-		.help = "Takes a recording (healbus-monitor record) through the monitor's and the "
-			"reasoner's own logic, configured as in -c DIR, and says which plans would "
-			"have been made for which incident. Needs no bus and no notifier; nothing "
-			"runs. With --against the plans are made with two sets of runbooks, and "
-			"only incidents that are answered differently are shown, the first set's "
-			"answer with -, the other's with +; exit code 1 when there are any. A "
-			"runbook of which only comments changed makes no difference.\n"
-			"A plan that the recording has too, with the same steps, goes on as it "
-			"did: its approval, steps and outcome are in the recording. Any other plan "
-			"counts as only observed: nothing ran, no second attempt is made, and its "
-			"incident goes on by the recorded alerts alone, which tell what happened "
-			"after what was really done. Recorded reports on plans that are not made "
-			"are left out and counted. Times are UTC. The same input gives the same "
-			"output, byte for byte; events a second are told on standard error.",
+		.help = help_backtest,
 		.run = cmd_backtest,
 		.args_min = 1,
 		.args_max = 1,
@@ -376,15 +349,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "classify",
 		.args = "LOG|-",
 		.summary = "why a job failed, from its log, and who should fix it",
-		.help = "Reads the log of a failed job (GitHub Actions, GitLab, Travis and others; "
-			"also "
-			"gzipped) and says what type of failure it is, how sure that is, which "
-			"lines "
-			"say so, what else was considered, and which specialist would be asked. "
-			"The "
-			"same code and data as the reasoner's; needs no bus and no notifier. Of a "
-			"log "
-			"over 10 MiB the end is read.",
+		.help = help_classify,
 		.run = cmd_classify,
 		.args_min = 1,
 		.args_max = 1,

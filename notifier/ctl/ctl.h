@@ -56,6 +56,8 @@ struct ctl_command {
 	struct ctl_flag flags[CTL_FLAGS_MAX]; /* ends at a zeroed one */
 };
 
+/* Texts of the table below that are longer than a few lines: command_help.c. */
+extern const char help_backtest[], help_classify[], help_shadow[];
 extern const struct ctl_command ctl_commands[];
 extern const size_t ctl_commands_n;
 extern const struct ctl_flag ctl_global_flags[];
