@@ -96,7 +96,7 @@ static const struct family families[] = {
 	 "network",
 	 "install",
 	 {"npm ERR! code [ETIMEDOUT|ECONNRESET]",
-	  "npm ERR! network request to https://registry.npmjs.org/{name} failed",
+	  "npm ERR! network request to https://registry.example.org/{name} failed",
 	  "npm ERR! network This is a problem related to network connectivity."}},
 	{"npm_script",
 	 "frontend-build",

@@ -15,7 +15,7 @@ static const struct {
 	{"2026-08-31T10:11:12.123Z npm ERR! code ERESOLVE", "<time> npm err code eresolve"},
 	{"Process completed with exit code 137.", "process completed with exit code 137"},
 	{"The command exited with 1 after 35s", "the command exited with <num> after <num>"},
-	{"HTTP 503 from https://registry.npmjs.org/left-pad", "http 503 from <url>"},
+	{"HTTP 503 from https://registry.example.org/left-pad", "http 503 from <url>"},
 	{"dial tcp 10.2.3.4:5432: connect: connection refused",
 	 "dial tcp <ip> connect connection refused"},
 	{"pod web-7d9f8b6c5-x2x4z OOMKilled", "pod web <hash> <id> oomkilled"},
