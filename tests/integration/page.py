@@ -345,8 +345,9 @@ def test_large(w):
 
 
 def joined(text):
-    """Without the seams of the chunked coding, which may be anywhere in a line."""
-    return re.sub(r"(?<!\r\n)\r\n[0-9a-f]+\r\n", "", text.decode())
+    """Without the seams of the chunked coding, which may be anywhere in a line; whole lines only."""
+    whole = re.sub(r"(?<!\r\n)\r\n[0-9a-f]+\r\n", "", text.decode())
+    return whole[:whole.rfind("\n") + 1]
 
 
 def read_events(sock, until, timeout_s=15):
