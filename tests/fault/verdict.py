@@ -64,6 +64,11 @@ class Story:
                     out[run] = [s["state"], self.settled(plan, s.get("index", 0)) if s["state"] == "unknown" else "-"]
         return out
 
+    def overtaken(self):
+        """Ids of questions that a person answered before they could be told: nobody needs them any more."""
+        answered = {d.get("approval") for d in self.of("decision") if d.get("by") not in (None, "", "deadline")}
+        return {n["id"] for n in self.of("notice") if n["state"] == "failed" and n.get("approval") in answered}
+
     def settled(self, plan, index):
         if any(s["plan_id"] == plan["id"] and s["phase"] == "verify" and s.get("index", 0) == index
                and s["state"] == "done" for s in self.of("step")):
@@ -87,15 +92,17 @@ def write(path, lines):
         f.write("".join(line + "\n" for line in lines))
 
 
-def must_tell(incidents, ends, resolved):
-    """Whatever the product says: that it began, that a human is needed, that it is over, and each question."""
+def must_tell(incidents, ends, resolved, overtaken):
+    """Whatever the product says: that it began, that a human is needed, that it is over, and each question that was not
+    answered before."""
     for one in incidents:
         yield one.run + " *"
         if ends.get(one.run) in BAD and one.resolve != "early":
             yield one.run + " escalated"
         if one.run in resolved and one.resolve != "early":
             yield one.run + " resolved"
-        if one.klass in ("approve", "deny", "silent") and one.resolve != "early":
+        asks = one.klass in ("approve", "deny", "silent") and one.resolve != "early"
+        if asks and one.run not in overtaken:
             yield one.run + " approval"
 
 
@@ -111,7 +118,7 @@ def seen(world):
 def write_down(world, incidents, directory):
     """The judge's files, but those that were written on the way."""
     every = stories(world)
-    outcomes, runs, plans, notices, ends, resolved = [], [], [], [], {}, set()
+    outcomes, runs, plans, notices, ends, resolved, overtaken = [], [], [], [], {}, set(), set()
     for story in every:
         end = story.end()
         labels = story.incident.get("labels", {})
@@ -123,12 +130,14 @@ def write_down(world, incidents, directory):
             resolved.update([labels["run"]] if story.incident["state"] == "resolved" else [])
         runs += ["%s %s %s" % (run, *said) for run, said in story.acts().items()]
         plans += [p + " plan" for p in story.plans] + [o["plan_id"] + " outcome" for o in story.outcomes]
-        notices += [n["id"] for n in story.of("notice") if n["state"] == "queued"]
+        late = story.overtaken()
+        overtaken.update([labels["run"]] if late and "run" in labels else [])
+        notices += [n["id"] for n in story.of("notice") if n["state"] == "queued" and n["id"] not in late]
     write(directory + "/OUTCOMES", outcomes)
     write(directory + "/RUNS", runs)
     write(directory + "/PLANS", plans)
     write(directory + "/NOTICES", notices)
-    write(directory + "/MUST", must_tell(incidents, ends, resolved))
+    write(directory + "/MUST", must_tell(incidents, ends, resolved, overtaken))
     write(directory + "/SEEN", seen(world))
     return every
 
