@@ -270,6 +270,8 @@ class Chaos:
     def judge(self):
         every, found, size = self.look_until_told()
         say("  ".join("%s %d" % item for item in size.items()))
+        with open(self.dir + "/OVERTAKEN") as f:
+            say("%d questions were answered before they were told" % len(f.readlines()))
         found["lost"] += ["refused:%s" % r[0] for r in self.senders.refused + self.probers.refused]
         self.explain(found, every)
         by_kind = {}

@@ -29,7 +29,7 @@ class Story:
         for entry in answer["story"]:
             if entry["message"] is None:
                 raise RuntimeError("a story has holes: %s" % self.incident["id"])
-            self.by_kind.setdefault(entry["kind"], []).append(entry["message"])
+            self.by_kind.setdefault(entry["kind"], []).append(dict(entry["message"], seq=entry["seq"]))
         self.plans = {p["id"]: p for p in self.of("plan")}
         self.outcomes = sorted(self.of("outcome"), key=lambda o: o.get("attempt", 0))
 
@@ -65,9 +65,12 @@ class Story:
         return out
 
     def overtaken(self):
-        """Ids of questions that a person answered before they could be told: nobody needs them any more."""
-        answered = {d.get("approval") for d in self.of("decision") if d.get("by") not in (None, "", "deadline")}
-        return {n["id"] for n in self.of("notice") if n["state"] == "failed" and n.get("approval") in answered}
+        """Ids of questions that were given up after a person had answered them, and never told: nobody needs them any
+        more. The order is that of the bus."""
+        answered = {d.get("approval"): d["seq"] for d in self.of("decision") if d.get("by") not in (None, "", "deadline")}
+        told = {n["id"] for n in self.of("notice") if n["state"] == "sent"}
+        return {n["id"] for n in self.of("notice") if n["state"] == "failed" and n["id"] not in told
+                and answered.get(n.get("approval"), n["seq"]) < n["seq"]}
 
     def settled(self, plan, index):
         if any(s["plan_id"] == plan["id"] and s["phase"] == "verify" and s.get("index", 0) == index
@@ -139,6 +142,7 @@ def write_down(world, incidents, directory):
     write(directory + "/NOTICES", notices)
     write(directory + "/MUST", must_tell(incidents, ends, resolved, overtaken))
     write(directory + "/SEEN", seen(world))
+    write(directory + "/OVERTAKEN", sorted(set().union(*(story.overtaken() for story in every))))
     return every
 
 

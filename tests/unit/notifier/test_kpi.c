@@ -3,73 +3,68 @@
 #include "notifier/kpi.h"
 #include "notifier/view.h"
 
+static const struct {
+	const char *what;
+	struct kpi_row row;
+	bool counts, alone, false_positive;
+} definitions[] = {
+	{"open", {.opened_ms = 1}, true, false, false},
+	{"suppressed", {.opened_ms = 1, .flags = KPI_SUPPRESSED}, false, false, false},
+	{"suppressed, but acted on",
+	 {.opened_ms = 1, .acted_ms = 2, .flags = KPI_SUPPRESSED},
+	 true,
+	 false,
+	 false},
+	{"healed",
+	 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_HEALED},
+	 true,
+	 true,
+	 false},
+	{"healed, with an approval",
+	 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_HEALED | KPI_PERSON},
+	 true,
+	 false,
+	 false},
+	{"healed after it was given up",
+	 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_HEALED | KPI_ESCALATED},
+	 true,
+	 false,
+	 false},
+	{"over before the first step",
+	 {.opened_ms = 1, .acted_ms = 3, .resolved_ms = 2, .flags = KPI_HEALED},
+	 true,
+	 true,
+	 true},
+	{"ended by itself though the repair failed",
+	 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3},
+	 true,
+	 false,
+	 true},
+	{"the repair failed and a person looked",
+	 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_PERSON},
+	 true,
+	 false,
+	 false},
+	{"ended by itself", {.opened_ms = 1, .resolved_ms = 3}, true, false, false},
+	{"a false alarm",
+	 {.opened_ms = 1, .acted_ms = 2, .flags = KPI_FALSE_ALARM | KPI_PERSON},
+	 true,
+	 false,
+	 true},
+	{"a false alarm that nothing was done about",
+	 {.opened_ms = 1, .flags = KPI_FALSE_ALARM | KPI_PERSON},
+	 true,
+	 false,
+	 false},
+};
+
 static void test_definitions(void **state UNUSED)
 {
-	static const struct {
-		const char *what;
-		struct kpi_row row;
-		bool counts, alone, false_positive;
-	} rows[] = {
-		{"open", {.opened_ms = 1}, true, false, false},
-		{"suppressed", {.opened_ms = 1, .flags = KPI_SUPPRESSED}, false, false, false},
-		{"suppressed, but acted on",
-		 {.opened_ms = 1, .acted_ms = 2, .flags = KPI_SUPPRESSED},
-		 true,
-		 false,
-		 false},
-		{"healed",
-		 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_HEALED},
-		 true,
-		 true,
-		 false},
-		{"healed, with an approval",
-		 {.opened_ms = 1,
-		  .acted_ms = 2,
-		  .resolved_ms = 3,
-		  .flags = KPI_HEALED | KPI_PERSON},
-		 true,
-		 false,
-		 false},
-		{"healed after it was given up",
-		 {.opened_ms = 1,
-		  .acted_ms = 2,
-		  .resolved_ms = 3,
-		  .flags = KPI_HEALED | KPI_ESCALATED},
-		 true,
-		 false,
-		 false},
-		{"over before the first step",
-		 {.opened_ms = 1, .acted_ms = 3, .resolved_ms = 2, .flags = KPI_HEALED},
-		 true,
-		 true,
-		 true},
-		{"ended by itself though the repair failed",
-		 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3},
-		 true,
-		 false,
-		 true},
-		{"the repair failed and a person looked",
-		 {.opened_ms = 1, .acted_ms = 2, .resolved_ms = 3, .flags = KPI_PERSON},
-		 true,
-		 false,
-		 false},
-		{"ended by itself", {.opened_ms = 1, .resolved_ms = 3}, true, false, false},
-		{"a false alarm",
-		 {.opened_ms = 1, .acted_ms = 2, .flags = KPI_FALSE_ALARM | KPI_PERSON},
-		 true,
-		 false,
-		 true},
-		{"a false alarm that nothing was done about",
-		 {.opened_ms = 1, .flags = KPI_FALSE_ALARM | KPI_PERSON},
-		 true,
-		 false,
-		 false},
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (kpi_counts(&rows[i].row) != rows[i].counts ||
-		    kpi_is_autonomous(&rows[i].row) != rows[i].alone ||
-		    kpi_is_false_positive(&rows[i].row) != rows[i].false_positive)
-			fail_msg("%s", rows[i].what);
+	for (size_t i = 0; i < ARRAY_SIZE(definitions); i++)
+		if (kpi_counts(&definitions[i].row) != definitions[i].counts ||
+		    kpi_is_autonomous(&definitions[i].row) != definitions[i].alone ||
+		    kpi_is_false_positive(&definitions[i].row) != definitions[i].false_positive)
+			fail_msg("%s", definitions[i].what);
 }
 
 static void test_percentiles(void **state UNUSED)
