@@ -29,93 +29,24 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SAN)
 LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lz -lseccomp \
 	-lpthread -lm
 
-# ---- sources, every one by name ------------------------------------------------------------------------
-COMMON := err mem buf clock id yaml yaml_text yaml_value log config config_text secret store store_rows store_file expr expr_simple expr_scan expr_json expr_guard expr_template matcher interval breaker metrics http_server http_server_request http_server_reply http_server_stream http_text http_client http_client_mail github github_auth github_text mail address \
-	redact redact_random redact_token redact_word topic topic_rights wire wire_check wire_fast wire_rules wire_json wire_sign recording bus bus_call bus_request bus_outlet bus_pull bus_kv bus_admin lease taken fold fold_outbox fold_seen fold_tries \
-	stage stage_cli stage_config stage_fold stage_fold_bus stage_effect stage_hash stage_health
-MONITOR := core body command record replay alert_text checks checks_command checks_config checks_http checks_judge checks_tcp checks_tls config config_sources \
-	build correlator grouping incident incident_emit ingress ingress_cloudevents ingress_github ingress_wait inhibit json_text links mute muting normaliser relay remediate repeats status \
-	rules silence sources/alertmanager sources/cloudevents sources/draft sources/event sources/github sources/github_alerts \
-	sources/github_ci sources/github_people sources/mapped \
-	sources/table sources/words state
-REASONER := plain proposal proposal_steps proposal_edits core cases case ask repair effect plan escalate queue undo call runbook runbook_parse runbook_render config settings feedback lesson
-REASONER += models/ask models/exchange models/answer models/schema models/purse models/cache models/parse models/table models/openai_chat models/openai_responses models/anthropic models/http
-REASONER += signature vector memory memory_recall memory_config statistics beta memories/memories memories/embed memories/chroma \
-	memories/openmemory memory_json memory_api memory_feed memory_worker shared
-REASONER += classify classify_parse classify_scan classify_text classifier words route route_parse
-REASONER += knowledge inquiry consult prompt prompt_view placeholder placeholder_words placeholder_log placeholder_code
-REASONER += context/argocd context/ask_http context/context context/context_ask context/context_options context/context_text context/gathering
-REASONER += context/github context/github_more context/github_read context/grafana context/job_log context/kubernetes context/loki context/prometheus context/unzip
-EXECUTOR := lines params inventory catalogue catalogue_parse config action policy journal audit rate report gate recall health \
-	step verify rollback plan decision \
-	beneath edits edits_diff edits_match edits_apply \
-	guard guards/pattern guards/file guards/secret guards/hidden guards/place \
-	guards/call guards/dependency guards/weaken guards/diff guards/policy runners/runners runners/command runners/http runners/tcp \
-	sandboxes/sandbox sandboxes/launcher sandboxes/spawn sandboxes/supervise sandboxes/bwrap sandboxes/seccomp sandboxes/landlock
-EXECUTOR += workspace runners/git runners/git_target runners/git_command runners/git_fix runners/git_check \
-	runners/git_results runners/git_push
-EXECUTOR += sandboxes/docker runners/agent guards/edits sandboxes/cell sandboxes/archive sandboxes/archive_pack sandboxes/proxy
-EXECUTOR += sandboxes/place sandboxes/parcel sandboxes/rest sandboxes/kubernetes sandboxes/kubernetes_objects sandboxes/truefoundry
-EXECUTOR += mcp mcp_rpc mcp_schema mcp_session mcp_method mcp_call mcp_result mcp_story mcp_servers mcp_pin \
-	runners/mcp runners/mcp_talk runners/mcp_transport
-EXECUTOR += sandboxes/watch runners/github runners/github_pulls runners/github_merge
-NOTIFIER := tables routing throttle render projection fold_incident fold_plan fold_control fold_notice \
-	channels/table channels/terminal channels/webhook channels/slack channels/email config options approval \
-	notices shadow view api api_read api_shadow api_story api_act api_dead
-COMMON += zone
-NOTIFIER += words oncall escalation fold_escalation kpi fold_kpi view_kpi api_oncall fold_health health_watch
-NOTIFIER += channels/chat channels/interaction channels/slack_render channels/discord_render channels/chat_send \
-	channels/slack_api channels/slack_click channels/discord channels/discord_click
-NOTIFIER += channels/fit channels/shape channels/pagerduty channels/opsgenie channels/github
-NOTIFIER += channels/telegram channels/telegram_text channels/telegram_inbox channels/telegram_poll channels/email_link order control fold_status
-NOTIFIER += fold_saying fold_ask people token answer votes info channel_poll api_channel api_people
-NOTIFIER += render_info
-CTL := main args term api words commands command_help help completion manual run story story_line cmd_status cmd_incidents cmd_story \
-	cmd_plan cmd_silence cmd_control cmd_people cmd_dead cmd_bus cmd_shadow cmd_classify cmd_memory cmd_backtest backtest backtest_cases backtest_events backtest_index backtest_report \
-	backtest_story idmap doctor doctor_bus doctor_host
-CTL += cmd_oncall cmd_kpis
-NOTIFIER += api_search api_models session proxies page_auth page_login page_files page_events
-CTL += cmd_token cmd_models
-
-UNIT_COMMON := redact taken err mem buf clock id yaml yaml_print log config config_text secret topic breaker metrics http_server http_server_tls http_stream http_client github address mail wire wire_check store store_file matcher interval expr fold fold_replay wire_json wire_sign recording
-UNIT_MONITOR := alert_text checks correlator correlator_model github json_text muting repeats mappings sources builds github_corpus
-UNIT_REASONER := proposal ask cases changes queue replay runbook runbooks
-UNIT_REASONER += call models model_answers
-UNIT_REASONER += classify ci_logs route words
-UNIT_REASONER += memories memory recall statistics vector
-UNIT_REASONER += placeholder prompt injection
-UNIT_REASONER += context context_readers
-UNIT_EXECUTOR := guard catalogue policy journal rate sandbox plan takeover edits
-UNIT_EXECUTOR += git
-UNIT_EXECUTOR += mcp
-UNIT_EXECUTOR += docker agent cell proxy
-UNIT_EXECUTOR += parcel
-UNIT_NOTIFIER := projection notices routing render shadow view channels
-UNIT_NOTIFIER += people token asked info
-UNIT_COMMON += zone
-UNIT_NOTIFIER += oncall escalation kpi health
-UNIT_NOTIFIER += chats chat_send interactions
-UNIT_NOTIFIER += telegram shape
-FUZZ := archive signature classify model_answer context placeholder guard proposal redact wire door webhook request yaml runbook tool params matcher expr text recording auth mapping headers edits github
-FUZZ += results parcel
-FUZZ += telegram
-UNIT_NOTIFIER += session
-FUZZ += interaction jsonrpc
+# ---- sources -------------------------------------------------------------------------------------------
+# A file that is there is built. Each stage is its main.c and an archive of the rest; a folder that holds a program of
+# its own (PARTS) is not part of its stage.
+STAGES := monitor reasoner executor notifier
+PARTS := notifier/ctl
+objects = $(patsubst %.c,$(B)/%.o,$(sort $(foreach d,$(1),$(wildcard $(d)/*.c))))
+rooms = $(filter-out $(PARTS),$(patsubst %/,%,$(wildcard $(1)/*/)))
+COMMON_O := $(call objects,common) $(B)/proto/healbus.pb-c.o
+$(foreach s,$(STAGES),$(eval $(s)_O := $(filter-out $(B)/$(s)/main.o,$(call objects,$(s) $(call rooms,$(s))))))
+CTL_O := $(call objects,notifier/ctl)
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 # ---- programs ------------------------------------------------------------------------------------------
-STAGES := monitor reasoner executor notifier
 PROGRAMS := $(STAGES:%=$(B)/healbus-%) $(B)/healctl
 
 all: $(PROGRAMS)
 
 PROTO_H := $(B)/proto/healbus.pb-c.h
-COMMON_O := $(COMMON:%=$(B)/common/%.o) $(B)/proto/healbus.pb-c.o
-MONITOR_O := $(MONITOR:%=$(B)/monitor/%.o)
-REASONER_O := $(REASONER:%=$(B)/reasoner/%.o)
-EXECUTOR_O := $(EXECUTOR:%=$(B)/executor/%.o)
-NOTIFIER_O := $(NOTIFIER:%=$(B)/notifier/%.o)
-CTL_O := $(CTL:%=$(B)/notifier/ctl/%.o)
-
 $(B)/proto/healbus.pb-c.c $(PROTO_H) &: proto/healbus.proto
 	@mkdir -p $(B)
 	$(call say,PROTO,$<)
@@ -133,10 +64,7 @@ $(B)/proto/healbus.pb-c.o: $(B)/proto/healbus.pb-c.c
 # Archives, so that each program and each test links only what it calls. Members are added, not replaced: two folders
 # of a stage may have files of one name.
 $(B)/common.a: $(COMMON_O)
-$(B)/monitor.a: $(MONITOR_O)
-$(B)/reasoner.a: $(REASONER_O)
-$(B)/executor.a: $(EXECUTOR_O)
-$(B)/notifier.a: $(NOTIFIER_O)
+$(foreach s,$(STAGES),$(eval $(B)/$(s).a: $($(s)_O)))
 $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar qcs $@ $^
@@ -150,9 +78,8 @@ $(B)/healctl: $(CTL_O) $(B)/monitor.a $(B)/reasoner.a $(B)/common.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- tests ---------------------------------------------------------------------------------------------
-UNIT_COMMON_T := $(UNIT_COMMON:%=$(B)/tests/unit/test_%)
-UNIT_STAGE_T := $(foreach s,monitor reasoner executor notifier,\
-	$(foreach t,$(UNIT_$(shell echo $(s) | tr a-z A-Z)),$(B)/tests/unit/$(s)/test_$(t)))
+UNIT_COMMON_T := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+UNIT_STAGE_T := $(patsubst %.c,$(B)/%,$(wildcard $(STAGES:%=tests/unit/%/test_*.c)))
 UNIT_T := $(UNIT_COMMON_T) $(UNIT_STAGE_T)
 
 $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
