@@ -8,7 +8,7 @@
 #define REASONER_CASE_H
 
 #include "common/fold.h"
-#include "reasoner/runbook.h"
+#include "reasoner/runbook/runbook.h"
 #include "reasoner/settings.h"
 
 enum case_phase {

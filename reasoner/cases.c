@@ -6,10 +6,10 @@
 #include "reasoner/effect.h"
 #include "reasoner/feedback.h"
 #include "reasoner/lesson.h"
-#include "reasoner/memory.h"
+#include "reasoner/memory/memory.h"
 #include "reasoner/plan.h"
 #include "reasoner/queue.h"
-#include "reasoner/statistics.h"
+#include "reasoner/memory/statistics.h"
 #include "reasoner/undo.h"
 
 const struct store_table table_cases = {"cases", 2};

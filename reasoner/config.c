@@ -1,6 +1,6 @@
 #include "reasoner/config.h"
 
-#include "reasoner/runbook.h"
+#include "reasoner/runbook/runbook.h"
 
 #define DAY_MS (24.0 * 3600000)
 

@@ -5,11 +5,11 @@
 
 #include "common/clock.h"
 #include "reasoner/case.h"
-#include "reasoner/classify.h"
+#include "reasoner/classify/classify.h"
 #include "reasoner/context/context.h"
-#include "reasoner/prompt.h"
-#include "reasoner/proposal.h"
-#include "reasoner/statistics.h"
+#include "reasoner/prompt/prompt.h"
+#include "reasoner/proposal/proposal.h"
+#include "reasoner/memory/statistics.h"
 
 enum {
 	SPECIALIST_TRIES = 2, /* so many failures, and somebody else has a go */

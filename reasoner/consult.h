@@ -6,7 +6,7 @@
 #define REASONER_CONSULT_H
 
 #include "reasoner/config.h"
-#include "reasoner/memory_worker.h"
+#include "reasoner/memory/memory_worker.h"
 
 /* All borrowed for the call. */
 struct consultation {

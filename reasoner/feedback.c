@@ -2,7 +2,7 @@
 
 #include "reasoner/effect.h"
 #include "reasoner/lesson.h"
-#include "reasoner/memory.h"
+#include "reasoner/memory/memory.h"
 
 /* The alert came back before the person spoke: it counts as a failure already. */
 static bool is_known(struct desk *d, const struct case_file *c)

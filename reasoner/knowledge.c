@@ -2,10 +2,10 @@
 
 #include "common/github.h"
 #include "common/redact.h"
-#include "reasoner/classify.h"
+#include "reasoner/classify/classify.h"
 #include "reasoner/config.h"
-#include "reasoner/prompt.h"
-#include "reasoner/route.h"
+#include "reasoner/prompt/prompt.h"
+#include "reasoner/route/route.h"
 
 enum { SECRET_FILES_MAX = CONTEXT_SECRETS_MAX + MODELS_PROVIDERS_MAX + 4 };
 

@@ -1,7 +1,7 @@
 #include "reasoner/lesson.h"
 
-#include "reasoner/memory.h"
-#include "reasoner/statistics.h"
+#include "reasoner/memory/memory.h"
+#include "reasoner/memory/statistics.h"
 
 void lesson_diagnosis(struct desk *d, const Healbus__ModelExchange *answer)
 {

@@ -2,7 +2,7 @@
 #include "reasoner/cases.h"
 #include "reasoner/config.h"
 #include "reasoner/inquiry.h"
-#include "reasoner/memory_api.h"
+#include "reasoner/memory/memory_api.h"
 #include "reasoner/shared.h"
 
 static const struct fold_def *const folds[] = {&cases_fold};

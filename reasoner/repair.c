@@ -1,7 +1,7 @@
 #include "reasoner/repair.h"
 
 #include "reasoner/ask.h"
-#include "reasoner/plain.h"
+#include "reasoner/proposal/plain.h"
 #include "reasoner/plan.h"
 
 enum {

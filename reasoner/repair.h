@@ -3,7 +3,7 @@
 #define REASONER_REPAIR_H
 
 #include "reasoner/case.h"
-#include "reasoner/proposal.h"
+#include "reasoner/proposal/proposal.h"
 
 struct repair {
 	struct desk *desk;

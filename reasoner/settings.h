@@ -6,7 +6,7 @@
 #define REASONER_SETTINGS_H
 
 #include "common/base.h"
-#include "reasoner/memory_config.h"
+#include "reasoner/memory/memory_config.h"
 
 struct runbooks;
 

@@ -4,7 +4,7 @@
 #include "common/mem.h"
 #include "common/store.h"
 #include "reasoner/config.h"
-#include "reasoner/memory_api.h"
+#include "reasoner/memory/memory_api.h"
 
 /* Damaged books are set aside: what was spent today is forgotten, which costs at most another
  * budget; rules and memory do not wait for models. */

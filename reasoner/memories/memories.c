@@ -1,7 +1,7 @@
 #include "reasoner/memories/memories.h"
 
 #include "common/redact.h"
-#include "reasoner/signature.h"
+#include "reasoner/memory/signature.h"
 
 static const struct memory_store_kind *const kinds[] = {
 	&memory_chroma,

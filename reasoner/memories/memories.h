@@ -7,8 +7,8 @@
 #define REASONER_MEMORIES_MEMORIES_H
 
 #include "common/http_client.h"
-#include "reasoner/memory.h"
-#include "reasoner/memory_config.h"
+#include "reasoner/memory/memory.h"
+#include "reasoner/memory/memory_config.h"
 
 /* The worker's. Lines are in the arena. */
 struct memories {

@@ -1,7 +1,7 @@
 /* The first byte chooses the kind of text. What people read is the text itself again, and no
  * character that hides or lies is left for a model. */
-#include "reasoner/placeholder.h"
-#include "reasoner/plain.h"
+#include "reasoner/prompt/placeholder.h"
+#include "reasoner/proposal/plain.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

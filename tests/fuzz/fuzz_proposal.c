@@ -1,6 +1,6 @@
 /* A model's answer: what is taken names tools, targets and paths that it may, and its prose is
  * plain. */
-#include "reasoner/plain.h"
+#include "reasoner/proposal/plain.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/reasoner/proposals.h"
 

@@ -1,7 +1,7 @@
 /* A runbook's YAML; one that is accepted is rendered for an incident. */
 #include "common/base.h"
 
-#include "reasoner/runbook_private.h"
+#include "reasoner/runbook/runbook_private.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/mman.h>

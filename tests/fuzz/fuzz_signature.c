@@ -1,6 +1,6 @@
 /* Lines of logs, as they become signatures and terms. */
-#include "reasoner/signature.h"
-#include "reasoner/vector.h"
+#include "reasoner/memory/signature.h"
+#include "reasoner/memory/vector.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { GROWTH = 4 }; /* "a/" is shorter than "<path>" */

@@ -1,6 +1,6 @@
 /* The reasoner's fold as the simulation configures it, with two runbooks. */
 #include "reasoner/cases.h"
-#include "reasoner/runbook.h"
+#include "reasoner/runbook/runbook.h"
 #include "reasoner/settings.h"
 #include "tests/sim/sim.h"
 

@@ -7,7 +7,7 @@
 #define TESTS_REASONER_GULLIBLE_H
 
 #include "common/id.h"
-#include "reasoner/plain.h"
+#include "reasoner/proposal/plain.h"
 
 static const struct {
 	uint32_t point;

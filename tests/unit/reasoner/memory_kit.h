@@ -2,8 +2,8 @@
 #ifndef TESTS_REASONER_MEMORY_KIT_H
 #define TESTS_REASONER_MEMORY_KIT_H
 
-#include "reasoner/memory.h"
-#include "reasoner/statistics.h"
+#include "reasoner/memory/memory.h"
+#include "reasoner/memory/statistics.h"
 
 #include <ftw.h>
 #include <setjmp.h>

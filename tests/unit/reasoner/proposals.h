@@ -2,7 +2,7 @@
 #ifndef TESTS_REASONER_PROPOSALS_H
 #define TESTS_REASONER_PROPOSALS_H
 
-#include "reasoner/proposal.h"
+#include "reasoner/proposal/proposal.h"
 #include "tests/json_msg.h"
 
 static const char proposals_incident[] =

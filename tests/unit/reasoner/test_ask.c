@@ -1,5 +1,5 @@
-#include "reasoner/memory.h"
-#include "reasoner/statistics.h"
+#include "reasoner/memory/memory.h"
+#include "reasoner/memory/statistics.h"
 #include "tests/unit/reasoner/world.h"
 
 #define MINUTE 60000

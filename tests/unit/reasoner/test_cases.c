@@ -1,4 +1,4 @@
-#include "reasoner/memory_private.h"
+#include "reasoner/memory/memory_private.h"
 #include "tests/unit/reasoner/world.h"
 
 #define CALL(tool) "{tool: " tool "}"

@@ -6,7 +6,7 @@
 #include "common/base.h"
 
 #include "common/buf.h"
-#include "reasoner/route.h"
+#include "reasoner/route/route.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #include "common/base.h"
 
 #include "common/buf.h"
-#include "reasoner/classify_private.h"
+#include "reasoner/classify/classify_private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 #include <setjmp.h>
 
 #include "common/redact.h"
-#include "reasoner/prompt.h"
+#include "reasoner/prompt/prompt.h"
 #include "tests/unit/reasoner/gullible.h"
 #include "tests/unit/reasoner/proposals.h"
 

@@ -1,7 +1,7 @@
 /* Other memories: configuration, what is asked and told, and what becomes of bad answers. */
 #include "tests/unit/http_peer.h"
 
-#include "reasoner/memory_worker.h"
+#include "reasoner/memory/memory_worker.h"
 #include "tests/unit/reasoner/memory_kit.h"
 
 /* ---- configuration ---- */

@@ -1,6 +1,6 @@
 #include "tests/unit/reasoner/memory_kit.h"
 
-#include "reasoner/signature.h"
+#include "reasoner/memory/signature.h"
 
 /* A failure that is told from others by one word. */
 static void failure(struct kit_case *c, const char *id, const char *word)

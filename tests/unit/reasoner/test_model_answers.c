@@ -3,7 +3,7 @@
 #include "common/mem.h"
 #include "reasoner/models/answer.h"
 #include "reasoner/models/schema.h"
-#include "reasoner/proposal.h"
+#include "reasoner/proposal/proposal.h"
 
 #include <setjmp.h>
 #include <cmocka.h>

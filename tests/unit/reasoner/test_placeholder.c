@@ -1,5 +1,5 @@
 #include <setjmp.h>
-#include "reasoner/placeholder.h"
+#include "reasoner/prompt/placeholder.h"
 
 #include <cmocka.h>
 

@@ -1,8 +1,8 @@
 #include <setjmp.h>
 #include <sys/stat.h>
 
-#include "reasoner/prompt.h"
-#include "reasoner/prompt_private.h"
+#include "reasoner/prompt/prompt.h"
+#include "reasoner/prompt/prompt_private.h"
 #include "tests/unit/reasoner/proposals.h"
 
 #include <cmocka.h>

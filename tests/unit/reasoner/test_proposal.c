@@ -3,7 +3,7 @@
 
 #include <cmocka.h>
 
-#include "reasoner/plain.h"
+#include "reasoner/proposal/plain.h"
 
 static struct proposals world;
 

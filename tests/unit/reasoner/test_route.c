@@ -2,7 +2,7 @@
 #include "common/base.h"
 
 #include "common/buf.h"
-#include "reasoner/route.h"
+#include "reasoner/route/route.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-#include "reasoner/signature.h"
-#include "reasoner/vector.h"
+#include "reasoner/memory/signature.h"
+#include "reasoner/memory/vector.h"
 #include "tests/unit/reasoner/memory_kit.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "common/base.h"
 
 #include "common/mem.h"
-#include "reasoner/words.h"
+#include "reasoner/classify/words.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

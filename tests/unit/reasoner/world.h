@@ -8,7 +8,7 @@
 #include "common/fold.h"
 #include "reasoner/cases.h"
 #include "reasoner/config.h"
-#include "reasoner/runbook.h"
+#include "reasoner/runbook/runbook.h"
 #include "tests/json_msg.h"
 
 #include <ftw.h>
