@@ -2,8 +2,8 @@
  * The skeleton of the four processes: command line, configuration, connecting, fold loops, effect
  * workers, settling, health, metrics, reload, drain. A program's main() is one call. Layer 3.
  *
- *     healbus-<stage> [-c DIR] [--check] [--print-config[=bus]] [--example-config[=bus]] [--help]
- *                     [--version] [COMMAND ...]
+ *     healbus-<stage> [-c DIR] [--check] [--healthy] [--print-config[=bus]]
+ *                     [--example-config[=bus]] [--help] [--version] [COMMAND ...]
  *
  * Every stage with a fold has the command `hash`: the state hash of each fold, for comparing.
  *

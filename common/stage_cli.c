@@ -7,11 +7,12 @@ static void print_usage(const struct stage_def *def, FILE *to)
 {
 	fprintf(to,
 		"healbus-%s: %s\n\n"
-		"usage: healbus-%s [-c DIR] [--check | --print-config[=bus] | "
+		"usage: healbus-%s [-c DIR] [--check | --healthy | --print-config[=bus] | "
 		"--example-config[=bus]]\n"
 		"       healbus-%s [-c DIR] COMMAND ...\n\n"
 		"  -c, --config DIR    configuration directory (default %s): bus.yaml, %s\n"
 		"  --check             read the configuration, say what is wrong, exit 0 or 78\n"
+		"  --healthy           ask the running stage whether it is ready, exit 0 or 1\n"
 		"  --print-config      print the configuration in effect, as a file to use\n"
 		"  --example-config    print a commented example of every key\n"
 		"  --help, --version\n",
@@ -53,17 +54,15 @@ static int usage_error(const struct stage_def *def, const char *what, const char
 
 /* ---- parsing: one row an option; `value` marks those that take "=VALUE" ---- */
 
-enum action { ACT_CHECK, ACT_PRINT, ACT_EXAMPLE, ACT_HELP, ACT_VERSION };
+enum action { ACT_CHECK, ACT_HEALTHY, ACT_PRINT, ACT_EXAMPLE, ACT_HELP, ACT_VERSION };
 static const struct {
 	const char *name;
 	enum action action;
 	bool value;
 } flags[] = {
-	{"--check", ACT_CHECK, false},
-	{"--print-config", ACT_PRINT, true},
-	{"--example-config", ACT_EXAMPLE, true},
-	{"--help", ACT_HELP, false},
-	{"-h", ACT_HELP, false},
+	{"--check", ACT_CHECK, false},       {"--healthy", ACT_HEALTHY, false},
+	{"--print-config", ACT_PRINT, true}, {"--example-config", ACT_EXAMPLE, true},
+	{"--help", ACT_HELP, false},         {"-h", ACT_HELP, false},
 	{"--version", ACT_VERSION, false},
 };
 
@@ -76,6 +75,7 @@ static int take_flag(const struct stage_def *def, enum action action, struct sta
 		return EXIT_STOPPED;
 	}
 	out->check |= action == ACT_CHECK;
+	out->healthy |= action == ACT_HEALTHY;
 	out->print_config |= action == ACT_PRINT;
 	out->example |= action == ACT_EXAMPLE;
 	return -1;
@@ -188,6 +188,8 @@ int stage_cli_answer(const struct stage_def *def, const struct stage_cli *cli)
 		return run_command(def, cli);
 	if (cli->check)
 		return check(def, cli->config_dir);
+	if (cli->healthy)
+		return stage_healthy(def, cli->config_dir);
 	if (cli->example) {
 		config_example(bus ? &bus_option_table : def->options, &out);
 		code = EXIT_STOPPED;

@@ -66,7 +66,7 @@ void stage_background(const struct stage *s);
 struct stage_cli {
 	const char *config_dir;
 	const char *print; /* of --print-config and --example-config: "", "bus" */
-	bool check, print_config, example;
+	bool check, print_config, example, healthy;
 	char **rest;
 	int n_rest;
 };
@@ -76,6 +76,11 @@ int stage_cli_answer(const struct stage_def *def, const struct stage_cli *cli);
 /* stage_hash.c: prints name, state hash and last sequence of each fold that has a state; the exit
  * code. The stage must not be running. */
 int stage_hash(const struct stage_def *def, const char *config_dir);
+
+/* stage_healthy.c: asks the stage of this configuration, running on this machine, whether it is
+ * ready, and prints its answer (reasons on stderr when there is none); 0 ready, 1 not, 78
+ * configuration. Blocks up to three seconds. */
+int stage_healthy(const struct stage_def *def, const char *config_dir);
 
 /* stage_config.c */
 const char *stage_environment(const char *name);

@@ -39,6 +39,8 @@ until_true 60 all_said
 ok $? "after $kills kill -9: nothing lost, nothing twice, order kept"
 until_true 20 ready
 ok $? "ready again"
+"$toy" -c "$dir" --healthy >"$dir/out" 2>&1 && grep -q '"ready":true' "$dir/out"
+ok $? "--healthy says so"
 
 # ---- poison and bad input ----
 printf 'x' >"$dir/bad"
@@ -72,6 +74,9 @@ until_true 30 timers_said
 ok $? "ticks let the timers fire when nothing else comes"
 stop_stage
 ok "$code" "SIGTERM drains and stops"
+"$toy" -c "$dir" --healthy >"$dir/out" 2>&1
+[ $? -eq 1 ] && grep -q '/readyz: ' "$dir/out"
+ok $? "--healthy exits 1 and says why when there is no stage"
 "$toy" -c "$dir" hash >"$dir/hash1" 2>"$dir/out"
 ok $? "the state can be read"
 
