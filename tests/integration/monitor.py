@@ -157,6 +157,7 @@ class World:
 CONFIG = """
 rate: 100000
 burst: 100000
+group_interval: 1s
 sources:
   secret: {format: event, token_file: token, hmac_file: key}
   slow: {format: event, rate: 1, burst: 5}
@@ -408,7 +409,7 @@ def wait_quiet(w):
         now, n = time.monotonic(), w.state("STORY")["messages"]
         if n != last[0]:
             last[:] = n, now
-        return now - last[1] > 2
+        return now - last[1] > 3  # longer than group_interval
 
     wait_for("nothing more to be told", still, 60)
 
