@@ -133,10 +133,10 @@ static const struct option rows[] = {
 		     "The same for plans of which every step can be undone; never longer than the "
 		     "plan is valid."),
 	OPT_INT(T, target_rate, "rate.target_per_hour", "6", 0, 500,
-		"Changing actions started on one target within an hour, by all executors. 0: no "
-		"limit."),
+		"Plans that begin to change one target within an hour, by all executors. A plan "
+		"under way is never held in its middle. 0: no limit."),
 	OPT_INT(T, global_rate, "rate.global_per_hour", "60", 0, 500,
-		"Changing actions started on all targets within an hour, by all executors. 0: no "
+		"Plans that begin to change anything within an hour, by all executors. 0: no "
 		"limit."),
 	OPT_DURATION(T, cooldown_ms, "rate.cooldown", "30s", 0, 86400000,
 		     "Pause on a target between the actions of two plans."),

@@ -5,14 +5,26 @@
 /* Clocks of two executors may differ so much. */
 enum { TRIES = 8, SKEW_MS = 60000 };
 
+static struct rate_entry *entry_of(struct rate_log *log, const char *plan)
+{
+	for (size_t i = 0; i < log->n; i++)
+		if (str_eq(log->items[i].plan, plan))
+			return &log->items[i];
+	return NULL;
+}
+
 void rate_parse(const char *text, int64_t now_ms, struct rate_log *out)
 {
 	out->n = 0;
 	for (const char *line = text; line && *line;) {
-		struct rate_entry *e = &out->items[out->n];
-		bool read = sscanf(line, "%" SCNd64 " %64s %64s", &e->at_ms, e->step, e->plan) == 3;
-		if (read && e->at_ms > now_ms - RATE_WINDOW_MS && out->n < RATE_ENTRIES_MAX - 1)
-			out->n++;
+		struct rate_entry e;
+		bool read = sscanf(line, "%" SCNd64 " %64s %64s", &e.at_ms, e.step, e.plan) == 3 &&
+			    e.at_ms > now_ms - RATE_WINDOW_MS;
+		struct rate_entry *known = read ? entry_of(out, e.plan) : NULL;
+		if (known)
+			*known = e.at_ms > known->at_ms ? e : *known;
+		else if (read && out->n < RATE_ENTRIES_MAX - 1)
+			out->items[out->n++] = e;
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
@@ -23,14 +35,6 @@ void rate_format(const struct rate_log *log, struct buf *out)
 	for (size_t i = 0; i < log->n; i++)
 		buf_printf(out, "%" PRId64 " %s %s\n", log->items[i].at_ms, log->items[i].step,
 			   log->items[i].plan);
-}
-
-static bool counted(const struct rate_log *log, const char *step)
-{
-	for (size_t i = 0; i < log->n; i++)
-		if (str_eq(log->items[i].step, step))
-			return true;
-	return false;
 }
 
 static int cooling(const struct rate_log *log, const struct rate_ask *ask, int64_t cooldown_ms,
@@ -48,16 +52,31 @@ static int cooling(const struct rate_log *log, const struct rate_ask *ask, int64
 	return 0;
 }
 
+static int by_time(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* When so many plans will have left the window that one more may begin. */
+static int64_t free_at(const struct rate_log *log, int64_t max)
+{
+	int64_t at[RATE_ENTRIES_MAX];
+	for (size_t i = 0; i < log->n; i++)
+		at[i] = log->items[i].at_ms;
+	qsort(at, log->n, sizeof(at[0]), by_time);
+	return at[log->n - (size_t)max] + RATE_WINDOW_MS;
+}
+
 int rate_decide(const struct rate_log *log, const struct rate_ask *ask, int64_t max,
 		int64_t cooldown_ms, int64_t *out_wait_ms, struct why *out_why)
 {
-	if (counted(log, ask->step))
+	if (entry_of((struct rate_log *)log, ask->plan))
 		return 0;
 	int rc = cooling(log, ask, cooldown_ms, out_wait_ms, out_why);
 	if (rc || max == 0 || log->n < (size_t)max)
 		return rc;
-	const struct rate_entry *oldest = &log->items[log->n - (size_t)max];
-	*out_wait_ms = oldest->at_ms + RATE_WINDOW_MS - ask->now_ms;
+	*out_wait_ms = free_at(log, max) - ask->now_ms;
 	return why_set(out_why, ERR_BUSY, "the hourly rate of %" PRId64 " is reached", max);
 }
 
@@ -65,6 +84,7 @@ int rate_decide(const struct rate_log *log, const struct rate_ask *ask, int64_t 
 struct shared_log {
 	char key[TOKEN_MAX + 1];
 	bool unused; /* nothing asks what it says */
+	bool cools;  /* a pause counts from its plans' latest steps */
 	struct rate_log log;
 	uint64_t revision;
 };
@@ -86,9 +106,15 @@ static int read_log(struct bus *bus, struct shared_log *s, int64_t now_ms, struc
 static int write_log(struct bus *bus, struct shared_log *s, const struct rate_ask *ask,
 		     struct why *out_why)
 {
-	if (s->unused || counted(&s->log, ask->step))
+	if (s->unused)
 		return 0;
-	struct rate_entry *e = &s->log.items[s->log.n++];
+	struct rate_entry *e = entry_of(&s->log, ask->plan);
+	/* A step that asks again changes nothing, nor does a later one where no pause counts from
+	 * it. */
+	if (e && (!s->cools || str_eq(e->step, ask->step)))
+		return 0;
+	if (!e)
+		e = &s->log.items[s->log.n++];
 	*e = (struct rate_entry){.at_ms = ask->now_ms};
 	snprintf(e->step, sizeof(e->step), "%s", ask->step);
 	snprintf(e->plan, sizeof(e->plan), "%s", ask->plan);
@@ -121,6 +147,7 @@ int rate_take(struct bus *bus, const struct rate_ask *ask, int64_t *out_wait_ms,
 	snprintf(logs[0].key, sizeof(logs[0].key), "rate-%.58s", ask->target);
 	snprintf(logs[1].key, sizeof(logs[1].key), "rate-global");
 	logs[0].unused = ask->target_max == 0 && ask->cooldown_ms == 0;
+	logs[0].cools = ask->cooldown_ms > 0;
 	logs[1].unused = ask->global_max == 0;
 	int rc = ERR_CONFLICT;
 	struct why why = {0};

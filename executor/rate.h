@@ -1,8 +1,10 @@
 /*
- * How often actions may start: per target and on all targets within an hour, and a pause on a
- * target between two plans. Kept in the CLAIM bucket (keys rate-<target>, rate-global) by
- * compare-and-set, so that all executors share it. Deferring is all it does. A value is a list of
- * "<start ms> <step id> <plan id>" lines, oldest first; a step counts once however often it asks.
+ * How many plans may begin to act: per target and on all targets within an hour, and a pause on a
+ * target between two plans. A plan that has begun is never held in its middle, since a target half
+ * repaired is worse than one action more; how many steps a plan has is bounded elsewhere. Kept in
+ * the CLAIM bucket (keys rate-<target>, rate-global) by compare-and-set, so that all executors
+ * share it. Deferring is all it does. A value is a list of "<start ms of its latest step> <that
+ * step's id> <plan id>" lines, one for each plan.
  */
 #ifndef EXECUTOR_RATE_H
 #define EXECUTOR_RATE_H
@@ -33,7 +35,8 @@ struct rate_ask {
 	int64_t cooldown_ms;
 };
 
-/* Pure. Lines that cannot be read are dropped, and those older than the window. */
+/* Pure. Lines that cannot be read are dropped, and those older than the window; of several lines of
+ * one plan the latest start stays. */
 void rate_parse(const char *text, int64_t now_ms, struct rate_log *out);
 void rate_format(const struct rate_log *log, struct buf *out);
 /* 0, or ERR_BUSY with the (stable) reason and how long to wait. `max` 0: no limit. */

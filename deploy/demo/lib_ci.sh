@@ -77,7 +77,7 @@ write_ci_config() {
 		decision_key_file: $dir/state/notifier/decision.key.pub
 		github: { api_url: "http://127.0.0.1:$github_port/api/v3", token_file: $dir/secret/github }
 		git: { protocols: "http" }
-		rate: { cooldown: 1s, target_per_hour: 60 }
+		rate: { cooldown: 1s }
 		autonomy: approve
 		rules:
 		  - { match: ['repository="$repository"'], autonomy: auto, max_level: soft }

@@ -26,9 +26,9 @@ static void test_bounded(void **state)
 	struct rate_log log;
 	auto_buf text = {0};
 	for (int i = 0; i < 2 * RATE_ENTRIES_MAX; i++)
-		buf_printf(&text, "%d s%d p\n", NOW - 1, i);
+		buf_printf(&text, "%d s%d p%d\n", NOW - 1, i, i);
 	rate_parse(buf_str(&text), NOW, &log);
-	assert_true(log.n < RATE_ENTRIES_MAX);
+	assert_int_equal(log.n, RATE_ENTRIES_MAX - 1);
 }
 
 static void test_decide(void **state)
@@ -49,15 +49,18 @@ static void test_decide(void **state)
 		/* another executor's clock is ahead; ours was put back */
 		{"36010000 a p1\n", "s", "p2", 9, 60000, ERR_BUSY, 70000},
 		{"39600000 a p1\n", "s", "p2", 9, 60000, 0, 0},
-		/* so many an hour */
-		{"33000000 a p1\n34000000 b p1\n", "s", "p1", 2, 0, ERR_BUSY, 600000},
-		{"33000000 a p1\n34000000 b p1\n", "s", "p1", 3, 0, 0, 0},
-		{"33000000 a p1\n34000000 b p1\n35000000 c p1\n", "s", "p1", 2, 0, ERR_BUSY,
+		/* so many plans an hour */
+		{"33000000 a p1\n34000000 b p2\n", "s", "p3", 2, 0, ERR_BUSY, 600000},
+		{"33000000 a p1\n34000000 b p2\n", "s", "p3", 3, 0, 0, 0},
+		{"35000000 c p3\n33000000 a p1\n34000000 b p2\n", "s", "p4", 2, 0, ERR_BUSY,
 		 1600000},
-		{"32400000 a p1\n34000000 b p1\n", "s", "p1", 2, 0, 0, 0},
-		{"33000000 a p1\n34000000 b p1\n", "s", "p1", 0, 0, 0, 0},
-		/* a step that was counted is not counted again */
-		{"33000000 a p1\n34000000 b p1\n", "b", "p1", 2, 0, 0, 0},
+		{"32400000 a p1\n34000000 b p2\n", "s", "p3", 2, 0, 0, 0},
+		{"33000000 a p1\n34000000 b p2\n", "s", "p3", 0, 0, 0, 0},
+		/* the steps of one plan count as one, and none is held in its middle */
+		{"33000000 a p1\n34000000 b p1\n", "s", "p2", 2, 0, 0, 0},
+		{"33000000 a p1\n34000000 b p1\n35000000 c p2\n", "s", "p3", 2, 0, ERR_BUSY,
+		 1600000},
+		{"33000000 a p1\n34000000 b p2\n", "s", "p2", 2, 0, 0, 0},
 		{"35990000 b p1\n", "b", "p1", 1, 60000, 0, 0},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
