@@ -34,6 +34,7 @@ struct bus_options {
 	const char *ca_file; /* with tls:// */
 	const char *cert_file;
 	const char *key_file;
+	int64_t replicas; /* copies of each stream that are made and checked for; 0: 1 */
 };
 
 /* Starts connecting and returns at once; ERR_CONFIG for options that can never work. */
@@ -187,8 +188,9 @@ int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void
 int bus_check_streams(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
 		      struct why *out_why);
 
-/* One message by sequence, or the last one of a subject. ERR_NOT_FOUND. Free with
- * bus_delivery_free. */
+/* One message by sequence, or the last one of a subject. Free with bus_delivery_free. ERR_NOT_FOUND
+ * only when the stream's leader says so: another replica may be behind. What bus_get_last finds may
+ * be old. */
 int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery *out,
 	    struct why *out_why);
 int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
@@ -197,8 +199,8 @@ int bus_get_last(struct bus *b, const char *stream, const char *subject, struct 
 /* Calls of which several are made at once: all are sent, in this order, before the first answer is
  * awaited. The server may carry them out in any order. */
 enum bus_ask_kind {
-	BUS_ASK_LAST, /* as bus_get_last */
-	BUS_ASK_GET,  /* as bus_kv_get */
+	BUS_ASK_LAST, /* as bus_get_last; not found may be wrong, unless the leader is asked */
+	BUS_ASK_GET,  /* as bus_kv_get, but what a replica says may be old */
 	BUS_ASK_PUT,  /* as bus_kv_put */
 	BUS_ASK_SET,
 	BUS_ASK_DEL,
@@ -219,6 +221,7 @@ struct bus_ask {
 	const void *value;
 	size_t len;
 	uint64_t revision; /* expected; the new one after a write */
+	bool leader;       /* LAST, GET: of the stream's leader, who knows best; dearer */
 	/* out */
 	int rc;
 	struct bus_kv_entry entry;    /* BUS_ASK_GET; free(entry.value) */
@@ -228,7 +231,7 @@ struct bus_ask {
 /* Blocks until every ask has its rc, at most BUS_REQUEST_TIMEOUT_MS (a put of a key that must not
  * exist but was deleted by others: three times that). */
 void bus_ask(struct bus *b, struct bus_ask *asks, size_t n);
-/* ERR_NOT_FOUND (also after deletion or expiry). */
+/* What the bucket's leader knows. ERR_NOT_FOUND (also after deletion or expiry). */
 int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
 	       struct why *out_why);
 /* ERR_CONFLICT when the revision is not the last one. */

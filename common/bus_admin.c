@@ -191,17 +191,17 @@ static json_t *stream_subjects(const struct topic_stream *t)
 	return subjects;
 }
 
-static json_t *stream_config(const struct topic_stream *t)
+static json_t *stream_config(const struct bus *b, const struct topic_stream *t)
 {
 	char name[TOKEN_MAX + 8];
 	int64_t age_ms = t->bucket ? t->bucket_ttl_ms : t->max_age_ms;
 	int64_t window_ms = t->duplicate_window_ms ? t->duplicate_window_ms : 120000;
 	if (age_ms > 0)
 		window_ms = MIN(window_ms, age_ms);
-	json_t *config = json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "name",
+	json_t *config = json_pack("{s:s, s:o, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i}", "name",
 				   stream_name(t, name), "subjects", stream_subjects(t),
 				   "retention", "limits", "storage", "file", "discard", "new",
-				   "num_replicas", 1, "max_consumers", -1, "max_msgs", -1,
+				   "num_replicas", b->replicas, "max_consumers", -1, "max_msgs", -1,
 				   "max_msg_size", -1, "max_msgs_per_subject", t->bucket ? 1 : -1);
 	json_object_set_new(config, "max_age", json_integer(age_ms * MS_TO_NS));
 	json_object_set_new(config, "max_bytes", json_integer(t->max_bytes ? t->max_bytes : -1));
@@ -259,7 +259,7 @@ static int check_stream(struct bus *b, const struct topic_stream *t, const struc
 {
 	char name[TOKEN_MAX + 8];
 	auto_json info = NULL;
-	auto_json wanted = stream_config(t);
+	auto_json wanted = stream_config(b, t);
 	int rc = stream_info(b, stream_name(t, name), &info, out_why);
 	return rc ? rc : compare_stream(wanted, json_object_get(info, "config"), s);
 }
@@ -270,7 +270,7 @@ static int create_stream(struct bus *b, const struct topic_stream *t, const stru
 	char name[TOKEN_MAX + 8], subject[SUBJECT_MAX + 1];
 	stream_name(t, name);
 	snprintf(subject, sizeof(subject), "$JS.API.STREAM.CREATE.%s", name);
-	auto_json wanted = stream_config(t);
+	auto_json wanted = stream_config(b, t);
 	auto_json answer = NULL;
 	int rc = bus_api(b, subject, json_incref(wanted), &answer, out_why);
 	if (rc)

@@ -40,14 +40,35 @@ static int direct_get(struct bus *b, struct bus_call *call, struct bus_delivery 
 	return rc;
 }
 
+static int leader_get(struct bus *b, struct bus_call *call, struct bus_delivery *out,
+		      struct why *out_why)
+{
+	natsMsg *m = NULL;
+	int rc = bus_request(b, call, &m, out_why);
+	if (!rc)
+		rc = bus_leader_read(b, m, &m, out_why);
+	if (rc)
+		return rc;
+	rc = bus_direct_read(m, out, out_why);
+	if (rc)
+		bus_msg_drop(b, m);
+	return rc;
+}
+
 int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery *out,
 	    struct why *out_why)
 {
-	char subject[SUBJECT_MAX + 1], body[48];
+	char subject[SUBJECT_MAX + 1], body[BUS_LEADER_BODY_BYTES];
 	snprintf(subject, sizeof(subject), "$JS.API.DIRECT.GET.%s", stream);
-	snprintf(body, sizeof(body), "{\"seq\":%" PRIu64 "}", seq);
+	bus_leader_ask_seq(body, seq);
 	struct bus_call call = {.subject = subject, .data = body, .len = strlen(body)};
-	return direct_get(b, &call, out, out_why);
+	struct why why = {0};
+	int rc = direct_get(b, &call, out, &why);
+	if (rc != ERR_NOT_FOUND)
+		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+	snprintf(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.%s", stream);
+	call = (struct bus_call){.subject = subject, .data = body, .len = strlen(body)};
+	return leader_get(b, &call, out, out_why);
 }
 
 /* ---- key-value: several calls at once ---- */
@@ -56,6 +77,7 @@ int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery
 struct asking {
 	char subject[2 * SUBJECT_MAX];
 	char expected[24];
+	char body[BUS_LEADER_BODY_BYTES];
 	uint64_t revision; /* what the put expects */
 	struct bus_header headers[2];
 };
@@ -74,6 +96,18 @@ static int prepare_get(struct bus_ask *a, struct asking *w, struct bus_call *cal
 		snprintf(w->subject, sizeof(w->subject), "$JS.API.DIRECT.GET.KV_%s.$KV.%s.%s",
 			 a->bucket, a->bucket, a->key);
 	*call = (struct bus_call){.subject = w->subject};
+	if (!a->leader)
+		return 0;
+	snprintf(w->subject, sizeof(w->subject), "$JS.API.STREAM.MSG.GET.%s%s",
+		 a->kind == BUS_ASK_LAST ? "" : "KV_", a->bucket);
+	char subject[SUBJECT_MAX + 1];
+	if (a->kind == BUS_ASK_LAST)
+		snprintf(subject, sizeof(subject), "%s", a->key);
+	else
+		snprintf(subject, sizeof(subject), "$KV.%s.%s", a->bucket, a->key);
+	bus_leader_ask_last(w->body, subject);
+	call->data = w->body;
+	call->len = strlen(w->body);
 	return 0;
 }
 
@@ -101,7 +135,10 @@ static int prepare_write(struct bus_ask *a, struct asking *w, struct bus_call *c
 static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
 	struct bus_delivery d = {0};
-	int rc = bus_direct_read(m, &d, &a->why);
+	int rc = a->leader ? bus_leader_read(b, m, &m, &a->why) : 0;
+	if (rc)
+		return rc;
+	rc = bus_direct_read(m, &d, &a->why);
 	if (rc == 0 && is_deleted(&d))
 		rc = why_set(&a->why, ERR_NOT_FOUND, "bus: %s/%s is deleted", a->bucket, a->key);
 	else if (rc == 0)
@@ -115,7 +152,10 @@ static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 
 static int read_last(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
-	int rc = bus_direct_read(m, &a->delivery, &a->why);
+	int rc = a->leader ? bus_leader_read(b, m, &m, &a->why) : 0;
+	if (rc)
+		return rc;
+	rc = bus_direct_read(m, &a->delivery, &a->why);
 	if (rc)
 		bus_msg_drop(b, m);
 	return rc;
@@ -246,16 +286,20 @@ int bus_get_last(struct bus *b, const char *stream, const char *subject, struct 
 		 struct why *out_why)
 {
 	struct bus_ask a = {.kind = BUS_ASK_LAST, .bucket = stream, .key = subject};
-	int rc = ask_one(b, &a, out_why);
+	int rc = ask_one(b, &a, NULL);
+	if (rc == ERR_NOT_FOUND) {
+		a.leader = true;
+		rc = ask_one(b, &a, NULL);
+	}
 	if (rc == 0)
 		*out = a.delivery;
-	return rc;
+	return rc ? why_set(out_why, rc, "%s", a.why.text) : 0;
 }
 
 int bus_kv_get(struct bus *b, const char *bucket, const char *key, struct bus_kv_entry *out,
 	       struct why *out_why)
 {
-	struct bus_ask a = {.kind = BUS_ASK_GET, .bucket = bucket, .key = key};
+	struct bus_ask a = {.kind = BUS_ASK_GET, .bucket = bucket, .key = key, .leader = true};
 	int rc = ask_one(b, &a, out_why);
 	if (rc == 0)
 		*out = a.entry;

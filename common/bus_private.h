@@ -69,6 +69,7 @@ struct bus {
 	char *ca_file;
 	char *cert_file;
 	char *key_file;
+	int64_t replicas;
 	pthread_t thread;
 	struct bus_trash trash;
 	pthread_mutex_t lock; /* guards what follows */
@@ -156,6 +157,13 @@ const char *bus_header_text(natsMsg *m, const char *name);
  * m, which it frees. ERR_INVALID, ERR_NOT_FOUND, ERR_UNAVAILABLE; then m is still the caller's. */
 int bus_delivery_read(natsMsg *m, struct bus_delivery *out);
 int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why);
+/* Reading from a stream's leader, where a replica may be behind: the body of a request to
+ * $JS.API.STREAM.MSG.GET.<stream>; and its answer, which is freed, as the answer to a direct get.
+ */
+enum { BUS_LEADER_BODY_BYTES = SUBJECT_MAX + 24 };
+void bus_leader_ask_seq(char out[static BUS_LEADER_BODY_BYTES], uint64_t seq);
+void bus_leader_ask_last(char out[static BUS_LEADER_BODY_BYTES], const char *subject);
+int bus_leader_read(struct bus *b, natsMsg *m, natsMsg **out, struct why *out_why);
 /* The number in the Status header of a message without data; 0 when it is an ordinary message. */
 int bus_msg_status(natsMsg *m);
 

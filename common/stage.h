@@ -84,6 +84,7 @@ struct bus_config {
 	char *ca_file;
 	char *cert_file;
 	char *key_file;
+	int64_t replicas;
 };
 extern const struct option_table bus_option_table;
 /* Reads config_dir/bus.yaml and opens the bus as `name` ("monitor", "healctl"); for commands and

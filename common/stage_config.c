@@ -17,6 +17,10 @@ static const struct option bus_options[] = {
 	OPT_PATH(struct bus_config, cert_file, "cert_file", NULL,
 		 "PEM client certificate, where the server asks for one."),
 	OPT_PATH(struct bus_config, key_file, "key_file", NULL, "PEM key of cert_file."),
+	OPT_INT(struct bus_config, replicas, "replicas", "1", 1, 5,
+		"Copies of each stream, on as many nodes, that `healctl doctor --fix` makes and "
+		"`healctl doctor` looks for: 1, or 3 or 5 where the bus is a cluster (nats-server "
+		"2.10 or newer)."),
 };
 
 const struct option_table bus_option_table = {
@@ -158,7 +162,8 @@ int stage_bus_open(const char *config_dir, const char *name, struct bus **out, s
 				.password_file = password_file,
 				.ca_file = c.ca_file,
 				.cert_file = c.cert_file,
-				.key_file = c.key_file};
+				.key_file = c.key_file,
+				.replicas = c.replicas};
 	rc = bus_open(&o, out, out_why);
 	config_release(&bus_option_table, &c);
 	return rc;

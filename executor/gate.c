@@ -13,7 +13,9 @@ enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000, KEEP_M
 
 void gate_ask_pause(struct bus_ask *out)
 {
-	*out = (struct bus_ask){.kind = BUS_ASK_LAST, .bucket = STREAM_STORY, .key = PAUSE_SUBJECT};
+	/* Who pauses must not be overlooked because a replica has not heard of it yet. */
+	*out = (struct bus_ask){
+		.kind = BUS_ASK_LAST, .bucket = STREAM_STORY, .key = PAUSE_SUBJECT, .leader = true};
 }
 
 int gate_answer_pause(struct bus_ask *ask, struct why *out_why)

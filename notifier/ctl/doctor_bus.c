@@ -126,7 +126,8 @@ static void provision(struct doctor *d, const struct bus_config *config)
 				.password_file = ctl_flag(d->ctl, "admin-password-file"),
 				.ca_file = config->ca_file,
 				.cert_file = config->cert_file,
-				.key_file = config->key_file};
+				.key_file = config->key_file,
+				.replicas = config->replicas};
 	struct bus *b = NULL;
 	struct why why = {0};
 	struct lines lines = {.doctor = d, .level = FINDING_OK};

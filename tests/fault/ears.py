@@ -86,7 +86,8 @@ class Ears(threading.Thread):
     def listen(self):
         with open(self.world.path("secret/judge")) as f:
             password = f.read()
-        with socket.create_connection(("127.0.0.1", self.world.ports["nats"]), 2) as s:
+        nodes = [n for n in self.world.nodes if self.world.alive(n)] or self.world.nodes
+        with socket.create_connection(("127.0.0.1", self.world.ports[nodes[0]]), 2) as s:
             s.settimeout(15)
             stream = s.makefile("rb")
             stream.readline()  # INFO

@@ -211,8 +211,7 @@ class Lab(World):
 
     def pack(self, kind, message):
         """The bytes of a message."""
-        env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % self.ports["nats"],
-                   HEALBUS_BUS_USER="judge", HEALBUS_BUS_PASSWORD_FILE=self.path("secret/judge"))
+        env = dict(os.environ, HEALBUS_BUS_URL=self.urls(), HEALBUS_BUS_USER="judge", HEALBUS_BUS_PASSWORD_FILE=self.path("secret/judge"))
         return subprocess.run([os.path.join(BUILD, "tests/integration/busctl"), "pack", kind, "-"], env=env,
                               input=json.dumps(message).encode(), check=True, capture_output=True).stdout
 

@@ -64,17 +64,21 @@ def free_ports(count):
 
 
 class World:
-    def __init__(self, monitors=1, executors=1, targets=("web",), never=(), options=None, keep=False):
+    def __init__(self, monitors=1, executors=1, targets=("web",), never=(), options=None, keep=False, nodes=1,
+                 nats="nats-server"):
         """targets: what ledger_act may act upon; never: targets on which nothing is allowed. options: extra YAML lines
-        for {monitor, reasoner, executor, notifier}. keep: leave the directory behind."""
+        for {monitor, reasoner, executor, notifier}. keep: leave the directory behind. nodes: of the bus; several are
+        parts nats-0, nats-1, ..., one is nats. nats: the server's program."""
         self.dir = tempfile.mkdtemp(prefix="healbus-fault-")
         self.keep = keep
         self.monitors = ["monitor-%d" % i for i in range(monitors)]
         self.executors = ["executor-%d" % i for i in range(executors)]
         self.stages = ["notifier", *self.monitors, "reasoner", *self.executors]
-        self.parts = ["nats", *self.stages]
-        self.ports = dict(zip(self.parts, free_ports(len(self.parts))))
-        self.bus_port = {part: self.ports["nats"] for part in self.stages}
+        self.nodes, self.nats = ["nats"] if nodes == 1 else ["nats-%d" % i for i in range(nodes)], nats
+        self.parts = [*self.nodes, *self.stages]
+        routes = ["route " + n for n in self.nodes] if nodes > 1 else []
+        self.ports = dict(zip(self.parts + routes, free_ports(len(self.parts + routes))))
+        self.bus_port = {part: self.ports["nats"] if nodes == 1 else 0 for part in self.stages}  # 0: all nodes
         self.program = {}
         self.config, self.wrap, self.extra_env = {}, {}, {}
         self.process, self.log_file = {}, {}
@@ -165,22 +169,33 @@ class World:
 
     def _bus_yaml(self, where, port):
         with open(os.path.join(where, "bus.yaml"), "w") as f:
-            f.write("url: nats://127.0.0.1:%d\nuser: '{stage}'\npassword_file: %s/{stage}\n"
-                    % (port, self.path("secret")))
+            f.write("url: %s\nuser: '{stage}'\npassword_file: %s/{stage}\n%s"
+                    % (self.urls(port), self.path("secret"), "replicas: 3\n" if len(self.nodes) > 1 else ""))
+
+    def urls(self, port=0):
+        return ",".join("nats://127.0.0.1:%d" % p for p in ([port] if port else [self.ports[n] for n in self.nodes]))
 
     # ---- the bus ----
 
-    def _nats_command(self):
-        conf = self.path("nats.conf")
+    def _nats_command(self, node):
+        conf = self.path(node + ".conf")
         if not os.path.exists(conf):
             users = subprocess.run([os.path.join(BUILD, "healctl"), "topics", "--nats-users"], check=True,
                                    capture_output=True, text=True).stdout
             # One more, for the tests' own eyes, who may see everything.
             users = users.replace("users: [", 'users: [\n\t\t{ user: "judge", password: $HEALBUS_JUDGE_PASSWORD }', 1)
             with open(conf, "w") as f:
-                f.write('listen: 127.0.0.1:%d\njetstream { store_dir: "%s", max_file_store: 8GB }\n%s'
-                        % (self.ports["nats"], self.path("bus"), users))
-        return ["nats-server", "-c", conf]
+                f.write('listen: 127.0.0.1:%d\njetstream { store_dir: "%s", max_file_store: 8GB%s }\n%s%s' % (
+                    self.ports[node], self.path("bus", *([node] if len(self.nodes) > 1 else [])),
+                    "" if self.nats == "nats-server" else ", sync_interval: always", self._cluster(node), users))
+        return [self.nats, "-c", conf]
+
+    def _cluster(self, node):
+        if len(self.nodes) == 1:
+            return ""
+        others = ["nats://127.0.0.1:%d" % self.ports["route " + n] for n in self.nodes if n != node]
+        return 'server_name: "%s"\ncluster { name: healbus, listen: 127.0.0.1:%d, routes: [%s] }\n' % (
+            node, self.ports["route " + node], ", ".join(others))
 
     def _nats_env(self):
         env = {}
@@ -193,7 +208,7 @@ class World:
         """Makes the streams and buckets."""
         where = self.path("config/admin")
         os.makedirs(where, exist_ok=True)
-        self._bus_yaml(where, self.ports["nats"])
+        self._bus_yaml(where, 0)
         r = subprocess.run([os.path.join(BUILD, "healctl"), "doctor", "--fix", "--only", "bus", "-c", where,
                             "--admin-user", "admin", "--admin-password-file", self.path("secret/admin")],
                            capture_output=True, text=True, timeout=60)
@@ -202,7 +217,7 @@ class World:
 
     def busctl(self, *args, data=None, timeout_s=120):
         """busctl, with all rights; its output."""
-        env = dict(os.environ, HEALBUS_BUS_URL="nats://127.0.0.1:%d" % self.ports["nats"],
+        env = dict(os.environ, HEALBUS_BUS_URL=self.urls(),
                    HEALBUS_BUS_USER="judge", HEALBUS_BUS_PASSWORD_FILE=self.path("secret/judge"))
         r = subprocess.run([os.path.join(BUILD, "tests/integration/busctl"), *args], env=env, input=data,
                            capture_output=True, timeout=timeout_s)
@@ -223,8 +238,8 @@ class World:
                 return None
             if self.alive(part):
                 raise RuntimeError(part + " runs already")
-            if part == "nats":
-                argv, more = self._nats_command(), self._nats_env()
+            if part in self.nodes:
+                argv, more = self._nats_command(part), self._nats_env()
             else:
                 self.write_config(part)
                 argv, more = [self.program[part], "-c", self.path("config", part)], {}
@@ -235,9 +250,22 @@ class World:
             return self.process[part]
 
     def start_bus(self, timeout_s=30):
-        self.start("nats")
-        self.wait_ready("nats", timeout_s)
-        self.provision()
+        for node in self.nodes:
+            self.start(node)
+        for node in self.nodes:
+            self.wait_ready(node, timeout_s)
+        # A cluster has to find its leader first.
+        failed, end = None, time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            try:
+                self.provision()
+                return
+            except RuntimeError as e:
+                if len(self.nodes) == 1:
+                    raise
+                failed = e
+                time.sleep(0.2)
+        raise failed
 
     def start_all(self, timeout_s=60):
         """The bus, the streams, all stages; returns when all are ready."""
@@ -294,10 +322,10 @@ class World:
     def ready(self, part):
         if not self.alive(part):
             return False
-        if part != "nats":
+        if part not in self.nodes:
             return self.http(part, "GET", "/readyz", timeout_s=2)[0] == 200
         try:
-            with socket.create_connection(("127.0.0.1", self.ports["nats"]), 1) as s:
+            with socket.create_connection(("127.0.0.1", self.ports[part]), 1) as s:
                 return s.recv(5) == b"INFO "
         except OSError:
             return False
