@@ -241,6 +241,21 @@ static int plan_ended(struct desk *d, const Healbus__Plan *plan, const struct en
 	return rc ? rc : queue_release(d);
 }
 
+/* A step was started, nobody knows how it ended, no check has looked, and once more could do harm.
+ */
+static bool needs_a_human(const Healbus__Plan *plan, const Healbus__Outcome *o)
+{
+	bool open = false, checked = false;
+	for (size_t i = 0; i < o->n_steps; i++) {
+		const Healbus__StepReport *r = o->steps[i];
+		checked |= r->phase == HEALBUS__PHASE__PHASE_VERIFY;
+		open |= r->phase == HEALBUS__PHASE__PHASE_ACT &&
+			r->state == HEALBUS__STEP_STATE__STEP_UNKNOWN && r->index < plan->n_steps &&
+			!plan->steps[r->index]->idempotent;
+	}
+	return o->verdict == HEALBUS__VERDICT__VERDICT_UNKNOWN && open && !checked;
+}
+
 static int apply_outcome(struct desk *d, const struct fold_input *in)
 {
 	const Healbus__Outcome *o = (const Healbus__Outcome *)in->msg;
@@ -264,7 +279,7 @@ static int apply_outcome(struct desk *d, const struct fold_input *in)
 		.reason = o->reason && *o->reason
 				  ? o->reason
 				  : wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict),
-		.event = verdict_events[o->verdict],
+		.event = needs_a_human(plan, o) ? CASE_STOPPED : verdict_events[o->verdict],
 	};
 	return plan_ended(d, plan, &how);
 }

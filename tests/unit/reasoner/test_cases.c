@@ -186,6 +186,33 @@ static void refused_and_denied_escalate_at_once(void **state)
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 3);
 }
 
+/* An interrupted step without a check is a human's, unless once more does no harm. */
+static void what_nobody_saw_end_is_not_repeated(void **state)
+{
+	(void)state;
+#define REPORT(phase, state)                                                                       \
+	"{\"incident\":\"i\",\"plan_id\":\"p\",\"step_id\":\"s\",\"index\":0,\"phase\":\"" phase   \
+	"\",\"state\":\"" state "\"}"
+	static const struct {
+		const char *steps;
+		bool again;
+	} rows[] = {
+		{",\"steps\":[" REPORT("act", "unknown") "]", false},
+		{",\"steps\":[" REPORT("act", "unknown") "," REPORT("verify", "failed") "]", true},
+		{"", true}, /* nothing was started */
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		auto_free char *id = mem_printf("i%zu", i);
+		auto_free char *key = mem_printf("k%zu", i);
+		size_t plans = world_outputs(&w, KIND_PLAN);
+		size_t told = world_outputs(&w, KIND_INCIDENT);
+		world_incident(&w, id, key, "open", 1, "");
+		world_outcome(&w, "unknown", "nobody knows how it ended: step 1", rows[i].steps);
+		assert_int_equal(world_outputs(&w, KIND_PLAN) - plans, rows[i].again ? 2 : 1);
+		assert_int_equal(world_outputs(&w, KIND_INCIDENT) - told, rows[i].again ? 0 : 1);
+	}
+}
+
 static void observed_and_rehearsed_do_nothing(void **state)
 {
 	(void)state;
@@ -466,6 +493,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(no_target_escalates),
 	TEST(hostile_label_is_no_target),
 	TEST(refused_and_denied_escalate_at_once),
+	TEST(what_nobody_saw_end_is_not_repeated),
 	TEST(observed_and_rehearsed_do_nothing),
 	TEST(expired_gets_one_new_plan),
 	TEST(closed_incident_gets_no_further_attempt),
