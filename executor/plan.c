@@ -142,6 +142,14 @@ static void add_why(struct course *c, const Healbus__StepReport *r)
 		snprintf(c->reason + len, sizeof(c->reason) - len, ": %s", r->reason);
 }
 
+/* keep_going: the plan goes on, and its end says so. */
+static enum step_end pass_over(struct course *c, size_t i)
+{
+	snprintf(c->reason, sizeof(c->reason),
+		 "done and checked, but for step %zu, which failed and may", i + 1);
+	return STEP_END_DONE;
+}
+
 /* Nobody knows how the step ended: its own check, else the plan's, decides. */
 static enum step_end settle_unknown(struct plan_run *run, struct course *c, size_t i)
 {
@@ -171,8 +179,10 @@ static enum step_end after_act(struct plan_run *run, struct course *c, const str
 	if (!s->verify.action.tool)
 		return STEP_END_DONE;
 	enum step_end end = step_verify(run, &s->verify, slot->index);
-	if (end != STEP_END_FAILED || s->keep_going)
-		return end == STEP_END_FAILED ? STEP_END_DONE : end;
+	if (end == STEP_END_FAILED && s->keep_going)
+		return pass_over(c, slot->index);
+	if (end != STEP_END_FAILED)
+		return end;
 	fail(c, HEALBUS__VERDICT__VERDICT_FAILED, "the check failed after step", slot->index);
 	add_why(c, run->reports[run->n_reports - 1]);
 	return STEP_END_FAILED;
@@ -195,7 +205,7 @@ static enum step_end run_step(struct plan_run *run, struct course *c, size_t i)
 		return end;
 	}
 	if (end == STEP_END_FAILED && s->keep_going)
-		return STEP_END_DONE;
+		return pass_over(c, i);
 	if (end == STEP_END_FAILED) {
 		fail(c, HEALBUS__VERDICT__VERDICT_FAILED, "step failed: step", i);
 		add_why(c, report);
