@@ -86,6 +86,8 @@ static int apply_batch(struct fold_loop *l)
 	if (l->rebuild_head && fold_offset(l->fold).seq >= l->rebuild_head) {
 		fold_known_outputs_clear(l->fold);
 		l->rebuild_head = 0;
+		LOG(INFO, "rebuilt the state from the bus", S("worker", l->name),
+		    I("took_ms", clock_mono_ms() - l->rebuild_mono_ms));
 	}
 	return rc;
 }

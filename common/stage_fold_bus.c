@@ -196,6 +196,7 @@ static int learn_outputs(struct fold_loop *l, struct why *out_why)
 	if (story.messages > 0 && input.messages > 0) {
 		LOG(INFO, "no state: rebuilding it from the bus", S("worker", l->name),
 		    I("messages", input.messages));
+		l->rebuild_mono_ms = clock_mono_ms();
 		rc = scan_story(l, story.last_seq, out_why);
 		if (rc)
 			return rc;

@@ -50,7 +50,8 @@ struct fold_loop {
 	uint64_t probe;
 	int64_t probe_mono_ms;
 	bool rebuild_checked;
-	uint64_t rebuild_head; /* known outputs are of use until this input */
+	uint64_t rebuild_head;   /* known outputs are of use until this input */
+	int64_t rebuild_mono_ms; /* when that began */
 	int64_t trimmed_mono_ms;
 	int64_t tick_due_ms, tick_at_mono_ms;
 	unsigned ticks;

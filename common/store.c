@@ -1,5 +1,6 @@
 #include "common/store_impl.h"
 
+#include "common/failpoint.h"
 #include "common/id.h"
 #include "common/mem.h"
 
@@ -124,22 +125,49 @@ bool store_is_full(struct store *s)
 
 /* ---- open and close ---- */
 
-static int open_tables(struct store *s, const struct store_options *options)
+static int open_dbis(struct store *s, MDB_txn *txn, const struct store_options *options)
+{
+	int rc = 0;
+	for (size_t i = 0; i < options->n_tables; i++)
+		s->tables[i] = options->tables[i];
+	s->tables[options->n_tables] = &store_schema_table;
+	s->n_tables = options->n_tables + STORE_OWN_TABLES;
+	for (size_t i = 0; i < s->n_tables && !rc; i++)
+		rc = mdb_dbi_open(txn, s->tables[i]->name, MDB_CREATE, &s->dbis[i]);
+	return store_rc(rc);
+}
+
+/* Whatever went wrong, nothing was written. */
+static int open_tables_once(struct store *s, const struct store_options *options,
+			    struct why *out_why)
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
 	if (rc)
 		return store_rc(rc);
-	for (size_t i = 0; i < options->n_tables && !rc; i++) {
-		s->tables[i] = options->tables[i];
-		rc = mdb_dbi_open(txn, options->tables[i]->name, MDB_CREATE, &s->dbis[i]);
-	}
-	s->n_tables = options->n_tables;
+	rc = open_dbis(s, txn, options);
+	if (!rc)
+		rc = store_schema_apply(s, txn, options, out_why);
 	if (rc) {
 		mdb_txn_abort(txn);
-		return store_rc(rc);
+		return rc;
 	}
+	FAILPOINT("store-migrated");
 	return store_rc(mdb_txn_commit(txn));
+}
+
+/* A migration may need more room than the map has yet. */
+static int open_tables(struct store *s, const struct store_options *options, struct why *out_why)
+{
+	int rc = open_tables_once(s, options, out_why);
+	while (rc == ERR_FULL && map_bytes(s) < map_most_bytes(s)) {
+		int64_t size = MIN(2 * map_bytes(s), map_most_bytes(s));
+		*out_why = (struct why){0};
+		rc = store_rc(mdb_env_set_mapsize(s->env, (size_t)size));
+		if (!rc)
+			rc = open_tables_once(s, options, out_why);
+	}
+	return rc;
 }
 
 static int64_t page_round(int64_t bytes)
@@ -156,7 +184,7 @@ static int open_env(struct store *s, const struct store_options *options)
 	s->map_limit_bytes = MAX(s->map_limit_bytes, size);
 	int rc = mdb_env_create(&s->env);
 	if (!rc)
-		rc = mdb_env_set_maxdbs(s->env, STORE_TABLES_MAX);
+		rc = mdb_env_set_maxdbs(s->env, STORE_TABLES_MAX + STORE_OWN_TABLES);
 	if (!rc)
 		rc = mdb_env_set_mapsize(s->env, (size_t)size);
 	s->no_sync = options->no_sync;
@@ -186,10 +214,12 @@ static int open_in(struct store *s, const struct store_options *options, struct 
 		return why_set(out_why, rc, "%s/data.mdb: cannot open: %s", options->dir,
 			       err_name(rc));
 	grow_if_needed(s);
-	rc = open_tables(s, options);
+	struct why why = {0};
+	rc = open_tables(s, options, &why);
 	if (rc)
-		return why_set(out_why, rc, "%s/data.mdb: cannot open the tables: %s", options->dir,
-			       err_name(rc));
+		return why_set(out_why, rc, "%s/data.mdb: %s%s", options->dir,
+			       why.text[0] ? "" : "cannot open the tables: ",
+			       why.text[0] ? why.text : err_name(rc));
 	return 0;
 }
 
@@ -353,8 +383,7 @@ static uint32_t value_crc(const struct value_header *h, const MDB_val *key, cons
 	return crc32c(crc, data, h->len);
 }
 
-int store_open_value(const struct store_table *table, const MDB_val *key, const MDB_val *stored,
-		     struct store_val *out)
+static int value_check(const MDB_val *key, const MDB_val *stored, struct value_header *out)
 {
 	struct value_header h;
 	if (stored->mv_size < sizeof(h))
@@ -364,10 +393,40 @@ int store_open_value(const struct store_table *table, const MDB_val *key, const 
 	if (h.magic != VALUE_MAGIC || h.len != stored->mv_size - sizeof(h) ||
 	    h.crc != value_crc(&h, key, data))
 		return ERR_CORRUPT;
+	*out = h;
+	return 0;
+}
+
+int store_value_version(const MDB_val *key, const MDB_val *stored, uint16_t *out)
+{
+	struct value_header h;
+	int rc = value_check(key, stored, &h);
+	if (!rc)
+		*out = h.version;
+	return rc;
+}
+
+int store_open_value(const struct store_table *table, const MDB_val *key, const MDB_val *stored,
+		     struct store_val *out)
+{
+	struct value_header h;
+	int rc = value_check(key, stored, &h);
+	if (rc)
+		return rc;
 	if (h.version != table->version)
 		return ERR_SCHEMA;
-	*out = (struct store_val){data, h.len};
+	*out = (struct store_val){(const char *)stored->mv_data + sizeof(h), h.len};
 	return 0;
+}
+
+void store_seal_value(const struct store_table *table, const MDB_val *key,
+		      const struct store_val *val, struct buf *out)
+{
+	struct value_header h = {
+		.magic = VALUE_MAGIC, .version = table->version, .len = (uint32_t)val->len};
+	h.crc = value_crc(&h, key, val->data);
+	buf_add(out, &h, sizeof(h));
+	buf_add(out, val->data, val->len);
 }
 
 int store_get(struct store_txn *txn, const struct store_table *table, const void *key,
@@ -437,12 +496,8 @@ void store_put(struct store_txn *txn, const struct store_table *table, const voi
 	char key_copy[STORE_KEY_MAX];
 	memcpy(key_copy, key, key_len);
 	MDB_val k = {key_len, key_copy};
-	struct value_header h = {
-		.magic = VALUE_MAGIC, .version = table->version, .len = (uint32_t)len};
-	h.crc = value_crc(&h, &k, data);
 	buf_reset(&txn->scratch);
-	buf_add(&txn->scratch, &h, sizeof(h));
-	buf_add(&txn->scratch, data, len);
+	store_seal_value(table, &k, &(struct store_val){data, len}, &txn->scratch);
 	MDB_val v = {txn->scratch.len, txn->scratch.data};
 	store_fail(txn, store_rc(mdb_put(txn->mdb, store_dbi(txn, table), &k, &v, 0)));
 	if (++txn->store->puts >= STORE_LET_GO_PUTS)

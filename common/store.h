@@ -28,13 +28,47 @@ struct store_txn;
 /* One table. Declare as static const; the pointer's name is the identity. */
 struct store_table {
 	const char *name; /* name in the file, stable for ever */
-	uint16_t version; /* of its values; another version on disk reads as ERR_SCHEMA */
+	uint16_t version; /* of its values; see struct store_migration */
+};
+
+/* Borrowed from the map: dies with the transaction or at its next write. Not aligned: memcpy
+ * structs out of it. */
+struct store_val {
+	const void *data;
+	size_t len;
+};
+
+/*
+ * How values of a table get from one version to a later one. store_open() applies what is needed,
+ * step by step, to every row of every table in one transaction: a process that dies on the way
+ * leaves the old file. The file notes each table's version, so that an up-to-date one costs one
+ * look a table.
+ *
+ * Who changes what a table's values mean raises its version. A projection needs no migration:
+ * store_open() says ERR_SCHEMA, and whoever opened it sets the file aside and rebuilds it from the
+ * bus. What cannot be rebuilt (the executor's journal and audit chain) needs a row for each step.
+ * Keys do not change. There is no way back: a file of a later version is refused.
+ */
+struct store_row {
+	const void *key;
+	size_t key_len;
+	struct store_val val; /* as the earlier version wrote it */
+};
+struct buf;
+struct store_migration {
+	const char *table;
+	uint16_t from, to; /* from < to */
+	/* Adds the new value to out. 0; ERR_NOT_FOUND: the row has no place any more and is
+	 * deleted; any other error: the file stays as it was, and store_open() gives that error. */
+	int (*convert)(const struct store_row *row, struct buf *out, struct why *out_why);
 };
 
 struct store_options {
 	const char *dir; /* created 0700 when missing */
 	const struct store_table *const *tables;
 	size_t n_tables;
+	const struct store_migration *migrations; /* in any order; NULL: none */
+	size_t n_migrations;
 	int64_t map_bytes;       /* 0: STORE_DEFAULT_MAP_BYTES */
 	int64_t map_limit_bytes; /* growth stops here, but for a reserve of an eighth that only
 				    deletes may use; 0: 64 times map_bytes */
@@ -45,7 +79,9 @@ struct store_options {
 /*
  * Opens, locks against a second process (ERR_BUSY) and checks header and every table root; a
  * damaged file gives ERR_CORRUPT with the file's name and what to do. Checks run in a child process
- * first, so that a broken map cannot take the stage down.
+ * first, so that a broken map cannot take the stage down. Then values of earlier versions are
+ * migrated: ERR_SCHEMA when there is no way from theirs to ours, ERR_UNSUPPORTED when a later
+ * release wrote them; the file is untouched then.
  */
 int store_open(const struct store_options *options, struct store **out, struct why *out_why);
 void store_close(struct store *s);
@@ -73,13 +109,6 @@ static inline void store_end_cleanup(struct store_txn **txn)
 	store_end(*txn);
 }
 #define auto_txn __attribute__((cleanup(store_end_cleanup))) struct store_txn *
-
-/* Borrowed from the map: dies with the transaction or at its next write. Not aligned: memcpy
- * structs out of it. */
-struct store_val {
-	const void *data;
-	size_t len;
-};
 
 /* 0, ERR_NOT_FOUND, ERR_CORRUPT or ERR_SCHEMA. */
 int store_get(struct store_txn *txn, const struct store_table *table, const void *key,

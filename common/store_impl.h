@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { STORE_OWN_TABLES = 1 };
+
 struct store {
 	MDB_env *env;
 	char *dir;
@@ -22,9 +24,9 @@ struct store {
 	size_t part; /* of the map, to be let go of next */
 	void *map;   /* where it was when it had map_size bytes */
 	size_t map_size;
-	const struct store_table *tables[STORE_TABLES_MAX];
-	MDB_dbi dbis[STORE_TABLES_MAX];
-	size_t n_tables;
+	const struct store_table *tables[STORE_TABLES_MAX + STORE_OWN_TABLES];
+	MDB_dbi dbis[STORE_TABLES_MAX + STORE_OWN_TABLES];
+	size_t n_tables; /* with our own, the last ones */
 };
 
 struct store_txn {
@@ -47,6 +49,19 @@ MDB_dbi store_dbi(const struct store_txn *txn, const struct store_table *table);
 /* Takes the header off a stored value: 0, ERR_CORRUPT or ERR_SCHEMA. */
 int store_open_value(const struct store_table *table, const MDB_val *key, const MDB_val *stored,
 		     struct store_val *out);
+
+/* The version of a stored value, whatever it is; ERR_CORRUPT. */
+int store_value_version(const MDB_val *key, const MDB_val *stored, uint16_t *out);
+/* Adds header and data, as they are stored, to out. */
+void store_seal_value(const struct store_table *table, const MDB_val *key,
+		      const struct store_val *val, struct buf *out);
+
+/* store_schema.c: which version the values of each table have. */
+extern const struct store_table store_schema_table;
+/* Brings all tables that were opened in txn to their versions, and notes them. ERR_FULL: the map
+ * was too small. */
+int store_schema_apply(struct store *s, MDB_txn *txn, const struct store_options *options,
+		       struct why *out_why);
 
 /* 0 and a descriptor that holds the lock, or ERR_BUSY, ERR_IO. */
 int store_lock_dir(const char *dir, int *out_fd, struct why *out_why);

@@ -5,6 +5,8 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
+/* Neither these nor the audit's can be rebuilt from the bus: a new version of their values needs a
+ * struct store_migration in journal_open's options. */
 static const struct store_table meta = {.name = "meta", .version = 1};
 static const struct store_table steps = {.name = "steps", .version = 1};
 static const char owner_key[] = "owner";

@@ -6,15 +6,15 @@
 #include "reasoner/config.h"
 #include "reasoner/memory/memory_api.h"
 
-/* Damaged books are set aside: what was spent today is forgotten, which costs at most another
- * budget; rules and memory do not wait for models. */
+/* Damaged or outdated books are set aside: what was spent today is forgotten, which costs at most
+ * another budget; rules and memory do not wait for models. */
 static int books_open(const char *state_dir, struct models **out, struct why *out_why)
 {
 	int rc = models_open(state_dir, out, out_why);
-	if (rc != ERR_CORRUPT)
+	if (rc != ERR_CORRUPT && rc != ERR_SCHEMA)
 		return rc;
 	auto_free char *dir = mem_printf("%s/models", state_dir);
-	LOG(ERROR, "what models cost is forgotten: its file is damaged, and set aside",
+	LOG(ERROR, "what models cost is forgotten: its file cannot be read, and is set aside",
 	    S("why", out_why->text));
 	*out_why = (struct why){0};
 	rc = store_set_aside(dir, out_why);

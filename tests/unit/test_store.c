@@ -78,19 +78,6 @@ static void test_a_borrowed_value_can_be_put(void **state)
 	assert_value(f->store, &table_a, "to-199", "the value itself");
 }
 
-static void test_another_version_reads_as_schema(void **state)
-{
-	struct fixture *f = *state;
-	put(f->store, &table_a, "k", "one");
-	const struct store_table *const newer[] = {&table_a2};
-	f->options.tables = newer;
-	f->options.n_tables = 1;
-	reopen(f);
-	int rc = 0;
-	assert_null(get(f->store, &table_a2, "k", &rc));
-	assert_int_equal(rc, ERR_SCHEMA);
-}
-
 /* ---- ranges ---- */
 
 static int stop_at_second(void *ctx, const void *key, size_t len, struct store_val val)
@@ -262,7 +249,6 @@ int main(void)
 		T(test_delete_clear_count),
 		T(test_first_error_stays),
 		T(test_a_borrowed_value_can_be_put),
-		T(test_another_version_reads_as_schema),
 		T(test_ranges),
 		T(test_numbers_sort),
 		T(test_timers_behave_like_a_naive_model),
