@@ -6,6 +6,7 @@ command -v nats-server >/dev/null || {
 	exit 0
 }
 build=${HEALBUS_BUILD:-build}
+. tests/integration/lib.sh
 dir=$(mktemp -d)
 n=0 bad=0 server=
 stop_server() {
@@ -33,9 +34,6 @@ check() { # text expected-exit-code actual pattern...
 	echo "# exit code $got, want $want"
 	echo "not ok $n - $text"
 	bad=1
-}
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 wait_port() {
 	local deadline=$((SECONDS + 10))

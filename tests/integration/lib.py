@@ -1,12 +1,22 @@
 """What the drivers of the integration tests share. Shares no code with what they judge."""
+import random
 import socket
+import sys
 import time
+
+# Below those that the kernel hands out to clients: whoever connects meanwhile cannot get it.
+PORTS = range(10240, 30240)
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on now."""
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", random.choice(PORTS)))
+                return s.getsockname()[1]
+            except OSError:
+                continue
 
 
 def wait_for(what, probe, timeout_s=30):
@@ -23,3 +33,7 @@ def wait_for(what, probe, timeout_s=30):
 
 def now_ms():
     return int(time.time() * 1000)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["free_port"]:
+    print(free_port())

@@ -11,6 +11,7 @@ if ! [ -x "$toy" ]; then
 	exit 70
 fi
 
+. tests/integration/lib.sh
 dir=$(mktemp -d)
 server='' stage='' publisher=''
 end() {
@@ -32,20 +33,6 @@ ok() { # status text
 		sed 's/^/# /' "$dir/out" 2>/dev/null | tail -n 30
 		tail -n 15 "$dir/stage.log" 2>/dev/null | sed 's/^/# stage: /'
 	fi
-}
-
-free_port() {
-	python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'
-}
-
-# Until the command succeeds, at most $1 seconds.
-until_true() {
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
 }
 
 port=$(free_port)

@@ -11,6 +11,7 @@ if ! command -v nats-server >/dev/null || ! command -v jq >/dev/null; then
 	exit 0
 fi
 
+. tests/integration/lib.sh
 dir=$(mktemp -d)
 server='' stage=''
 end() {
@@ -32,19 +33,6 @@ ok() { # status text
 		tail -n 20 "$dir/stage.log" | sed 's/^/# stage: /'
 		"$busctl" dump STORY 2>&1 | cut -c1-300 | sed 's/^/# /'
 	fi
-}
-
-until_true() { # seconds command
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.05
-	done
-}
-
-free_port() {
-	python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'
 }
 
 port=$(free_port)

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <cmocka.h>
@@ -17,14 +18,20 @@ struct server server;
 
 /* ---- the server ---- */
 
+/* Below those that the kernel hands out to clients: whoever connects meanwhile cannot get it. */
+enum { PORT_FIRST = 10240, PORTS = 20000 };
+
 static unsigned free_port(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(a);
 	auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	return ntohs(a.sin_port);
+	uint16_t port;
+	do {
+		assert_int_equal(getrandom(&port, sizeof(port), 0), sizeof(port));
+		port = (uint16_t)(PORT_FIRST + port % PORTS);
+		a.sin_port = htons(port);
+	} while (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0);
+	return port;
 }
 
 static void write_file(const char *name, const char *text)

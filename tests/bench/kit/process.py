@@ -2,6 +2,7 @@
 import glob
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,9 +21,14 @@ class Failed(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on now, below those that the kernel hands out to clients."""
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", random.randrange(10240, 30240)))
+                return s.getsockname()[1]
+            except OSError:
+                continue
 
 
 def need(program, package=None):
