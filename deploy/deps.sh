@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs, or says which one command does.
-#   deploy/deps.sh build|demo|demo-ci|test|lint|bench [...]     several purposes add up
+#   deploy/deps.sh build|demo|demo-ci|test|lint|stack|bench [...]     several purposes add up
 # As root it installs; else through sudo when that works without a password; else it prints the command, exit 69.
 set -eu
 
@@ -12,6 +12,8 @@ demo_ci="nats-server bubblewrap git curl ca-certificates jq openssl python3"
 alertmanager="prometheus prometheus-alertmanager"
 test="$demo $alertmanager libcmocka-dev python3 jq openssl procps redis-server strace libfaketime"
 lint="clang clang-tidy clang-format cppcheck shellcheck libclang-rt-14-dev gcovr"
+stack="docker.io iptables debootstrap python3 openssl"
+command -v docker-compose >/dev/null 2>&1 || docker compose version >/dev/null 2>&1 || stack="$stack docker-compose"
 bench="sec webhook monit linux-perf"
 # A browser is of use only with what drives it, which comes from npm.
 command -v npm >/dev/null 2>&1 && test="$test chromium"
@@ -27,8 +29,9 @@ for purpose in "$@"; do
 	alertmanager) want="$want $build $demo $alertmanager" ;;
 	test) want="$want $build $test" ;;
 	lint) want="$want $build $lint" ;;
+	stack) want="$want $stack" ;;
 	bench) want="$want $build $test $bench" ;;
-	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, demo-ci, alertmanager, test, lint, bench)" >&2; exit 64 ;;
+	*) echo "deps.sh: unknown purpose '$purpose' (build, demo, demo-ci, alertmanager, test, lint, stack, bench)" >&2; exit 64 ;;
 	esac
 done
 
