@@ -33,16 +33,17 @@ LDLIBS := -lnats -lprotobuf-c -llmdb -lmicrohttpd -lfyaml -ljq -ljansson -lcurl 
 # A file that is there is built. Each stage is its main.c and an archive of the rest; a folder that holds a program of
 # its own (PARTS) is not part of its stage.
 STAGES := monitor reasoner executor notifier
-PARTS := notifier/ctl
+PARTS := notifier/ctl executor/broker
 objects = $(patsubst %.c,$(B)/%.o,$(sort $(foreach d,$(1),$(wildcard $(d)/*.c))))
 rooms = $(filter-out $(PARTS),$(patsubst %/,%,$(wildcard $(1)/*/)))
 COMMON_O := $(call objects,common) $(B)/proto/healbus.pb-c.o
 $(foreach s,$(STAGES),$(eval $(s)_O := $(filter-out $(B)/$(s)/main.o,$(call objects,$(s) $(call rooms,$(s))))))
 CTL_O := $(call objects,notifier/ctl)
+BROKER_O := $(filter-out %/main.o,$(call objects,executor/broker))
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 
 # ---- programs ------------------------------------------------------------------------------------------
-PROGRAMS := $(STAGES:%=$(B)/healbus-%) $(B)/healctl
+PROGRAMS := $(STAGES:%=$(B)/healbus-%) $(B)/healbus-docker-broker $(B)/healctl
 
 all: $(PROGRAMS)
 
@@ -65,11 +66,16 @@ $(B)/proto/healbus.pb-c.o: $(B)/proto/healbus.pb-c.c
 # of a stage may have files of one name.
 $(B)/common.a: $(COMMON_O)
 $(foreach s,$(STAGES),$(eval $(B)/$(s).a: $($(s)_O)))
+$(B)/broker.a: $(BROKER_O)
 $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar qcs $@ $^
 
 $(STAGES:%=$(B)/healbus-%): $(B)/healbus-%: $(B)/%/main.o $(B)/%.a $(B)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/healbus-docker-broker: $(B)/executor/broker/main.o $(B)/broker.a $(B)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -79,7 +85,7 @@ $(B)/healctl: $(CTL_O) $(B)/monitor.a $(B)/reasoner.a $(B)/common.a
 
 # ---- tests ---------------------------------------------------------------------------------------------
 UNIT_COMMON_T := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
-UNIT_STAGE_T := $(patsubst %.c,$(B)/%,$(wildcard $(STAGES:%=tests/unit/%/test_*.c)))
+UNIT_STAGE_T := $(patsubst %.c,$(B)/%,$(wildcard $(patsubst %,tests/unit/%/test_*.c,$(STAGES) broker)))
 UNIT_T := $(UNIT_COMMON_T) $(UNIT_STAGE_T)
 
 $(UNIT_COMMON_T): $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/common.a
@@ -234,7 +240,7 @@ fault-run: all $(INTEGRATION_T) $(FAULT_T)
 # Each target is linked twice: with libFuzzer, and with a main that replays its corpus for `make test`.
 FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 REPLAY_T := $(FUZZ:%=$(B)/tests/fuzz/replay_%)
-FUZZ_A := $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a $(B)/notifier.a $(B)/common.a
+FUZZ_A := $(B)/monitor.a $(B)/reasoner.a $(B)/executor.a $(B)/notifier.a $(B)/broker.a $(B)/common.a
 $(FUZZ_T): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_A)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
@@ -264,7 +270,7 @@ cover: deps-test deps-lint
 	tests/lint/cover --build $(B)/cover
 
 ## make man        the man pages, into build/man/
-PAGES := healctl $(STAGES:%=healbus-%)
+PAGES := healctl $(STAGES:%=healbus-%) healbus-docker-broker
 man: $(PAGES:%=$(B)/man/%.1)
 $(B)/man/%.1: $(B)/% $(B)/healctl
 	@mkdir -p $(@D)
@@ -278,6 +284,7 @@ install: all
 ## make examples   write deploy/config/*.yaml and deploy/nats/users.conf anew from the option tables and the topic table
 examples: all
 	for s in $(STAGES); do $(B)/healbus-$$s --example-config >deploy/config/$$s.yaml || exit 1; done
+	$(B)/healbus-docker-broker --example-config >deploy/config/broker.yaml
 	$(B)/healbus-monitor --example-config=bus >deploy/config/bus.yaml
 	$(B)/healctl topics --nats-users >deploy/nats/users.conf
 

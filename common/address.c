@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "common/mem.h"
 
@@ -198,5 +200,63 @@ int address_listen(const char *text, int *out_fd, unsigned *out_port, struct why
 		return why_set(out_why, ERR_UNAVAILABLE, "listen: %s: %s", text, strerror(saved));
 	*out_fd = fd;
 	*out_port = port_of(fd);
+	return 0;
+}
+
+/* ---- a unix socket ---- */
+
+static int unix_address(const char *path, struct sockaddr_un *out, struct why *out_why)
+{
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (path[0] != '/' || strlen(path) > ADDRESS_UNIX_PATH_MAX)
+		return why_set(out_why, ERR_INVALID,
+			       "listen: \"%s\": want an absolute path of at most %d bytes", path,
+			       ADDRESS_UNIX_PATH_MAX);
+	memcpy(out->sun_path, path, strlen(path));
+	return 0;
+}
+
+/* Nobody takes connections of a socket whose process is gone: its file may go too. */
+static int clear_path(const struct sockaddr_un *a, struct why *out_why)
+{
+	struct stat st;
+
+	if (lstat(a->sun_path, &st))
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return why_set(out_why, ERR_EXISTS, "listen: %s: there is a file of that name",
+			       a->sun_path);
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 ||
+			errno == EAGAIN || errno == EACCES))
+		return why_set(out_why, ERR_BUSY, "listen: %s: somebody listens there already",
+			       a->sun_path);
+	unlink(a->sun_path);
+	return 0;
+}
+
+int address_listen_unix(const struct address_unix *where, int *out_fd, struct why *out_why)
+{
+	struct sockaddr_un a;
+	int rc = unix_address(where->path, &a, out_why);
+
+	if (!rc)
+		rc = clear_path(&a, out_why);
+	if (rc)
+		return rc;
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof(a)))
+		return why_set(out_why, ERR_UNAVAILABLE, "listen: %s: %s", where->path,
+			       strerror(errno));
+	/* Until listen, whoever connects is refused. */
+	if ((where->gid >= 0 && chown(a.sun_path, (uid_t)-1, (gid_t)where->gid)) ||
+	    chmod(a.sun_path, where->mode ? where->mode : ADDRESS_UNIX_MODE) ||
+	    listen(fd, LISTEN_BACKLOG)) {
+		rc = why_set(out_why, ERR_DENIED, "listen: %s: its group and mode: %s", where->path,
+			     strerror(errno));
+		unlink(a.sun_path);
+		return rc;
+	}
+	*out_fd = fd_take(&fd);
 	return 0;
 }

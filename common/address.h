@@ -30,4 +30,20 @@ bool address_is_public(const struct sockaddr *a);
  */
 int address_listen(const char *text, int *out_fd, unsigned *out_port, struct why *out_why);
 
+enum { ADDRESS_UNIX_PATH_MAX = 107, ADDRESS_UNIX_MODE = 0660 };
+
+struct address_unix {
+	const char *path; /* at most ADDRESS_UNIX_PATH_MAX bytes */
+	unsigned mode;    /* permissions; 0: ADDRESS_UNIX_MODE */
+	int64_t gid;      /* its group; -1: the process's own */
+};
+
+/*
+ * A listening unix stream socket, with its owner and permissions before anybody can connect.
+ * Non-blocking, close-on-exec. What a process that died left at the path is replaced. ERR_INVALID
+ * (path), ERR_BUSY (somebody listens there), ERR_EXISTS (no socket is there), ERR_DENIED (group,
+ * permissions), ERR_UNAVAILABLE (cannot bind).
+ */
+int address_listen_unix(const struct address_unix *where, int *out_fd, struct why *out_why);
+
 #endif

@@ -34,6 +34,7 @@ void http_server_unref(struct http_server *s)
 	pthread_mutex_destroy(&s->reply_lock);
 	pthread_cond_destroy(&s->wake);
 	pthread_cond_destroy(&s->idle);
+	free(s->unix_path);
 	free(s);
 }
 
@@ -86,6 +87,14 @@ static struct http_server *server_new(const struct http_server_options *o)
 
 /* ---- connections ---- */
 
+static int64_t peer_uid(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) ? -1 : (int64_t)who.uid;
+}
+
 static void connection_open(struct http_server *s, struct MHD_Connection *mhd, void **context)
 {
 	struct http_connection *c = mem_alloc(sizeof(*c));
@@ -97,7 +106,11 @@ static void connection_open(struct http_server *s, struct MHD_Connection *mhd, v
 	if (info)
 		c->fd = info->connect_fd;
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	if (info && info->client_addr) {
+	c->uid = s->unix_path ? peer_uid(c->fd) : -1;
+	if (s->unix_path) {
+		snprintf(c->peer, sizeof(c->peer), "unix");
+		c->loopback = true;
+	} else if (info && info->client_addr) {
 		address_text(info->client_addr, c->peer);
 		c->loopback = address_is_loopback(info->client_addr);
 	}
@@ -249,6 +262,23 @@ static int daemon_start(struct http_server *s, int listen_fd, unsigned threads,
 	return 0;
 }
 
+static int start_listening(struct http_server *s, const struct http_server_options *o, int *out_fd,
+			   struct why *out_why)
+{
+	if (!o->unix_socket)
+		return address_listen(o->listen, out_fd, &s->port, out_why);
+	int rc = address_listen_unix(o->unix_socket, out_fd, out_why);
+	if (!rc)
+		s->unix_path = mem_strdup(o->unix_socket->path);
+	return rc;
+}
+
+static void remove_path(const struct http_server *s)
+{
+	if (s->unix_path)
+		unlink(s->unix_path);
+}
+
 int http_server_open(const struct http_server_options *options, struct http_server **out,
 		     struct why *out_why)
 {
@@ -259,7 +289,7 @@ int http_server_open(const struct http_server_options *options, struct http_serv
 	if (rc)
 		return rc;
 	struct http_server *s = server_new(options);
-	rc = address_listen(options->listen, &fd, &s->port, out_why);
+	rc = start_listening(s, options, &fd, out_why);
 	if (rc) {
 		http_server_unref(s);
 		return rc;
@@ -267,6 +297,7 @@ int http_server_open(const struct http_server_options *options, struct http_serv
 	rc = daemon_start(s, fd, options->threads ? options->threads : 2, &tls, out_why);
 	if (rc) {
 		close(fd);
+		remove_path(s);
 		http_server_unref(s);
 		return rc;
 	}
@@ -293,6 +324,8 @@ void http_server_close(struct http_server *s, int64_t grace_ms)
 	if (!s)
 		return;
 	s->draining = true;
+	/* First, for once nobody listens another process may take the path. */
+	remove_path(s);
 	int fd = MHD_quiesce_daemon(s->daemon);
 	/* Its threads may still look at the descriptor, so it is closed only after them. */
 	if (fd != MHD_INVALID_SOCKET)

@@ -1,8 +1,8 @@
 /*
- * HTTP/1.1 server. The only user of microhttpd.h. epoll, a few threads, limits on header, body,
- * time and connections; TLS with certificate and key files. Handlers run on the server's threads
- * with the whole body in memory, must not block, and answer with http_reply, at once or later from
- * any thread (the connection is suspended meanwhile). Layer 1.
+ * HTTP/1.1 server, over TCP or a unix socket. The only user of microhttpd.h. epoll, a few threads,
+ * limits on header, body, time and connections; TLS with certificate and key files. Handlers run on
+ * the server's threads with the whole body in memory, must not block, and answer with http_reply,
+ * at once or later from any thread (the connection is suspended meanwhile). Layer 1.
  *
  * Routing: exact method and path after one percent-decoding; a last segment "*" matches one
  * segment, "**" the rest. Not found is 404, wrong method 405 with Allow. Authentication is decided
@@ -29,6 +29,7 @@ enum {
 };
 
 struct http_server;
+struct address_unix; /* common/address.h */
 struct http_request;
 
 typedef void http_handler(void *ctx, struct http_request *req);
@@ -47,7 +48,7 @@ enum http_auth {
 typedef int http_authorize(void *ctx, struct http_request *req, unsigned need, struct why *out_why);
 
 struct http_route {
-	const char *method; /* "GET" (also answers HEAD), "POST", "DELETE" */
+	const char *method; /* "GET" (also answers HEAD), "POST", "DELETE"; NULL: any */
 	const char *path;   /* "/webhook/" "*" */
 	http_handler *handler;
 	void *ctx;
@@ -57,6 +58,8 @@ struct http_route {
 /* Routes, tokens and what they point to are borrowed until http_server_close. */
 struct http_server_options {
 	const char *listen; /* "127.0.0.1:9095", "[::1]:9095", ":9095"; port 0 picks one */
+	/* Listen there instead; NULL: TCP. Its file goes when the server closes. */
+	const struct address_unix *unix_socket;
 	const struct http_route *routes;
 	size_t n_routes;
 	const struct secret *tokens; /* bearer tokens; with none, HTTP_AUTH_BEARER routes accept
@@ -78,20 +81,23 @@ int http_server_open(const struct http_server_options *options, struct http_serv
 /* Refuses new connections, waits up to grace_ms for requests under way, then closes. A handler that
  * answers only after that is allowed to: its answer goes nowhere (the client has got a 503). */
 void http_server_close(struct http_server *s, int64_t grace_ms);
-/* The port it listens on. */
+/* The port it listens on; 0 for a unix socket. */
 unsigned http_server_port(const struct http_server *s);
 /* Requests received and not yet answered. */
 unsigned http_server_in_flight(const struct http_server *s);
 
 /* Valid from the handler's start until http_reply. */
 const char *http_method(const struct http_request *req);
-const char *http_path(const struct http_request *req); /* decoded once, without the query */
+const char *http_path(const struct http_request *req);       /* decoded once, without the query */
+const char *http_raw_target(const struct http_request *req); /* as it came, with the query */
 const char *
 http_wildcard(const struct http_request *req); /* what "*" or "**" matched; "" when none */
 const char *http_header(const struct http_request *req, const char *name); /* NULL when absent */
 const char *http_query(const struct http_request *req, const char *name);  /* NULL when absent */
 const char *http_body(const struct http_request *req, size_t *out_len);    /* NUL-terminated */
-const char *http_peer(const struct http_request *req);                     /* "127.0.0.1" */
+const char *http_peer(const struct http_request *req); /* "127.0.0.1"; "unix" for a unix socket */
+/* Who opened the connection, as the kernel says; -1 where it is no unix socket. */
+int64_t http_peer_uid(const struct http_request *req);
 bool http_peer_is_loopback(const struct http_request *req);
 bool http_is_tls(const struct http_request *req); /* ours, not a proxy's */
 /* What an HTTP_AUTH_BEARER route asks for: one of the server's tokens, or, when it has none, a

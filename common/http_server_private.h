@@ -5,6 +5,8 @@
 #ifndef COMMON_HTTP_SERVER_PRIVATE_H
 #define COMMON_HTTP_SERVER_PRIVATE_H
 
+#include "common/base.h"
+
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,6 +40,7 @@ struct http_connection {
 	int fd;
 	bool loopback;
 	char peer[ADDRESS_TEXT_BYTES];
+	int64_t uid; /* -1: no unix socket */
 	/* The client's turn (to send, or to take our answer) since then; 0: ours. */
 	_Atomic int64_t waiting_since_ms;
 };
@@ -52,6 +55,7 @@ struct http_server {
 	int64_t request_timeout_ms;
 	unsigned connections_max;
 	unsigned port;
+	char *unix_path; /* NULL: TCP */
 	bool tls;
 	http_authorize *authorize;
 	void *authorize_ctx;
@@ -99,6 +103,7 @@ struct http_request {
 	size_t n_headers;
 	char *header_memory;
 	char peer[ADDRESS_TEXT_BYTES];
+	int64_t uid;
 	bool loopback;
 	struct buf body;
 	size_t body_counted;

@@ -16,6 +16,11 @@ const char *http_path(const struct http_request *req)
 	return req->target.path;
 }
 
+const char *http_raw_target(const struct http_request *req)
+{
+	return req->raw_target;
+}
+
 const char *http_wildcard(const struct http_request *req)
 {
 	return req->wildcard;
@@ -53,6 +58,11 @@ const char *http_body(const struct http_request *req, size_t *out_len)
 const char *http_peer(const struct http_request *req)
 {
 	return req->peer;
+}
+
+int64_t http_peer_uid(const struct http_request *req)
+{
+	return req->uid;
 }
 
 bool http_peer_is_loopback(const struct http_request *req)

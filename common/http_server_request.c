@@ -38,6 +38,7 @@ void *http_request_line(void *server, const char *uri, struct MHD_Connection *mh
 	r->refs = 1;
 	r->wildcard = "";
 	r->raw_target = mem_strdup(uri);
+	r->uid = c->uid;
 	r->loopback = c->loopback;
 	memcpy(r->peer, c->peer, sizeof(r->peer));
 	http_request_drop(c);
@@ -219,12 +220,13 @@ int http_request_authenticate(struct http_request *r, struct why *why)
 
 static bool method_fits(const char *wanted, const char *method)
 {
-	return str_eq(wanted, method) || (str_eq(method, "HEAD") && str_eq(wanted, "GET"));
+	return !wanted || str_eq(wanted, method) ||
+	       (str_eq(method, "HEAD") && str_eq(wanted, "GET"));
 }
 
 static void add_allowed(struct buf *allow, const char *method)
 {
-	if (strstr(buf_str(allow), method))
+	if (!method || strstr(buf_str(allow), method))
 		return;
 	buf_printf(allow, "%s%s", allow->len ? ", " : "", method);
 	if (str_eq(method, "GET"))

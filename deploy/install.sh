@@ -17,7 +17,7 @@ bin=$destdir$prefix/bin share=$destdir$prefix/share etc=$destdir/etc/healbus
 install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/healbus/web" "$share/healbus/prometheus" "$share/man/man1" \
 	"$share/bash-completion/completions" "$share/zsh/site-functions" "$etc"
 install -m 755 "$build"/healbus-monitor "$build"/healbus-reasoner "$build"/healbus-executor \
-	"$build"/healbus-notifier "$build"/healctl "$bin"
+	"$build"/healbus-notifier "$build"/healbus-docker-broker "$build"/healctl "$bin"
 install -m 644 reasoner/runbooks/*.yaml "$share/healbus/runbooks"
 install -m 644 reasoner/failures/*.yaml "$share/healbus/failures"
 install -m 644 reasoner/prompts/*.md "$share/healbus/prompts"
@@ -29,10 +29,10 @@ install -m 644 deploy/prometheus/rules.yml "$share/healbus/prometheus"
 install -m 644 notifier/openapi.yaml "$share/healbus"
 "$build/healctl" completion bash >"$share/bash-completion/completions/healctl"
 "$build/healctl" completion zsh >"$share/zsh/site-functions/_healctl"
-for page in healctl healbus-monitor healbus-reasoner healbus-executor healbus-notifier; do
+for page in healctl healbus-monitor healbus-reasoner healbus-executor healbus-notifier healbus-docker-broker; do
 	"$build/healctl" manual "$page" --config "$build" >"$share/man/man1/$page.1"
 done
-for file in bus monitor reasoner executor notifier; do
+for file in bus monitor reasoner executor notifier broker; do
 	[ -e "$etc/$file.yaml" ] || install -m 640 "deploy/config/$file.yaml" "$etc/$file.yaml"
 done
 echo "Installed under $destdir$prefix; configuration in $etc. Next: healctl doctor"

@@ -451,8 +451,8 @@ const struct ctl_command ctl_commands[] = {
 		.name = "manual",
 		.args = "[PROGRAM]",
 		.summary = "print a man page in roff",
-		.help = "Without a word, that of healctl; for healbus-monitor, healbus-reasoner, "
-			"healbus-executor and healbus-notifier it runs the program beside healctl "
+		.help = "Without a word, that of healctl; for one of the other programs "
+			"(healbus-monitor, healbus-docker-broker) it runs that, beside healctl, "
 			"for "
 			"its options.",
 		.run = cmd_manual,

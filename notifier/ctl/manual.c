@@ -8,26 +8,38 @@
 
 static const struct page {
 	const char *program, *what, *text;
+	const char *file; /* its configuration, where it is no stage; NULL: it is one */
 } pages[] = {
 	{"healbus-monitor", "receive alerts and fold them into incidents",
 	 "Takes alerts over HTTP (POST /webhook/SOURCE) and from raw.* on the bus, runs the "
 	 "built-in "
 	 "checks, normalises all into events, and folds events that share a cause into incidents. "
 	 "Silences, inhibition, flap damping and muting happen here. It answers 2xx only after the "
-	 "bus has stored what came."},
+	 "bus has stored what came.",
+	 NULL},
 	{"healbus-reasoner", "answer incidents with plans",
 	 "Reads incidents and outcomes from the bus and answers each incident with a plan from the "
 	 "first runbook that fits; after a failure with the next attempt; when attempts are used "
 	 "up, "
-	 "with an escalation that says what was tried."},
+	 "with an escalation that says what was tried.",
+	 NULL},
 	{"healbus-executor", "run plans that policy allows",
 	 "Checks each step of a plan against its catalogue, inventory and policy at the moment of "
 	 "starting, asks a human where policy says so, and runs it: one action on one target at a "
 	 "time, never twice, in a sandbox, verified, undone when it fails. Start more of them to "
-	 "scale."},
+	 "scale.",
+	 NULL},
 	{"healbus-notifier", "tell people, take their answers, keep the story",
 	 "Follows the story of every incident, tells people through the configured channels, takes "
-	 "and signs their decisions, and serves the API that healctl(1) uses."},
+	 "and signs their decisions, and serves the API that healctl(1) uses.",
+	 NULL},
+	{"healbus-docker-broker", "the Docker Engine's API, as little of it as healbus needs",
+	 "Listens on a unix socket and forwards to the Engine's what is read only (ping, version, "
+	 "list, inspect without secrets, the end of a log) and restart, start and stop, for "
+	 "containers that carry a label. It runs as a user of its own, in the group of the "
+	 "Engine's socket; "
+	 "nobody else needs that socket.",
+	 "/etc/healbus/broker.yaml"},
 };
 
 /* One line of text in roff: a leading dot or quote is no request, a backslash no escape. */
@@ -143,27 +155,15 @@ static int healctl_page(struct ctl *c)
 	paragraph(c, "HEALBUS_URL, HEALBUS_TOKEN_FILE, HEALBUS_CONFIG, NO_COLOR, COLUMNS");
 	request(c, "SH", "SEE ALSO");
 	paragraph(c, "healbus-monitor(1), healbus-reasoner(1), healbus-executor(1), "
-		     "healbus-notifier(1)");
+		     "healbus-notifier(1), healbus-docker-broker(1)");
 	return EXIT_OK;
 }
 
-static int stage_page(struct ctl *c, const struct page *page)
+static int stage_end(struct ctl *c, const struct page *page)
 {
-	auto_buf help = {0}, file = {0};
-	const char *argv[] = {NULL, "--help", NULL};
-	int status;
+	auto_buf file = {0};
 
-	if (run_beside(page->program, argv, &help, &status) || status != 0)
-		return ctl_fail(EXIT_NO, "build or install it beside healctl",
-				"%s --help does not run", page->program);
 	buf_printf(&file, "/etc/healbus/%s.yaml", page->program + strlen("healbus-"));
-	title(c, page->program, 1, page->what);
-	request(c, "SH", "DESCRIPTION");
-	paragraph(c, page->text);
-	request(c, "SH", "SYNOPSIS AND OPTIONS");
-	ctl_printf(c, ".nf\n");
-	roff(c, buf_str(&help));
-	ctl_printf(c, "%s.fi\n", help.len && help.data[help.len - 1] == '\n' ? "" : "\n");
 	request(c, "SH", "SIGNALS");
 	paragraph(
 		c,
@@ -180,6 +180,34 @@ static int stage_page(struct ctl *c, const struct page *page)
 	request(c, "SH", "SEE ALSO");
 	paragraph(c, "healctl(1)");
 	return EXIT_OK;
+}
+
+static int program_end(struct ctl *c, const struct page *page)
+{
+	request(c, "SH", "FILES");
+	tagged(c, page->file, "its configuration; every key has a default");
+	request(c, "SH", "SEE ALSO");
+	paragraph(c, "healbus-executor(1), healctl(1)");
+	return EXIT_OK;
+}
+
+static int stage_page(struct ctl *c, const struct page *page)
+{
+	auto_buf help = {0};
+	const char *argv[] = {NULL, "--help", NULL};
+	int status;
+
+	if (run_beside(page->program, argv, &help, &status) || status != 0)
+		return ctl_fail(EXIT_NO, "build or install it beside healctl",
+				"%s --help does not run", page->program);
+	title(c, page->program, 1, page->what);
+	request(c, "SH", "DESCRIPTION");
+	paragraph(c, page->text);
+	request(c, "SH", "SYNOPSIS AND OPTIONS");
+	ctl_printf(c, ".nf\n");
+	roff(c, buf_str(&help));
+	ctl_printf(c, "%s.fi\n", help.len && help.data[help.len - 1] == '\n' ? "" : "\n");
+	return page->file ? program_end(c, page) : stage_end(c, page);
 }
 
 int cmd_manual(struct ctl *c)

@@ -17,6 +17,9 @@ for stage in monitor reasoner executor notifier; do
 	cmp "$dir/$stage.yaml" "deploy/config/$stage.yaml" >"$dir/out" 2>&1
 	result $? "deploy/config/$stage.yaml is what --example-config prints (make examples)"
 done
+"$build/healbus-docker-broker" --example-config >"$dir/broker.yaml"
+cmp "$dir/broker.yaml" deploy/config/broker.yaml >"$dir/out" 2>&1
+result $? "deploy/config/broker.yaml is what --example-config prints (make examples)"
 "$build/healbus-monitor" --example-config=bus >"$dir/bus.yaml"
 cmp "$dir/bus.yaml" deploy/config/bus.yaml >"$dir/out" 2>&1
 result $? "deploy/config/bus.yaml is what --example-config=bus prints"
@@ -36,7 +39,7 @@ deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$
 result $? "make install works into an empty root"
 share=$dir/root/usr/local/share/healbus
 export HEALBUS_REASONER_RUNBOOKS_DIR=$share/runbooks HEALBUS_EXECUTOR_TOOLS_DIR=$share/tools HEALBUS_MONITOR_SOURCES_DIR=$share/sources
-for stage in monitor reasoner executor notifier; do
+for stage in monitor reasoner executor notifier docker-broker; do
 	"$dir/root/usr/local/bin/healbus-$stage" -c "$dir/root/etc/healbus" --check >"$dir/out" 2>&1
 	result $? "the installed healbus-$stage accepts the installed configuration"
 done
@@ -47,8 +50,8 @@ bad=0
 for page in "$dir"/root/usr/local/share/man/man1/*.1; do
 	grep -q '^\.TH ' "$page" && grep -q '^\.SH NAME' "$page" || { echo "$page" >>"$dir/out"; bad=1; }
 done
-[ "$(find "$dir/root/usr/local/share/man/man1" -name '*.1' | wc -l)" -eq 5 ] || bad=1
-result $bad "five man pages are installed"
+[ "$(find "$dir/root/usr/local/share/man/man1" -name '*.1' | wc -l)" -eq 6 ] || bad=1
+result $bad "six man pages are installed"
 bash -n "$dir/root/usr/local/share/bash-completion/completions/healctl" >"$dir/out" 2>&1
 result $? "the bash completion parses"
 deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1 &&

@@ -1,6 +1,9 @@
 #include "common/address.h"
 
+#include <fcntl.h>
 #include <netdb.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -60,9 +63,63 @@ static void test_addresses(void **state)
 	}
 }
 
+static int dial(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	int rc = connect(fd, (struct sockaddr *)&a, sizeof(a));
+	close(fd);
+	return rc;
+}
+
+static void test_unix_sockets(void **state)
+{
+	char dir[] = "/tmp/test_address.XXXXXX", path[64], file[64], target[200];
+	struct address_unix where = {.path = path, .mode = 0620, .gid = (int64_t)getegid()};
+	struct why why = {0};
+	struct stat st;
+	int fd = -1, again = -1;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(file, sizeof(file), "%s/f", dir);
+	assert_int_equal(address_listen_unix(&where, &fd, &why), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0620);
+	assert_int_equal(dial(path), 0);
+	assert_int_equal(address_listen_unix(&where, &again, &why), ERR_BUSY);
+	close(fd);
+	/* A process that died leaves its file: it is in nobody's way. */
+	assert_int_equal(dial(path), -1);
+	assert_int_equal(address_listen_unix(&where, &fd, &why), 0);
+	assert_int_equal(dial(path), 0);
+	close(fd);
+	fd = creat(file, 0600);
+	close(fd);
+	where.path = file;
+	assert_int_equal(address_listen_unix(&where, &again, &why), ERR_EXISTS);
+	where.path = "relative";
+	assert_int_equal(address_listen_unix(&where, &again, &why), ERR_INVALID);
+	where.path = target;
+	memset(target, 'x', sizeof(target) - 1);
+	target[0] = '/';
+	target[sizeof(target) - 1] = 0;
+	assert_int_equal(address_listen_unix(&where, &again, &why), ERR_INVALID);
+	where.path = "/tmp/there/is/no/such/directory";
+	assert_int_equal(address_listen_unix(&where, &again, &why), ERR_UNAVAILABLE);
+	assert_int_equal(again, -1);
+	unlink(path);
+	unlink(file);
+	rmdir(dir);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_addresses)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_addresses),
+					   cmocka_unit_test(test_unix_sockets)};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }
