@@ -281,12 +281,11 @@ $(B)/man/%.1: $(B)/% $(B)/healctl
 install: all
 	deploy/install.sh --build $(B) --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
 
-## make examples   write deploy/config/*.yaml and deploy/nats/users.conf anew from the option tables and the topic table
+## make examples   write deploy/config/*.yaml anew from the option tables
 examples: all
 	for s in $(STAGES); do $(B)/healbus-$$s --example-config >deploy/config/$$s.yaml || exit 1; done
 	$(B)/healbus-docker-broker --example-config >deploy/config/broker.yaml
 	$(B)/healbus-monitor --example-config=bus >deploy/config/bus.yaml
-	$(B)/healctl topics --nats-users >deploy/nats/users.conf
 
 ## make deps       the Debian packages for building;  deps-test, deps-demo, deps-lint, deps-bench: for those
 deps:

@@ -1,5 +1,7 @@
 #include "common/bus_private.h"
 
+#include "common/nkey.h"
+
 #include <strings.h>
 
 static atomic_uint open_buses;
@@ -97,6 +99,48 @@ static int set_user(struct bus *b, natsOptions *o, struct why *out_why)
 				      natsStatus_GetText(s));
 }
 
+/* The seed is in memory only while it is needed: for the public half, and here to sign. The library
+ * frees what it is given, and encodes the signature. */
+static natsStatus on_nonce(char **custom_error, unsigned char **signature, int *len,
+			   const char *nonce, void *closure)
+{
+	struct bus *b = closure;
+	struct why why = {0};
+	auto_secret seed = {0};
+	unsigned char *out = malloc(NKEY_SIGNATURE_BYTES);
+	int rc = out ? secret_read(&seed, b->nkey_file, &why) : ERR_INTERNAL;
+	if (!rc)
+		rc = nkey_sign(seed.data, nonce, strlen(nonce), out, &why);
+	if (rc) {
+		free(out);
+		*custom_error = mem_printf("%s: %s", b->nkey_file, why.text);
+		return NATS_ERR;
+	}
+	*signature = out;
+	*len = NKEY_SIGNATURE_BYTES;
+	return NATS_OK;
+}
+
+/* Read anew for each connection, as the password is. */
+static int set_nkey(struct bus *b, natsOptions *o, struct why *out_why)
+{
+	char public[NKEY_PUBLIC_LEN + 1];
+	struct why why = {0};
+	if (!b->nkey_file)
+		return 0;
+	auto_secret seed = {0};
+	int rc = secret_read(&seed, b->nkey_file, out_why);
+	if (rc)
+		return rc;
+	rc = nkey_public(seed.data, public, &why);
+	if (rc)
+		return why_set(out_why, ERR_CONFIG, "%s: %s", b->nkey_file, why.text);
+	natsStatus s = natsOptions_SetNKey(o, public, on_nonce, b);
+	return s == NATS_OK ? 0
+			    : why_set(out_why, ERR_CONFIG, "%s: %s", b->nkey_file,
+				      natsStatus_GetText(s));
+}
+
 static int make_options(struct bus *b, natsOptions **out, struct why *out_why)
 {
 	natsOptions *o = NULL;
@@ -110,6 +154,8 @@ static int make_options(struct bus *b, natsOptions **out, struct why *out_why)
 	int rc = s == NATS_OK ? set_user(b, o, out_why)
 			      : why_set(out_why, ERR_CONFIG, "bus %s: %s", b->url,
 					nats_GetLastError(NULL));
+	if (!rc)
+		rc = set_nkey(b, o, out_why);
 	if (rc) {
 		natsOptions_Destroy(o);
 		return rc;
@@ -251,8 +297,8 @@ static struct bus_conn *live_conn(struct bus *b)
 
 static void bus_free(struct bus *b)
 {
-	char *texts[] = {b->url,     b->name,      b->user,    b->password_file,
-			 b->ca_file, b->cert_file, b->key_file};
+	char *texts[] = {b->url,       b->name,    b->user,      b->password_file,
+			 b->nkey_file, b->ca_file, b->cert_file, b->key_file};
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		free(texts[i]);
 	bus_trash_empty(&b->trash);
@@ -269,6 +315,7 @@ static struct bus *bus_new(const struct bus_options *o)
 	b->name = mem_strdup(o->name);
 	b->user = mem_strdup(o->user && *o->user ? o->user : NULL);
 	b->password_file = mem_strdup(o->password_file);
+	b->nkey_file = mem_strdup(o->nkey_file && *o->nkey_file ? o->nkey_file : NULL);
 	b->ca_file = mem_strdup(o->ca_file);
 	b->cert_file = mem_strdup(o->cert_file);
 	b->key_file = mem_strdup(o->key_file);
@@ -291,6 +338,9 @@ int bus_open(const struct bus_options *options, struct bus **out, struct why *ou
 		return why_set(out_why, ERR_CONFIG, "bus: the client's name must be a token");
 	if (!options->cert_file != !options->key_file)
 		return why_set(out_why, ERR_CONFIG, "bus: cert_file and key_file go together");
+	if (options->nkey_file && *options->nkey_file && options->user && *options->user)
+		return why_set(out_why, ERR_CONFIG,
+			       "bus: nkey_file says who we are; leave out user and password_file");
 	struct bus *b = bus_new(options);
 	natsOptions *o = NULL;
 	int rc = make_options(b, &o, out_why);

@@ -31,7 +31,8 @@ struct bus_options {
 	const char *name; /* shown by the server, and the inbox prefix: _INBOX_<name> */
 	const char *user; /* NULL: none */
 	const char *password_file;
-	const char *ca_file; /* with tls:// */
+	const char *nkey_file; /* seed of the user's nkey, in place of user and password_file */
+	const char *ca_file;   /* with tls:// */
 	const char *cert_file;
 	const char *key_file;
 	int64_t replicas; /* copies of each stream that are made and checked for; 0: 1 */

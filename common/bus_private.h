@@ -66,6 +66,7 @@ struct bus {
 	char *name;
 	char *user;
 	char *password_file;
+	char *nkey_file;
 	char *ca_file;
 	char *cert_file;
 	char *key_file;

@@ -76,18 +76,19 @@ enum stage_ticks {
 extern const char *const stage_log_levels[];
 extern const char *const stage_ticks_names[];
 
-/* bus.yaml. `{stage}` in user and password_file stands for the program's name. */
+/* bus.yaml. `{stage}` in user, password_file and nkey_file stands for the program's name. */
 struct bus_config {
 	char *url;
 	char *user;
 	char *password_file;
+	char *nkey_file;
 	char *ca_file;
 	char *cert_file;
 	char *key_file;
 	int64_t replicas;
 };
 extern const struct option_table bus_option_table;
-/* Reads config_dir/bus.yaml and opens the bus as `name` ("monitor", "healctl"); for commands and
+/* Reads config_dir/bus.yaml and opens the bus as `name` ("monitor", "operator"); for commands and
  * healctl. Does not wait for the connection. */
 int stage_bus_open(const char *config_dir, const char *name, struct bus **out, struct why *out_why);
 

@@ -12,6 +12,9 @@ static const struct option bus_options[] = {
 		   "rights."),
 	OPT_PATH(struct bus_config, password_file, "password_file", NULL,
 		 "File with that user's password; {stage} as above. Read at each connect."),
+	OPT_PATH(struct bus_config, nkey_file, "nkey_file", NULL,
+		 "File with the seed of that user's nkey, as healctl init makes them; {stage} as "
+		 "above. In place of user and password_file. Read at each connect."),
 	OPT_PATH(struct bus_config, ca_file, "ca_file", NULL,
 		 "PEM certificates that may sign the server's; turns TLS on."),
 	OPT_PATH(struct bus_config, cert_file, "cert_file", NULL,
@@ -156,10 +159,12 @@ int stage_bus_open(const char *config_dir, const char *name, struct bus **out, s
 		return rc;
 	auto_free char *user = with_name(c.user, name);
 	auto_free char *password_file = with_name(c.password_file, name);
+	auto_free char *nkey_file = with_name(c.nkey_file, name);
 	struct bus_options o = {.url = c.url,
 				.name = name,
 				.user = user,
 				.password_file = password_file,
+				.nkey_file = nkey_file,
 				.ca_file = c.ca_file,
 				.cert_file = c.cert_file,
 				.key_file = c.key_file,

@@ -106,16 +106,17 @@ extern const size_t topic_consumers_n;
 const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when unknown */
 
 /*
- * Who may publish and read what, per user of the bus: the four stages, "admin" (provisioning,
- * replay, requeue), "healctl" (publish, record, doctor) and "external" (alerters). An allow-list;
- * nobody may create, purge or delete a stream but admin, who may create. Consumers by name: folds
- * "monitor-00" to "monitor-15", "reasoner", "notifier"; a fold that rebuilds reads its own outputs
- * on STORY through
+ * Who may publish and read what, per user of the bus: the four stages; "operator" (healctl and
+ * its like: set-up, publish, record, replay, doctor); and "source", which stands for one user
+ * "source-<source>" an external alerter: it publishes raw.<source>, hears whether that was stored,
+ * and nothing else. An allow-list; nobody may purge or delete a stream or read past their own;
+ * only the operator may create one. Consumers by name: folds "monitor-00" to "monitor-15",
+ * "reasoner", "notifier"; a fold that rebuilds reads its own outputs on STORY through
  * "<fold>-rebuild"; `healbus-monitor record` reads each stream through "healctl".
  */
 enum { TOPIC_REPLICAS = 3 }; /* notifiers on one bus: "notifier", "notifier-2", "notifier-3" */
 struct topic_right {
-	const char *stage;     /* "monitor", ..., "healctl", "external" */
+	const char *stage;     /* "monitor", ..., "operator", "source" */
 	const char *publish;   /* subject pattern; NULL */
 	const char *subscribe; /* subject pattern; NULL */
 	const char *help;
@@ -125,9 +126,20 @@ extern const size_t topic_rights_n;
 
 /* The whole contract as text for people: streams, buckets, subjects, consumers, rights. */
 void topic_print(struct buf *out);
-/* The `accounts { HEAL { ... } }` block of a nats-server configuration. Passwords are taken by the
- * server from its environment: HEALBUS_MONITOR_PASSWORD, ... (quote them there if they look like
- * numbers). */
+/* The users that every bus has, in order. */
+extern const char *const topic_users[];
+extern const size_t topic_users_n;
+
+/*
+ * The `accounts { HEAL { ... } }` block of a nats-server configuration, which is to be the only one
+ * with users in it (CVE-2023-47090): begin, each user, end. user is of topic_users, or
+ * "source-<token>"; login says in the server's words how it is known: `nkey: U...`.
+ */
+void topic_print_nats_begin(struct buf *out);
+void topic_print_nats_user(struct buf *out, const char *user, const char *login);
+void topic_print_nats_end(struct buf *out);
+/* All of topic_users with passwords, which the server takes from its environment:
+ * HEALBUS_MONITOR_PASSWORD, ... (quote them there if they look like numbers). */
 void topic_print_nats_users(struct buf *out);
 
 #endif

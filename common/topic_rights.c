@@ -35,16 +35,17 @@
 	OWN_CONSUMER("monitor", STREAM_EVENTS, "monitor-" part),                                   \
 	OWN_CONSUMER("monitor", STREAM_STORY, "monitor-" part "-rebuild")
 
-#define PROVISION(stream)                                                                          \
-	PUB("admin", "$JS.API.STREAM.CREATE." stream, "provisioning"),                             \
-	PUB("admin", "$JS.API.STREAM.UPDATE." stream, "provisioning"),                             \
-	STREAM_READ("admin", stream)
+/* Of a stream: what there is, who reads it, its making; reading it through a consumer of one's own. */
+#define OPERATE(stream)                                                                            \
+	PUB("operator", "$JS.API.STREAM.CREATE." stream, "set-up"),                                \
+	PUB("operator", "$JS.API.STREAM.UPDATE." stream, "set-up"),                                \
+	STREAM_READ("operator", stream)
 
-#define INSPECT(user, stream)                                                                      \
-	STREAM_READ(user, stream), OWN_CONSUMER(user, stream, "healctl"),                          \
-	PUB(user, "$JS.API.CONSUMER.NAMES." stream, "doctor"),                                     \
-	PUB(user, "$JS.API.CONSUMER.LIST." stream, "doctor"),                                      \
-	PUB(user, "$JS.API.CONSUMER.INFO." stream ".*", "doctor")
+#define INSPECT(stream)                                                                            \
+	OPERATE(stream), OWN_CONSUMER("operator", stream, "healctl"),                              \
+	PUB("operator", "$JS.API.CONSUMER.NAMES." stream, "doctor"),                               \
+	PUB("operator", "$JS.API.CONSUMER.LIST." stream, "doctor"),                                \
+	PUB("operator", "$JS.API.CONSUMER.INFO." stream ".*", "doctor")
 
 const struct topic_right topic_rights[] = {
 	CONNECTED("monitor"),
@@ -107,74 +108,99 @@ const struct topic_right topic_rights[] = {
 	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".plans", "is it behind"),
 	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".decisions", "is it behind"),
 
-	CONNECTED("admin"),
-	PUB("admin", "raw.>", "replay, requeue"),
-	PUB("admin", "event.>", "replay, requeue"),
-	PUB("admin", "heal.>", "replay, requeue"),
-	PUB("admin", "dead.>", "replay"),
-	PUB("admin", "$JS.API.STREAM.NAMES", "provisioning"),
-	PUB("admin", "$JS.API.STREAM.LIST", "provisioning"),
-	PROVISION(STREAM_RAW), PROVISION(STREAM_EVENTS), PROVISION(STREAM_STORY), PROVISION(STREAM_DEAD),
-	PROVISION("KV_" BUCKET_CLAIM), PROVISION("KV_" BUCKET_LOCK), PROVISION("KV_" BUCKET_LIVE),
+	CONNECTED("operator"),
+	PUB("operator", "raw.>", "healctl publish, replay, requeue"),
+	PUB("operator", "event.>", "replay, requeue"),
+	PUB("operator", "heal.>", "replay, requeue"),
+	PUB("operator", "dead.>", "replay"),
+	PUB("operator", "$JS.API.STREAM.NAMES", "set-up, doctor"),
+	PUB("operator", "$JS.API.STREAM.LIST", "set-up, doctor"),
+	INSPECT(STREAM_RAW), INSPECT(STREAM_EVENTS), INSPECT(STREAM_STORY), INSPECT(STREAM_DEAD),
+	OPERATE("KV_" BUCKET_CLAIM), OPERATE("KV_" BUCKET_LOCK), OPERATE("KV_" BUCKET_LIVE),
 
-	CONNECTED("healctl"),
-	PUB("healctl", "raw.>", "healctl publish"),
-	PUB("healctl", "$JS.API.STREAM.NAMES", "doctor"),
-	PUB("healctl", "$JS.API.STREAM.LIST", "doctor"),
-	INSPECT("healctl", STREAM_RAW),
-	INSPECT("healctl", STREAM_EVENTS),
-	INSPECT("healctl", STREAM_STORY),
-	INSPECT("healctl", STREAM_DEAD),
-	STREAM_READ("healctl", "KV_" BUCKET_CLAIM),
-	STREAM_READ("healctl", "KV_" BUCKET_LOCK),
-	STREAM_READ("healctl", "KV_" BUCKET_LIVE),
-
-	PUB("external", "raw.>", "alerts"),
-	SUB("external", "_INBOX.>", "answers"),
+	/* {source}: the rest of the user's name. */
+	PUB("source", "raw.{source}", "alerts of its own"),
+	SUB("source", "_INBOX_source-{source}.>", "answers"),
 };
 /* clang-format on */
 const size_t topic_rights_n = ARRAY_SIZE(topic_rights);
 
 /* ---- the same as nats-server configuration ---- */
 
-static bool is_first_of_user(size_t i)
+static const char source_prefix[] = "source-", source_mark[] = "{source}";
+
+/* The row's user of a user of the bus: "source-x" has the rights of "source". */
+static const char *user_row(const char *user, const char **out_source)
 {
-	return i == 0 || !str_eq(topic_rights[i - 1].stage, topic_rights[i].stage);
+	*out_source = NULL;
+	if (!str_starts(user, source_prefix))
+		return user;
+	*out_source = user + strlen(source_prefix);
+	return "source";
 }
 
-static void print_allow(struct buf *out, size_t first, bool publish)
+static void add_subject(struct buf *out, const char *subject, const char *source)
 {
-	const char *user = topic_rights[first].stage;
+	const char *at = source ? strstr(subject, source_mark) : NULL;
+	if (at)
+		buf_printf(out, "\t\t\t\t\t\"%.*s%s%s\"\n", (int)(at - subject), subject, source,
+			   at + strlen(source_mark));
+	else
+		buf_printf(out, "\t\t\t\t\t\"%s\"\n", subject);
+}
+
+static size_t print_allow(struct buf *out, const char *user, bool publish)
+{
+	const char *source, *row = user_row(user, &source);
+	size_t n = 0;
 	buf_printf(out, "\t\t\t\t%s: { allow: [\n", publish ? "publish" : "subscribe");
-	for (size_t i = first; i < topic_rights_n && str_eq(topic_rights[i].stage, user); i++) {
+	for (size_t i = 0; i < topic_rights_n; i++) {
 		const struct topic_right *r = &topic_rights[i];
 		const char *subject = publish ? r->publish : r->subscribe;
-		if (subject)
-			buf_printf(out, "\t\t\t\t\t\"%s\"\n", subject);
+		if (!subject || !str_eq(r->stage, row))
+			continue;
+		add_subject(out, subject, source);
+		n++;
 	}
 	buf_add_str(out, "\t\t\t\t] }\n");
+	return n;
 }
 
-static void print_user(struct buf *out, size_t first)
+const char *const topic_users[] = {"monitor", "reasoner", "executor", "notifier", "operator"};
+const size_t topic_users_n = ARRAY_SIZE(topic_users);
+
+void topic_print_nats_user(struct buf *out, const char *user, const char *login)
 {
-	const char *user = topic_rights[first].stage;
-	buf_printf(out, "\t\t{ user: \"%s\", password: $HEALBUS_", user);
-	for (const char *c = user; *c; c++)
-		buf_add_char(out, (char)(*c - 'a' + 'A'));
-	buf_add_str(out, "_PASSWORD, permissions: {\n");
-	print_allow(out, first, true);
-	print_allow(out, first, false);
+	buf_printf(out, "\t\t{ %s, permissions: {\n", login);
+	/* Without a list a user of the bus may everything. */
+	if (print_allow(out, user, true) == 0 || print_allow(out, user, false) == 0)
+		abort();
 	buf_add_str(out, "\t\t} }\n");
+}
+
+void topic_print_nats_begin(struct buf *out)
+{
+	buf_add_str(out, "accounts {\n\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: [\n");
+}
+
+void topic_print_nats_end(struct buf *out)
+{
+	buf_add_str(out, "\t\t]\n\t}\n}\n");
 }
 
 void topic_print_nats_users(struct buf *out)
 {
-	buf_add_str(out, "# Generated from the topic table by `healctl topics --nats-users`.\n"
-			 "accounts {\n\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: [\n");
-	for (size_t i = 0; i < topic_rights_n; i++)
-		if (is_first_of_user(i))
-			print_user(out, i);
-	buf_add_str(out, "\t\t]\n\t}\n}\n");
+	buf_add_str(out, "# Generated from the topic table by `healctl topics --nats-users`.\n");
+	topic_print_nats_begin(out);
+	for (size_t i = 0; i < topic_users_n; i++) {
+		auto_buf login = {0};
+		buf_printf(&login, "user: \"%s\", password: $HEALBUS_", topic_users[i]);
+		for (const char *c = topic_users[i]; *c; c++)
+			buf_add_char(&login, (char)(*c - 'a' + 'A'));
+		buf_add_str(&login, "_PASSWORD");
+		topic_print_nats_user(out, topic_users[i], login.data);
+	}
+	topic_print_nats_end(out);
 }
 
 /* ---- the same for people ---- */
@@ -187,7 +213,7 @@ struct mark {
 };
 
 static const struct mark marks[] = {
-	{"raw.<source>", "bytes", "monitor, external", "monitor (normaliser)"},
+	{"raw.<source>", "bytes", "monitor, source-<source>, operator", "monitor (normaliser)"},
 	{"event.<part>.<source>", "Event", "monitor", "monitor (one fold a partition)"},
 	{"event.<part>.tick", "Tick", "monitor", "monitor (one fold a partition)"},
 	{"event.<part>.control", "Control", "monitor", "monitor (one fold a partition)"},

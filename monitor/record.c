@@ -353,7 +353,7 @@ int record_command(int argc, char **argv, const char *config_dir)
 		return code == COMMAND_HELPED ? COMMAND_OK : code;
 	if ((s.want.from.is_seq || s.want.to.is_seq) && !names_one(s.want.streams))
 		return command_usage(&command, "sequence numbers are those of one --stream");
-	if (stage_bus_open(config_dir, "healctl", &s.bus, &why))
+	if (stage_bus_open(config_dir, "operator", &s.bus, &why))
 		return command_fail(&command, COMMAND_USAGE, why.text);
 	progress_begin(&s.progress);
 	code = record(&s, file);

@@ -1,6 +1,6 @@
 /*
  * `healbus-monitor record` and `replay`: streams of the bus into a file, and back. Commands, not
- * part of the running stage; each connects with a user of its own ("healctl" and "admin").
+ * part of the running stage; both connect as the bus user "operator".
  */
 #ifndef MONITOR_RECORD_H
 #define MONITOR_RECORD_H

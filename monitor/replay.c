@@ -87,7 +87,7 @@ static const struct command command = {
 		 "                     bus takes it\n"
 		 "  --without FOLD     leave out what this fold has said (monitor, reasoner or\n"
 		 "                     notifier), for it to say it again; may be repeated\n"
-		 "  --user NAME        user of the bus, as in bus.yaml (default: admin)\n",
+		 "  --user NAME        user of the bus, as in bus.yaml (default: operator)\n",
 	.options = options,
 	.n_options = ARRAY_SIZE(options),
 };
@@ -400,7 +400,7 @@ int replay_command(int argc, char **argv, const char *config_dir)
 	struct why why = {0};
 	int code;
 
-	s->want.user = "admin";
+	s->want.user = "operator";
 	code = command_parse(&command, argc, argv, &s->want, &file);
 	if (!code && stage_bus_open(config_dir, s->want.user, &s->bus, &why))
 		code = command_fail(&command, COMMAND_USAGE, why.text);

@@ -82,12 +82,12 @@ start_bus() {
 		echo "jetstream { store_dir: \"$dir/bus\", max_file_store: 8GB }"
 		"$build/healctl" topics --nats-users
 	} >"$dir/config/nats.conf"
-	for user in monitor reasoner executor notifier admin healctl external; do
+	for user in monitor reasoner executor notifier operator; do
 		secret_of $user >/dev/null
 		export "HEALBUS_${user^^}_PASSWORD=$(secret_of $user)"
 	done
 	launch nats-server nats-server -c "$dir/config/nats.conf"
-	for user in monitor reasoner executor notifier admin healctl external; do
+	for user in monitor reasoner executor notifier operator; do
 		unset "HEALBUS_${user^^}_PASSWORD"
 	done
 	cat >"$dir/config/bus.yaml" <<-END
@@ -96,7 +96,7 @@ start_bus() {
 		password_file: $dir/secret/{stage}
 	END
 	wait_for 10 "nats-server listens" port_open "$bus_port"
-	"$build/healctl" doctor --fix --only bus -c "$dir/config" --admin-user admin --admin-password-file "$dir/secret/admin" \
+	"$build/healctl" doctor --fix --only bus -c "$dir/config" \
 		>"$dir/log/doctor" 2>&1 || fail "the streams could not be made"
 }
 

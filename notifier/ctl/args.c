@@ -88,6 +88,26 @@ static int bad_flag(const struct ctl *c, const char *text, const char *what)
 	return ctl_fail(EXIT_USAGE, buf_str(&next), "%s: %s", text, what);
 }
 
+/* An option that may be given again has all its values, joined by commas. */
+static void join_value(struct ctl *c, const struct ctl_flag *flag, const char **slot,
+		       const char *before)
+{
+	if (!before || !strstr(flag->arg, "..."))
+		return;
+	size_t i = (size_t)(slot - c->values);
+	char *joined = mem_printf("%s,%s", before, *slot);
+
+	free(c->joined[i]);
+	c->joined[i] = joined;
+	*slot = joined;
+}
+
+void ctl_parse_release(struct ctl *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->joined); i++)
+		free(c->joined[i]);
+}
+
 /* One option at argv[*at]; takes the next word when it has to. */
 static int parse_flag(struct ctl *c, int argc, char **argv, int *at)
 {
@@ -105,6 +125,7 @@ static int parse_flag(struct ctl *c, int argc, char **argv, int *at)
 		*slot = "";
 		return equals ? bad_flag(c, text, "this option takes no value") : EXIT_OK;
 	}
+	const char *before = *slot;
 	if (equals)
 		*slot = equals + 1;
 	else if (!is_long && name[1])
@@ -113,6 +134,7 @@ static int parse_flag(struct ctl *c, int argc, char **argv, int *at)
 		*slot = argv[++*at];
 	else
 		return bad_flag(c, text, "this option needs a value");
+	join_value(c, flag, slot, before);
 	return EXIT_OK;
 }
 

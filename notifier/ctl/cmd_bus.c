@@ -22,7 +22,7 @@ int ctl_bus(struct ctl *c, struct bus **out)
 {
 	struct why why = {0};
 	struct bus *b = NULL;
-	int rc = stage_bus_open(ctl_config_dir(c), "healctl", &b, &why);
+	int rc = stage_bus_open(ctl_config_dir(c), "operator", &b, &why);
 
 	if (rc)
 		return ctl_fail(EXIT_USAGE, "repair bus.yaml, or name its directory with -c DIR",
@@ -31,8 +31,9 @@ int ctl_bus(struct ctl *c, struct bus **out)
 	if (rc) {
 		bus_close(b);
 		return ctl_fail(EXIT_UNREACHABLE,
-				rc == ERR_DENIED ? "check user and password_file in bus.yaml"
-						 : "is nats-server running? healctl doctor",
+				rc == ERR_DENIED
+					? "check nkey_file, or user and password_file, in bus.yaml"
+					: "is nats-server running? healctl doctor",
 				"the bus: %s", why.text);
 	}
 	*out = b;

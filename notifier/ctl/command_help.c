@@ -39,3 +39,16 @@ const char help_shadow[] =
 	"Agreement is (same + taken) of (same + taken + denied + undone + needless). "
 	"What people do without healbus it cannot see: let them acknowledge what they "
 	"repair.";
+
+const char help_init[] =
+	"Makes DIR (default: healbus.d), for its owner only: nats/ (the configuration of "
+	"nats-server: nats-server.conf for this host, stack.conf for a container, stack-N.conf "
+	"for a cluster's; users.conf with public keys and rights), tls/ (a private authority "
+	"and the server's certificate), keys/ (the secret of each user of the bus; what signs "
+	"decisions and buttons), tokens/ (one for each program's HTTP), bus.yaml. Needs "
+	"neither the notifier nor the bus.\n"
+	"Run again, it adds what is missing and changes nothing else; only users.conf is "
+	"written anew, from keys/*.pub and the topic table. To replace a key, remove its .nk "
+	"and .pub. To lock a user out, remove both and, for a source, run init. The "
+	"certificate lasts a year: healctl doctor warns 30 days before, --renew makes the "
+	"next one.";

@@ -419,20 +419,45 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"out", 0, "FILE", "Write it there, in place of printing it."}},
 	},
 	{
+		.name = "init",
+		.args = "[DIR]",
+		.summary = "make keys, certificates and configuration for a bus of one's own",
+		.help = help_init,
+		.run = cmd_init,
+		.args_max = 1,
+		.names = NAMES_FILE,
+		.flags = {{"source", 0, "NAME...",
+			   "Also a user source-NAME for an external alerter, who may publish "
+			   "raw.NAME and nothing else. May be given again, now or later."},
+			  {"host", 0, "NAME...",
+			   "A name or address under which the bus is reached, beside localhost and "
+			   "the names of the stack. May be given again."},
+			  {"nodes", 0, "N",
+			   "Also the configuration of a cluster of 3, 5, ... nodes."},
+			  {"server", 0, "2.9|2.10",
+			   "Of which version this host's nats-server is. Default: what "
+			   "nats-server --version says, else 2.10."},
+			  {"listen", 0, "ADDR:PORT",
+			   "Where this host's nats-server listens. Default: 127.0.0.1:4222."},
+			  {"store", 0, "PATH",
+			   "Where it keeps the streams. Default: DIR/jetstream."},
+			  {"owner", 0, "UID:GID", "Whose the files shall be; needs root."},
+			  {"renew", 0, NULL,
+			   "Only a new certificate of the server, for the names of the old one and "
+			   "--host."}},
+	},
+	{
 		.name = "doctor",
 		.args = "",
 		.summary = "check configuration, bus, permissions, sandbox and clock",
 		.help = "Each finding is ok, warn or fail, with what to do about it. Exit code 1 "
 			"when "
 			"one fails. With --fix it creates the streams and buckets that are "
-			"missing; "
-			"that needs a bus user with the rights of admin.",
+			"missing; that needs the bus user operator, as bus.yaml names it.",
 		.run = cmd_doctor,
 		.flags = {{"fix", 0, NULL, "Create missing streams and buckets."},
 			  {"only", 0, "PART",
-			   "Examine one part: configuration, bus, notifier, sandbox or clock."},
-			  {"admin-user", 0, "USER", "Bus user for --fix. Default: admin."},
-			  {"admin-password-file", 0, "FILE", "Its password (mode 0600)."}},
+			   "Examine one part: configuration, bus, notifier, sandbox or clock."}},
 	},
 	{
 		.name = "completion",

@@ -28,7 +28,8 @@ struct ctl;
 struct ctl_flag {
 	const char *name; /* without the dashes */
 	char letter;      /* 0: none */
-	const char *arg;  /* what it takes, in capitals; NULL: nothing */
+	const char *arg;  /* what it takes, in capitals; NULL: nothing; "X...": may be given again,
+			     the values are joined by commas */
 	const char *help;
 };
 
@@ -57,7 +58,7 @@ struct ctl_command {
 };
 
 /* Texts of the table below that are longer than a few lines: command_help.c. */
-extern const char help_backtest[], help_classify[], help_shadow[];
+extern const char help_backtest[], help_classify[], help_init[], help_shadow[];
 extern const struct ctl_command ctl_commands[];
 extern const size_t ctl_commands_n;
 extern const struct ctl_flag ctl_global_flags[];
@@ -70,7 +71,8 @@ struct ctl {
 	size_t n_args;
 	const char *values[CTL_FLAGS_MAX]; /* of command->flags, by index; NULL: not given */
 	const char *globals[CTL_FLAGS_MAX];
-	const char *base; /* address, when it is not the notifier's */
+	char *joined[CTL_FLAGS_MAX]; /* values that were given several times */
+	const char *base;            /* address, when it is not the notifier's */
 	struct http_client *client;
 	struct buf out; /* standard output, written by ctl_flush and at the end */
 	bool terminal;  /* standard output is one */
@@ -83,6 +85,7 @@ struct ctl {
 /* Fills c from argv. EXIT_OK, or EXIT_USAGE after saying what is wrong and what to do. --help and
  * --version become the commands help and version. */
 int ctl_parse(struct ctl *c, int argc, char **argv);
+void ctl_parse_release(struct ctl *c);
 /* The value of an option of the command or of all; "" for one without a value; NULL: not given. */
 const char *ctl_flag(const struct ctl *c, const char *name);
 /* NULL when there is no such command. */
@@ -185,7 +188,7 @@ char *ctl_labels_text(const json_t *labels);
 
 struct bus;
 const char *ctl_config_dir(const struct ctl *c);
-/* Connected as healctl, or an exit code after saying why. */
+/* Connected as the operator, or an exit code after saying why. */
 int ctl_bus(struct ctl *c, struct bus **out);
 
 /* ---- commands ---- */
@@ -221,6 +224,7 @@ int cmd_memory(struct ctl *c);
 int cmd_rates(struct ctl *c);
 int cmd_models(struct ctl *c);
 int cmd_token(struct ctl *c);
+int cmd_init(struct ctl *c);
 int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);
 int cmd_names(struct ctl *c);

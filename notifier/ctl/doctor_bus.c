@@ -60,9 +60,11 @@ static void look_at_time(struct doctor *d, struct bus *b)
 
 /* ---- who may connect ---- */
 
-static void look_at_anonymous(struct doctor *d, const char *url)
+/* A stranger knows the authority, which is no secret. */
+static void look_at_anonymous(struct doctor *d, const struct bus_config *config)
 {
-	struct bus_options o = {.url = url, .name = "doctor"};
+	const char *url = config->url;
+	struct bus_options o = {.url = url, .name = "doctor", .ca_file = config->ca_file};
 	struct bus *b = NULL;
 	struct why why = {0};
 
@@ -74,9 +76,8 @@ static void look_at_anonymous(struct doctor *d, const char *url)
 	bus_close(b);
 	if (rc == 0)
 		finding(d, FINDING_FAIL, "permissions",
-			"define users only inside accounts {}: healctl topics --nats-users prints "
-			"the "
-			"block; no authorization {} beside it (CVE-2023-47090)",
+			"define users only inside accounts {}, as healctl init does; no "
+			"authorization {} beside it (CVE-2023-47090)",
 			"the bus lets in whoever connects, without a password");
 	else
 		finding(d, FINDING_OK, "permissions", NULL, "the bus refuses strangers");
@@ -105,36 +106,26 @@ static void look_at_streams(struct doctor *d, struct bus *b)
 	struct lines lines = {
 		.doctor = d,
 		.level = FINDING_FAIL,
-		.next = "healctl doctor --fix --admin-password-file FILE creates what is "
-			"missing; what differs must be changed with the nats tool"};
+		.next = "healctl doctor --fix creates what is missing; what differs must "
+			"be changed with the nats tool"};
 	int rc = bus_check_streams(b, on_line, &lines, &why);
 
 	if (rc == 0)
 		finding(d, FINDING_OK, "streams", NULL, "streams and buckets are as declared");
 	else if (lines.n == 0)
 		finding(d, FINDING_FAIL, "streams",
-			"give healctl's bus user the rights of healctl topics --nats-users",
+			"give healctl's bus user, the operator, the rights that healctl init "
+			"writes",
 			"cannot be looked at: %s", why.text);
 }
 
-static void provision(struct doctor *d, const struct bus_config *config)
+static void provision(struct doctor *d)
 {
-	const char *user = ctl_flag(d->ctl, "admin-user");
-	struct bus_options o = {.url = config->url,
-				.name = "admin",
-				.user = user ? user : "admin",
-				.password_file = ctl_flag(d->ctl, "admin-password-file"),
-				.ca_file = config->ca_file,
-				.cert_file = config->cert_file,
-				.key_file = config->key_file,
-				.replicas = config->replicas};
 	struct bus *b = NULL;
 	struct why why = {0};
 	struct lines lines = {.doctor = d, .level = FINDING_OK};
+	int rc = stage_bus_open(ctl_config_dir(d->ctl), "operator", &b, &why);
 
-	if (!o.password_file)
-		o.user = user; /* a bus without users */
-	int rc = bus_open(&o, &b, &why);
 	if (!rc)
 		rc = bus_wait(b, CONNECT_MS, &why);
 	if (!rc)
@@ -142,9 +133,8 @@ static void provision(struct doctor *d, const struct bus_config *config)
 	bus_close(b);
 	if (rc)
 		finding(d, FINDING_FAIL, "fix",
-			"--admin-user and --admin-password-file must name a bus user that may "
-			"create "
-			"streams",
+			"bus.yaml must let healctl in as a user that may create streams: the "
+			"operator",
 			"%s", why.text);
 }
 
@@ -155,14 +145,14 @@ static void look_at_bus(struct doctor *d, const struct bus_config *config)
 	struct bus *b = NULL;
 	struct why why = {0};
 
-	int rc = stage_bus_open(ctl_config_dir(d->ctl), "healctl", &b, &why);
+	int rc = stage_bus_open(ctl_config_dir(d->ctl), "operator", &b, &why);
 	if (!rc)
 		rc = bus_wait(b, CONNECT_MS, &why);
 	if (rc) {
 		finding(d, FINDING_FAIL, "bus",
 			rc == ERR_DENIED
-				? "check user and password_file in bus.yaml against the "
-				  "server's users"
+				? "check nkey_file, or user and password_file, in bus.yaml against "
+				  "the server's users"
 				: "is nats-server running there? url in bus.yaml says where",
 			"%s: %s", config->url, why.text);
 	} else {
@@ -189,8 +179,8 @@ void doctor_bus(struct doctor *d)
 		return;
 	}
 	if (ctl_flag(d->ctl, "fix"))
-		provision(d, &config);
+		provision(d);
 	look_at_bus(d, &config);
-	look_at_anonymous(d, config.url);
+	look_at_anonymous(d, &config);
 	config_release(&bus_option_table, &config);
 }

@@ -13,5 +13,6 @@ int main(int argc, char **argv)
 	ctl_flush(&c);
 	buf_release(&c.out);
 	http_client_free(c.client);
+	ctl_parse_release(&c);
 	return rc;
 }

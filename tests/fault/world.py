@@ -32,7 +32,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests/integration"))
 from lib import now_ms, wait_for  # noqa: E402,F401
 
 PARTITIONS = 16
-USERS = ("monitor", "reasoner", "executor", "notifier", "admin", "healctl", "external", "judge")
+USERS = ("monitor", "reasoner", "executor", "notifier", "operator", "judge")
 LAST = 25  # lines of each log that a failure shows
 
 
@@ -209,8 +209,7 @@ class World:
         where = self.path("config/admin")
         os.makedirs(where, exist_ok=True)
         self._bus_yaml(where, 0)
-        r = subprocess.run([os.path.join(BUILD, "healctl"), "doctor", "--fix", "--only", "bus", "-c", where,
-                            "--admin-user", "admin", "--admin-password-file", self.path("secret/admin")],
+        r = subprocess.run([os.path.join(BUILD, "healctl"), "doctor", "--fix", "--only", "bus", "-c", where],
                            capture_output=True, text=True, timeout=60)
         if r.returncode:
             raise RuntimeError("the streams could not be made:\n" + r.stdout + r.stderr)

@@ -33,7 +33,7 @@ static void publish_n(struct bus *b, const char *subject, const char *prefix, un
 static void test_provision(void **state)
 {
 	(void)state;
-	struct bus *b = server_open_bus("admin");
+	struct bus *b = server_open_bus("operator");
 	auto_buf first = {0};
 	auto_buf second = {0};
 	struct why why = {0};
@@ -121,7 +121,7 @@ static void test_publish_refuses(void **state)
 {
 	(void)state;
 	struct bus *b = server_open_bus("monitor");
-	struct bus *admin = server_open_bus("admin");
+	struct bus *admin = server_open_bus("operator");
 	char last[WHY_TEXT_BYTES];
 	struct why why = {0};
 	struct bus_msg m = {.subject = "raw.a", .id = "x", .content_type = "a\r\nNats-Msg-Id: y"};

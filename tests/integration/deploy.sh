@@ -23,18 +23,6 @@ result $? "deploy/config/broker.yaml is what --example-config prints (make examp
 "$build/healbus-monitor" --example-config=bus >"$dir/bus.yaml"
 cmp "$dir/bus.yaml" deploy/config/bus.yaml >"$dir/out" 2>&1
 result $? "deploy/config/bus.yaml is what --example-config=bus prints"
-"$build/healctl" topics --nats-users >"$dir/users.conf"
-cmp "$dir/users.conf" deploy/nats/users.conf >"$dir/out" 2>&1
-result $? "deploy/nats/users.conf is what the topic table says"
-
-for user in MONITOR REASONER EXECUTOR NOTIFIER ADMIN HEALCTL EXTERNAL; do export "HEALBUS_${user}_PASSWORD=secret-$user"; done
-if command -v nats-server >/dev/null; then
-	nats-server -t -c deploy/nats/nats-server.conf >"$dir/out" 2>&1
-	result $? "nats-server accepts deploy/nats/nats-server.conf"
-else
-	result 0 "nats-server's own check # skip no nats-server"
-fi
-
 deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1
 result $? "make install works into an empty root"
 share=$dir/root/usr/local/share/healbus

@@ -55,7 +55,7 @@ mkdir -p "$dir/config" "$dir/secret" "$dir/store" "$dir/open"
 	echo "jetstream { store_dir: \"$dir/store\", max_file_store: 8GB }"
 	"$build/healctl" topics --nats-users
 } >"$dir/nats.conf"
-for user in monitor reasoner executor notifier admin healctl external; do
+for user in monitor reasoner executor notifier operator; do
 	echo "p${user}9x7" >"$dir/secret/$user"
 	chmod 600 "$dir/secret/$user"
 	export "HEALBUS_${user^^}_PASSWORD=p${user}9x7"
@@ -77,13 +77,13 @@ check "an empty bus: every stream is missing" 1 $? '^fail +streams +RAW: missing
 	'^ok +permissions +the bus refuses strangers' 'nats-server 2\.' '^warn +durability'
 ctl publish demo <(echo '{"a":1}')
 check "nothing is called stored without a stream" 69 $? 'healctl: raw.demo' 'nothing is certain'
-ctl doctor --fix --only bus --admin-user admin --admin-password-file "$dir/secret/healctl"
+HEALBUS_BUS_PASSWORD_FILE=$dir/secret/monitor ctl doctor --fix --only bus
 check "the wrong password cannot repair it" 1 $? '^fail +fix'
-ctl doctor --fix --only bus --admin-user admin --admin-password-file "$dir/secret/admin"
+ctl doctor --fix --only bus
 check "--fix makes streams and buckets" 0 $? '^ok +streams +streams and buckets are as declared'
 ctl doctor --only bus
 check "then the bus is well" 0 $? '^ok +streams' '!^fail'
-ctl doctor --fix --only bus --admin-user admin --admin-password-file "$dir/secret/admin"
+ctl doctor --fix --only bus
 check "--fix again changes nothing" 0 $? '^ok +streams'
 ctl doctor --only bus --json
 check "doctor --json is JSON" 0 "$(python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(0 if d["fails"] == 0 and d["findings"] else 1)' "$dir/out")"

@@ -14,7 +14,7 @@
 static void test_provision(void **state)
 {
 	(void)state;
-	struct bus *b = server_open_bus("admin");
+	struct bus *b = server_open_bus("operator");
 	struct why why = {0};
 	assert_int_equal(bus_provision(b, NULL, NULL, &why), 0);
 	bus_close(b);

@@ -37,7 +37,7 @@ ok() { # status text
 
 port=$(free_port)
 http=$(free_port)
-for user in MONITOR REASONER EXECUTOR NOTIFIER ADMIN HEALCTL EXTERNAL; do
+for user in MONITOR REASONER EXECUTOR NOTIFIER OPERATOR; do
 	export "HEALBUS_${user}_PASSWORD=right"
 done
 printf 'right\n' >"$dir/password"
@@ -101,7 +101,7 @@ f = s.makefile("rwb")
 
 
 def request(subject, body):
-    f.write(b"PUB %s _INBOX_admin.t %d\r\n%s\r\n" % (subject.encode(), len(body), body))
+    f.write(b"PUB %s _INBOX_operator.t %d\r\n%s\r\n" % (subject.encode(), len(body), body))
     f.flush()
     while True:
         line = f.readline().split()
@@ -113,8 +113,8 @@ def request(subject, body):
 
 
 f.readline()
-login = {"user": "admin", "pass": "right", "verbose": False, "pedantic": False}
-f.write(b"CONNECT " + json.dumps(login).encode() + b"\r\nSUB _INBOX_admin.t 1\r\n")
+login = {"user": "operator", "pass": "right", "verbose": False, "pedantic": False}
+f.write(b"CONNECT " + json.dumps(login).encode() + b"\r\nSUB _INBOX_operator.t 1\r\n")
 config = request("$JS.API.STREAM.INFO." + stream, b"")["config"]
 config["duplicate_window"] = 100_000_000
 answer = request("$JS.API.STREAM.UPDATE." + stream, json.dumps(config).encode())

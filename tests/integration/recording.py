@@ -15,7 +15,7 @@ from lib import free_port, now_ms, wait_for
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 MONITOR = os.path.join(BUILD, "healbus-monitor")
 HEALCTL = os.path.join(BUILD, "healctl")
-USERS = ["monitor", "reasoner", "executor", "notifier", "admin", "healctl", "external"]
+USERS = ["monitor", "reasoner", "executor", "notifier", "operator"]
 count = failures = 0
 
 
@@ -49,9 +49,8 @@ class Bus:
         self.env = env
         self.server = None
         self.start()
-        admin = ["--admin-user", "admin", "--admin-password-file", self.path("secret-admin")]
         wait_for("the streams", lambda: subprocess.run(
-            [HEALCTL, "doctor", "--fix", "--only", "bus", "-c", self.dir] + admin, capture_output=True).returncode == 0)
+            [HEALCTL, "doctor", "--fix", "--only", "bus", "-c", self.dir], capture_output=True).returncode == 0)
 
     def start(self):
         self.server = subprocess.Popen(["nats-server", "-c", self.path("nats.conf")], env=self.env,
@@ -135,7 +134,7 @@ try:
     r = first.run("replay", whole)
     ok(r.returncode == 0 and "replayed 300 messages (RAW): 0 new, 300 duplicates" in r.stdout,
        "by default the first stream; the bus drops what it has", (r.stdout, r.stderr))
-    r = first.run("replay", "--user", "external", "--to-stream", "EVENTS", whole)
+    r = first.run("replay", "--user", "reasoner", "--to-stream", "EVENTS", whole)
     ok(r.returncode != 0 and " 0 new" in r.stdout, "a user without the right replays nothing", (r.stdout, r.stderr))
 
     second = Bus(base, "second")

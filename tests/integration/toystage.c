@@ -4,7 +4,7 @@
  *
  *     toystage -c DIR                     run
  *     toystage nats-users                 the server's accounts
- *     toystage -c DIR provision           create the streams, as admin
+ *     toystage -c DIR provision           create the streams, as operator
  *     toystage -c DIR publish FROM TO     raw messages FROM..TO-1, each until the bus has it
  *     toystage -c DIR put SUBJECT ID FILE | count STREAM
  *     toystage -c DIR verify N            the ledger: N messages in, what is on the bus?
@@ -108,7 +108,7 @@ static int provision(int argc, char **argv, const char *dir)
 	(void)argv;
 	struct bus *b = NULL;
 	struct why why = {0};
-	if (open_wait(dir, "admin", &b))
+	if (open_wait(dir, "operator", &b))
 		return 1;
 	int rc = bus_provision(b, say, NULL, &why);
 	bus_close(b);
@@ -157,7 +157,7 @@ static int count(int argc, char **argv, const char *dir)
 	struct bus *b = NULL;
 	struct why why = {0};
 	struct bus_stream_state st = {0};
-	if (argc != 2 || open_wait(dir, "healctl", &b))
+	if (argc != 2 || open_wait(dir, "operator", &b))
 		return 64;
 	int rc = bus_stream_state(b, argv[1], &st, &why);
 	printf("%" PRIu64 "\n", st.messages);
@@ -259,7 +259,7 @@ static void note_output(void *ctx, const struct bus_delivery *d)
 static int verify(int argc, char **argv, const char *dir)
 {
 	struct bus *b = NULL;
-	if (argc != 2 || open_wait(dir, "healctl", &b))
+	if (argc != 2 || open_wait(dir, "operator", &b))
 		return 64;
 	struct ledger l = {.n = (unsigned)strtoul(argv[1], NULL, 10)};
 	l.position = mem_calloc(l.n, sizeof(*l.position));

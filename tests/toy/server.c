@@ -97,7 +97,7 @@ int server_setup(void **state)
 {
 	(void)state;
 	static const char *const users[] = {"MONITOR", "REASONER", "EXECUTOR", "NOTIFIER",
-					    "ADMIN",   "HEALCTL",  "EXTERNAL"};
+					    "OPERATOR"};
 	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
 		auto_free char *name = mem_printf("HEALBUS_%s_PASSWORD", users[i]);
 		setenv(name, "right", 1);

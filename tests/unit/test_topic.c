@@ -147,7 +147,7 @@ static void test_no_stage_administers(void **state)
 		const char *subject = r->publish ? r->publish : r->subscribe;
 		assert_false(str_eq(subject, ">") || str_starts(subject, "$JS.>") ||
 			     str_starts(subject, "$JS.API.>") || str_starts(subject, "$KV.>"));
-		if (str_eq(r->stage, "admin"))
+		if (str_eq(r->stage, "operator"))
 			continue;
 		for (size_t j = 0; j < ARRAY_SIZE(admin_only); j++)
 			assert_null(strstr(subject, admin_only[j]));
@@ -165,8 +165,7 @@ static void test_who_may_say_what(void **state)
 	assert_true(has_right("reasoner", "heal.plan.*"));
 	assert_true(has_right("monitor", "$JS.API.CONSUMER.MSG.NEXT.EVENTS.monitor-15"));
 	assert_true(has_right("executor", "$KV.CLAIM.>"));
-	static const char *const others[] = {"monitor", "reasoner", "executor", "healctl",
-					     "external"};
+	static const char *const others[] = {"monitor", "reasoner", "executor", "source"};
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		assert_false(has_right(others[i], "heal.decision.*"));
 		assert_false(has_right(others[i], "heal.>"));
@@ -174,8 +173,8 @@ static void test_who_may_say_what(void **state)
 	assert_false(has_right("executor", "heal.plan.*"));
 	assert_false(has_right("notifier", "heal.plan.*"));
 	for (size_t i = 0; i < topic_rights_n; i++)
-		if (str_eq(topic_rights[i].stage, "external") && topic_rights[i].publish)
-			assert_string_equal(topic_rights[i].publish, "raw.>");
+		if (str_eq(topic_rights[i].stage, "source") && topic_rights[i].publish)
+			assert_string_equal(topic_rights[i].publish, "raw.{source}");
 }
 
 static int run_nats_server(const char *config)
@@ -184,7 +183,7 @@ static int run_nats_server(const char *config)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		static const char *const users[] = {"MONITOR", "REASONER", "EXECUTOR", "NOTIFIER",
-						    "ADMIN",   "HEALCTL",  "EXTERNAL"};
+						    "OPERATOR"};
 		for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
 			char name[64];
 			snprintf(name, sizeof(name), "HEALBUS_%s_PASSWORD", users[i]);
