@@ -30,13 +30,18 @@ void secret_release(struct secret *s)
 		*s = (struct secret){0};
 }
 
+/* Our own file is for us alone. One of root's may let a group read it, as those that systemd and
+ * Kubernetes hand to a service do. */
 static int check_mode(int fd, const char *path, struct why *out_why)
 {
 	struct stat st;
+	mode_t closed = S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
 
 	if (fstat(fd, &st) < 0)
 		return why_set(out_why, ERR_CONFIG, "%s: %s", path, strerror(errno));
-	if (st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
+	if (st.st_uid == 0 && geteuid() != 0)
+		closed = S_IWGRP | S_IROTH | S_IWOTH;
+	if (st.st_mode & closed)
 		return why_set(out_why, ERR_CONFIG,
 			       "%s: mode %04o lets group or others in; chmod 600 it", path,
 			       (unsigned)st.st_mode & 07777);

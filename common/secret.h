@@ -16,7 +16,9 @@ struct secret {
 
 /*
  * Reads path; one trailing newline is dropped. path NULL or "" gives an empty secret and 0.
- * ERR_CONFIG when the file is missing, empty, too large, or readable by group or others.
+ * ERR_CONFIG when the file is missing, empty, too large, or lets group or others in; a file of
+ * root's may let a group read it, where we are not root: so systemd and Kubernetes hand secrets to
+ * services.
  */
 int secret_read(struct secret *out, const char *path, struct why *out_why);
 /* A copy of text that came otherwise than from a file. ERR_TOO_LARGE. */

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { STAGE_STACK_BYTES = 256 << 10, STAGE_SETTLE_S = 60 };
+enum { STAGE_STACK_BYTES = 256 << 10, STAGE_SETTLE_MS = 60000 };
 
 /* ---- threads ---- */
 
@@ -136,6 +136,7 @@ static void drain(struct stage *s)
 	const sigset_t set = our_signals();
 	const struct timespec pause = {.tv_nsec = 10000000};
 	while (!all_joined(s)) {
+		stage_service_turn(s);
 		int sig = sigtimedwait(&set, NULL, &pause);
 		if (sig != SIGTERM && sig != SIGINT && clock_mono_ms() < until)
 			continue;
@@ -151,7 +152,7 @@ static void set_log_level(const void *config)
 	log_set_level((enum log_level)((const struct stage_config *)config)->log_level);
 }
 
-static void reload(struct stage *s)
+static void load_again(struct stage *s)
 {
 	struct stage_snapshot *c = NULL;
 	struct why why = {0};
@@ -165,6 +166,13 @@ static void reload(struct stage *s)
 	LOG(INFO, "configuration reloaded");
 	if (s->def->reloaded)
 		s->def->reloaded(s);
+}
+
+static void reload(struct stage *s)
+{
+	stage_service_reloading(s, true);
+	load_again(s);
+	stage_service_reloading(s, false);
 }
 
 /* ---- one life ---- */
@@ -209,21 +217,29 @@ static int open_all(struct stage *s, struct why *out_why)
 	return rc ? rc : stage_http_open(s, out_why);
 }
 
-static void serve(struct stage *s)
+/* Waits for a signal, at most until settle_mono_ms; 0: none came. */
+static int next_signal(struct stage *s, int64_t settle_mono_ms)
 {
 	const sigset_t set = our_signals();
+	int64_t ms = MAX(0, settle_mono_ms - clock_mono_ms());
+	ms = MIN(ms, stage_service_turn(s));
+	const struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	return MAX(0, sigtimedwait(&set, NULL, &wait));
+}
+
+static void serve(struct stage *s)
+{
+	int64_t settle_mono_ms = 0;
 	LOG(INFO, "started", S("version", HEALBUS_VERSION), S("boot", s->boot));
-	mem_settle();
-	for (;;) {
-		const struct timespec wait = {.tv_sec = STAGE_SETTLE_S};
-		int sig = sigtimedwait(&set, NULL, &wait);
+	for (int sig = 0; sig == 0 || sig == SIGHUP; sig = next_signal(s, settle_mono_ms)) {
 		if (sig == SIGHUP)
 			reload(s);
-		else if (sig > 0)
-			break;
-		else
-			mem_settle(); /* what a busy hour needed is not needed now */
+		if (clock_mono_ms() < settle_mono_ms)
+			continue;
+		mem_settle(); /* what a busy hour needed is not needed now */
+		settle_mono_ms = clock_mono_ms() + STAGE_SETTLE_MS;
 	}
+	stage_service_stopping(s);
 	LOG(INFO, "stopping");
 }
 
@@ -283,6 +299,7 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	const sigset_t set = our_signals();
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	stage_service_open(&s);
 	log_init(def->name, LOG_INFO);
 	if (def->early)
 		def->early();
@@ -300,6 +317,7 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	pthread_mutex_init(&s.lock, NULL);
 	name_instance(&s);
 	run(&s);
+	stage_service_close(&s);
 	stage_snapshot_free(def, s.config);
 	return atomic_load(&s.exit_code);
 }

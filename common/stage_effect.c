@@ -15,6 +15,7 @@ struct effect_worker {
 	struct effect_pool *pool;
 	pthread_t thread;
 	bool running;
+	struct stage_pulse *pulse;
 	void *state;
 	struct bus_puller *puller;
 	struct arena arena;
@@ -36,7 +37,8 @@ struct effect_pool {
 	pthread_mutex_t lock;
 	uint64_t checked_epoch; /* the consumer is as it must be on this connection */
 	atomic_int last_error;
-	pthread_t beat; /* of the first pool only */
+	pthread_t beat;            /* of the first pool only */
+	struct stage_pulse *pulse; /* its */
 	bool beating;
 };
 
@@ -268,7 +270,9 @@ static void handle(struct effect_worker *w)
 	int64_t began = clock_mono_ms();
 	metric_add(&stage_messages, (double)w->n, p->def->consumer);
 	FAILPOINT("before-handle");
+	stage_pulse_rest(w->pulse);
 	p->def->handle(p->stage, w->state, w->jobs, w->n);
+	stage_pulse(w->pulse);
 	metric_observe(&stage_effect_seconds, (double)(clock_mono_ms() - began) / 1000,
 		       p->def->consumer);
 	pthread_mutex_lock(&w->lock);
@@ -296,11 +300,14 @@ static void *run(void *arg)
 {
 	struct effect_worker *w = arg;
 	stage_background(w->pool->stage);
-	while (!stage_stopping(w->pool->stage))
+	while (!stage_stopping(w->pool->stage)) {
+		stage_pulse(w->pulse);
 		work(w);
+	}
 	if (w->puller)
 		bus_puller_return(w->puller);
 	disconnect_worker(w, 0);
+	stage_pulse_rest(w->pulse);
 	bus_thread_done();
 	return NULL;
 }
@@ -336,6 +343,7 @@ static void *beat(void *arg)
 {
 	struct stage *s = arg;
 	while (!stage_stopping(s) || any_running(s)) {
+		stage_pulse(s->effects[0]->pulse);
 		struct timespec pause = {.tv_nsec = 100000000};
 		if (stage_sleep(s, EFFECT_BEAT_MS))
 			nanosleep(&pause, NULL);
@@ -344,6 +352,7 @@ static void *beat(void *arg)
 			for (size_t k = 0; k < s->effects[i]->n_workers; k++)
 				beat_worker(&s->effects[i]->workers[k], now);
 	}
+	stage_pulse_rest(s->effects[0]->pulse);
 	bus_thread_done();
 	return NULL;
 }
@@ -362,6 +371,7 @@ static size_t count_workers(struct stage *s, const struct effect_def *def)
 static int open_worker(struct effect_pool *p, struct effect_worker *w, struct why *out_why)
 {
 	w->pool = p;
+	w->pulse = stage_pulse_new(p->stage, p->def->consumer);
 	w->arena.limit_bytes = FOLD_ARENA_BYTES;
 	w->jobs = mem_calloc(p->batch_max, sizeof(*w->jobs));
 	pthread_mutex_init(&w->lock, NULL);
@@ -390,6 +400,7 @@ static int open_pool(struct stage *s, const struct effect_def *def, struct why *
 	p->def = def;
 	p->batch_max = def->batch_max ? def->batch_max : 1;
 	p->consumer = topic_consumer_find(def->consumer);
+	p->pulse = s->n_effects == 1 ? stage_pulse_new(s, "beat") : NULL;
 	pthread_mutex_init(&p->lock, NULL);
 	if (!p->consumer)
 		return why_set(out_why, ERR_INTERNAL, "no consumer %s in the topic table",

@@ -251,9 +251,11 @@ static void flush(struct fold_loop *l)
 {
 	const struct stage_config *c = l->config ? l->config : NULL;
 	int64_t until = clock_mono_ms() + (c ? c->drain_timeout_ms : 0);
-	while (l->outlet && fold_outbox_unacked(l->fold) > 0 && clock_mono_ms() < until)
+	while (l->outlet && fold_outbox_unacked(l->fold) > 0 && clock_mono_ms() < until) {
+		stage_pulse(l->pulse);
 		if (fold_loop_acks(l, 50) || fold_loop_resend_late(l))
 			break;
+	}
 }
 
 static void *run(void *arg)
@@ -262,6 +264,7 @@ static void *run(void *arg)
 	stage_background(l->stage);
 	refresh_config(l);
 	while (!stage_stopping(l->stage)) {
+		stage_pulse(l->pulse);
 		int rc = l->puller ? turn(l) : fold_loop_connect(l);
 		if (rc)
 			recover(l, rc);
@@ -269,6 +272,7 @@ static void *run(void *arg)
 	flush(l);
 	fold_loop_disconnect(l, true);
 	stage_config_put(l->stage, l->config);
+	stage_pulse_rest(l->pulse);
 	bus_thread_done();
 	return NULL;
 }
@@ -314,6 +318,7 @@ static int open_loop(struct stage *s, const struct fold_def *def, unsigned parti
 		snprintf(l->name, sizeof(l->name), "%s", def->name);
 		snprintf(l->filter, sizeof(l->filter), "%s", def->filter);
 	}
+	l->pulse = stage_pulse_new(s, l->name);
 	int64_t replica = s->def->replica ? s->def->replica(stage_snapshot_values(s->config)) : 1;
 	if (replica > 1)
 		snprintf(l->consumer, sizeof(l->consumer), "%s-%" PRId64, l->name, replica);

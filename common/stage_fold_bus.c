@@ -148,6 +148,7 @@ static int scan_to(struct fold_loop *l, struct bus_puller *p, uint64_t last_seq)
 	struct bus_delivery d = {0};
 	snprintf(mark, sizeof(mark), ":%s:", l->def->name);
 	for (bool end = false; !end;) {
+		stage_pulse(l->pulse);
 		int rc = bus_puller_next(p, BUS_REQUEST_TIMEOUT_MS, &d);
 		if (rc)
 			return rc;

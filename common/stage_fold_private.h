@@ -33,6 +33,7 @@ struct fold_loop {
 	struct fold *fold;
 	pthread_t thread;
 	bool running;
+	struct stage_pulse *pulse;
 
 	/* the thread's own */
 	const void *config;

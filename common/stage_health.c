@@ -35,10 +35,11 @@ static void answer_metrics(void *ctx, struct http_request *req)
 
 static void answer_health(void *ctx, struct http_request *req)
 {
-	const struct stage *s = ctx;
+	struct stage *s = ctx;
+	auto_buf reasons = {0};
 	static const char good[] = "{\"healthy\":true}\n";
 	static const char bad[] = "{\"healthy\":false}\n";
-	if (atomic_load(&s->exit_code) == EXIT_STOPPED)
+	if (atomic_load(&s->exit_code) == EXIT_STOPPED && stage_alive(s, STAGE_HUNG_MS, &reasons))
 		http_reply(req, 200, "application/json", good, sizeof(good) - 1);
 	else
 		http_reply(req, 503, "application/json", bad, sizeof(bad) - 1);
@@ -69,16 +70,21 @@ static void add_json_lines(struct buf *out, const char *lines)
 	}
 }
 
+void stage_reasons(struct stage *s, struct buf *reasons)
+{
+	if (stage_stopping(s))
+		buf_add_str(reasons, "stopping\n");
+	add_bus_reasons(s, reasons);
+	stage_folds_ready(s, reasons);
+	stage_effects_ready(s, reasons);
+}
+
 static void answer_ready(void *ctx, struct http_request *req)
 {
 	struct stage *s = ctx;
 	auto_buf reasons = {0};
 	auto_buf out = {0};
-	if (stage_stopping(s))
-		buf_add_str(&reasons, "stopping\n");
-	add_bus_reasons(s, &reasons);
-	stage_folds_ready(s, &reasons);
-	stage_effects_ready(s, &reasons);
+	stage_reasons(s, &reasons);
 	bool ready = reasons.len == 0;
 	buf_printf(&out, "{\"ready\":%s,\"stage\":\"%s\",\"reasons\":[", ready ? "true" : "false",
 		   s->def->name);

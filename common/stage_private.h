@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/metrics.h"
 #include "common/secret.h"
+#include "common/systemd.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -26,6 +27,16 @@ enum {
 struct fold_loop;
 struct effect_pool;
 struct stage_snapshot;
+struct stage_pulse;
+
+/* What the service manager was told; the main thread's own. */
+struct stage_service {
+	struct systemd systemd;
+	bool ready;         /* READY=1 was taken */
+	bool told;          /* the last word was taken */
+	bool alive;         /* as it was told */
+	int64_t at_mono_ms; /* of the last word */
+};
 
 struct stage {
 	const struct stage_def *def;
@@ -37,8 +48,8 @@ struct stage {
 	pthread_t main_thread;
 	atomic_bool stopping;
 	atomic_int exit_code;
-	pthread_mutex_t lock;
-	sem_t applying; /* folds in fold_apply */ /* guards the snapshot and the wake-up */
+	pthread_mutex_t lock; /* guards the snapshot and the wake-up */
+	sem_t applying;       /* folds in fold_apply */
 	pthread_cond_t wake;
 	struct stage_snapshot *config;
 	struct fold_loop **folds;
@@ -47,6 +58,8 @@ struct stage {
 	size_t n_effects;
 	pthread_t *own_threads;
 	size_t n_own_threads;
+	struct stage_pulse *pulses;
+	struct stage_service service;
 	struct http_server *http;
 	struct http_route *routes;
 	struct secret token_text; /* what tokens point into */
@@ -106,7 +119,35 @@ bool stage_effects_joined(struct stage *s);
 void stage_effects_close(struct stage *s);
 void stage_effects_ready(struct stage *s, struct buf *reasons);
 
+/*
+ * stage_service.c. Each thread of the skeleton that turns without end has a pulse, which says when
+ * it began its last turn. A turn waits for at most a second or two, idle or not, and also while the
+ * bus is away: so who has not turned for long hangs. Handlers of effects have deadlines of
+ * their own, and are not looked at while they run.
+ */
+enum {
+	STAGE_TURN_MS = 2500,   /* two turns that only wait */
+	STAGE_HUNG_MS = 120000, /* after which /healthz says so */
+};
+/* While the stage is opened; freed with it. */
+struct stage_pulse *stage_pulse_new(struct stage *s, const char *name);
+void stage_pulse(struct stage_pulse *p);
+void stage_pulse_rest(struct stage_pulse *p); /* until the next stage_pulse */
+void stage_pulses_free(struct stage *s);
+/* Whether each turned within limit_ms; adds one reason a line. Any thread. */
+bool stage_alive(struct stage *s, int64_t limit_ms, struct buf *reasons);
+/* Before threads. */
+void stage_service_open(struct stage *s);
+/* Tells systemd READY=1 once /readyz would say so, then WATCHDOG=1 while all threads turn. Returns
+ * in how many ms it wants to be called again; INT64_MAX: there is no systemd. Main thread. */
+int64_t stage_service_turn(struct stage *s);
+void stage_service_reloading(struct stage *s, bool begins);
+void stage_service_stopping(struct stage *s);
+void stage_service_close(struct stage *s);
+
 /* stage_health.c */
+/* Why the stage is not ready, one reason a line; nothing: it is. Any thread. */
+void stage_reasons(struct stage *s, struct buf *reasons);
 int stage_http_open(struct stage *s, struct why *out_why);
 void stage_http_close(struct stage *s);
 

@@ -131,12 +131,39 @@ static void test_not_in_core_dumps(void **state UNUSED)
 	secret_release(&s);
 }
 
+/* As systemd's credentials and Kubernetes' secrets come. */
+static void test_roots_file(void **state UNUSED)
+{
+	static const struct {
+		mode_t mode;
+		bool good;
+	} rows[] = {{0440, true},  {0640, true},  {0400, false}, {0660, false},
+		    {0644, false}, {0642, false}, {0604, false}};
+	const gid_t group = 65534;
+
+	if (geteuid() != 0)
+		skip();
+	put("hunter2", 7);
+	assert_int_equal(chown(path, 0, group), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct secret s = {0};
+		struct why why = {0};
+		assert_int_equal(chmod(path, rows[i].mode), 0);
+		assert_int_equal(setegid(group) || seteuid(65534), 0);
+		int rc = secret_read(&s, path, &why);
+		assert_int_equal(seteuid(0) || setegid(0), 0);
+		assert_int_equal(rc, rows[i].good ? 0 : ERR_CONFIG);
+		secret_release(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_roots_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_in_core_dumps, setup, teardown),
 	};
 
