@@ -340,7 +340,8 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 		record_or_retry(s, job, n, "it was answered before it was sent");
 		return;
 	}
-	if (!c || time_left_ms(w->config, n) == 0) {
+	/* What comes late the first time, since we were away or busy with others, is tried once. */
+	if (!c || (job->delivered > 1 && time_left_ms(w->config, n) == 0)) {
 		record_or_retry(s, job, n,
 				c ? "the channel did not take it in time"
 				  : "no such channel in the configuration");

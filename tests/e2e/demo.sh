@@ -32,6 +32,7 @@ DEMO_SABOTAGE=1 deploy/demo/run --build "$build" >"$scratch.out" 2>&1
 result $? "a service that cannot be healed gives exit code 1"
 
 # Ctrl-C in the middle: a signal to the whole process group, as a terminal does it.
+: >"$scratch.out" # what is awaited below stands in it from the last time
 setsid env --default-signal=INT deploy/demo/run --build "$build" >"$scratch.out" 2>&1 &
 pid=$!
 deadline=$((SECONDS + 30))
