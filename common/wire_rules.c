@@ -372,6 +372,7 @@ static const struct wire_rule health_rules[] = {
 	R_COUNT("dead_seq"),
 	R_COUNT("behind"),
 	R_TEXT("slowest", NAME_MAX_BYTES),
+	R_TEXTS("channels", NAME_MAX_BYTES, WIRE_LABELS_MAX),
 };
 static const struct wire_rule tick_rules[] = {
 	R_ID("stage"),

@@ -129,6 +129,15 @@ static int role_check(const struct giving *g, unsigned roles, const char *verb)
 
 /* ---- approvals ---- */
 
+static void decided(struct giving *g, const Healbus__Decision *d)
+{
+	bool yes = d->verdict == HEALBUS__DECISION_VERDICT__DECISION_APPROVE;
+	g->out->decision = d;
+	g->out->settled = true;
+	g->out->result = yes ? "approved" : "denied";
+	decision_describe(d, &g->out->text);
+}
+
 static int decide(struct giving *g, const char *by, bool approve)
 {
 	auto_free char *reason = wire_text(NULL, str_or_empty(g->in->reason),
@@ -141,12 +150,12 @@ static int decide(struct giving *g, const char *by, bool approve)
 	g->out->settled = !rc || rc == ERR_CONFLICT || rc == ERR_EXPIRED;
 	if (rc)
 		return rc;
-	d->reason = arena_strdup(&g->out->arena, reason); /* outlives what it was made from */
-	d->by = arena_strdup(&g->out->arena, by);
-	d->channel = arena_strdup(&g->out->arena, g->in->channel);
-	g->out->decision = d;
-	g->out->result = approve ? "approved" : "denied";
-	decision_describe(d, &g->out->text);
+	if (d->reason == reason) { /* outlives what it was made from */
+		d->reason = arena_strdup(&g->out->arena, reason);
+		d->by = arena_strdup(&g->out->arena, by);
+		d->channel = arena_strdup(&g->out->arena, g->in->channel);
+	}
+	decided(g, d);
 	return 0;
 }
 
@@ -192,6 +201,21 @@ static int ballot(struct giving *g, struct ballot *out)
 	return rc;
 }
 
+/* Another notifier, or the thread that looks after ballots, counted this vote first. */
+static bool counted_already(struct giving *g)
+{
+	struct ballot b;
+	auto_txn txn = look(g);
+	if (ballot_read(txn, g->config, g->subject, &g->out->arena, &b, NULL))
+		return false;
+	const Healbus__Decision *d = row_get(txn, &table_decisions, g->subject, Healbus__Decision,
+					     decision, &g->out->arena);
+	if (!d || !ballot_voted(txn, g->subject, g->by) || !decision_by_votes(d, b.by))
+		return false;
+	decided(g, d);
+	return true;
+}
+
 static int vote(struct giving *g, struct ballot *b)
 {
 	uint64_t seq = 0;
@@ -205,6 +229,8 @@ static int vote(struct giving *g, struct ballot *b)
 		rc = seen(g, seq);
 	if (!rc)
 		rc = ballot(g, b);
+	if (rc == ERR_CONFLICT && counted_already(g))
+		return 0;
 	if (rc)
 		return rc;
 	if (b->votes >= b->needed)

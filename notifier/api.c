@@ -78,6 +78,7 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 	X("POST", "/api/feedback", ROLE_OPERATOR, api_feedback)                                    \
 	X("GET", "/api/people", ROLE_ADMIN, api_people)                                            \
 	X("GET", "/api/info/*", ROLE_VIEWER, api_info)                                             \
+	X("GET", "/api/undelivered", ROLE_VIEWER, api_undelivered)                                 \
 	X("GET", "/api/changes", ROLE_VIEWER, api_changes)                                         \
 	X("GET", "/api/shadow", ROLE_VIEWER, api_shadow)                                           \
 	X("POST", "/api/undo", ROLE_ADMIN, api_undo)                                               \

@@ -29,6 +29,12 @@ static int decided(const Healbus__Decision *d, struct why *out_why)
 	return why_set(out_why, ERR_CONFLICT, "%s", buf_str(&text));
 }
 
+bool decision_by_votes(const Healbus__Decision *d, const char *by)
+{
+	return d->verdict == HEALBUS__DECISION_VERDICT__DECISION_APPROVE && d->by &&
+	       strchr(d->by, ',') && str_eq(d->by, by);
+}
+
 /* What the projection knows: somebody was first, the plan ended, the deadline passed. */
 int approval_undecided(struct store_txn *txn, const Healbus__ApprovalRequest *a,
 		       struct arena *arena, struct why *out_why)
@@ -74,9 +80,10 @@ static int decision_publish(struct stage *s, const Healbus__Decision *d, const c
 
 /* A second publisher under the same id gets the first one's sequence number: what is stored there
  * is the decision. */
-static int stored_check(struct stage *s, const Healbus__Decision *mine, uint64_t seq,
+static int stored_check(struct stage *s, Healbus__Decision **io_mine, uint64_t seq,
 			struct arena *arena, struct why *out_why)
 {
+	const Healbus__Decision *mine = *io_mine;
 	struct bus_delivery delivery = {0};
 	ProtobufCMessage *msg = NULL;
 	int rc = bus_get(stage_bus(s), STREAM_STORY, seq, &delivery, out_why);
@@ -86,8 +93,11 @@ static int stored_check(struct stage *s, const Healbus__Decision *mine, uint64_t
 	bus_delivery_free(&delivery);
 	if (rc)
 		return rc;
-	const Healbus__Decision *d = (const Healbus__Decision *)msg;
-	return str_eq(d->id, mine->id) ? 0 : decided(d, out_why);
+	Healbus__Decision *d = (Healbus__Decision *)msg;
+	if (!str_eq(d->id, mine->id) && !decision_by_votes(d, mine->by))
+		return decided(d, out_why);
+	*io_mine = d;
+	return 0;
 }
 
 int approval_decide(struct stage *s, const struct sign_key *key, const char *approval,
@@ -118,7 +128,7 @@ int approval_decide(struct stage *s, const struct sign_key *key, const char *app
 		rc = decision_publish(s, d, msg_id, &seq, out_why);
 	FAILPOINT("decision-stored");
 	if (!rc)
-		rc = stored_check(s, d, seq, arena, out_why);
+		rc = stored_check(s, &d, seq, arena, out_why);
 	if (!rc)
 		*out = d;
 	return rc;

@@ -33,6 +33,9 @@ int approval_undecided(struct store_txn *txn, const Healbus__ApprovalRequest *a,
 int plan_rehearse(struct stage *s, const struct sign_key *key, const char *plan, const char *by,
 		  struct arena *arena, struct why *out_why);
 
+/* Is it the yes of these people ("ann, bob"), whoever counted their votes first? */
+bool decision_by_votes(const Healbus__Decision *d, const char *by);
+
 /* "approved by ann at 2026-11-21T09:03:52.079Z", for people. */
 void decision_describe(const Healbus__Decision *d, struct buf *out);
 

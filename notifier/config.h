@@ -24,6 +24,7 @@ struct notifier_config {
 	int64_t notice_workers;
 	int64_t give_up_after_ms;
 	int64_t approval_give_up_after_ms;
+	int64_t channel_dead_after_ms;
 	uint64_t serial; /* counts loads in this process: a worker sees that its sessions are old */
 };
 

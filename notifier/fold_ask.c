@@ -89,6 +89,41 @@ void tell_too_late(struct fold *f, const Healbus__Notice *n)
 	decided_say(f, n, &text);
 }
 
+/* ---- who has it ---- */
+
+static bool is_over(const Healbus__Incident *i)
+{
+	return i->state != HEALBUS__INCIDENT_STATE__INCIDENT_OPEN &&
+	       i->state != HEALBUS__INCIDENT_STATE__INCIDENT_ESCALATED;
+}
+
+void tell_taken(struct fold *f, const Healbus__Control *ack)
+{
+	const Healbus__Incident *i = incident_row(f, str_or_empty(ack->incident));
+	auto_keys refs = {0};
+	auto_notice_text text = {0};
+	if (!i || is_over(i))
+		return;
+	struct key prefix = key_ref(i->id, REF_NOTICE, "");
+	keys_collect(fold_txn(f), &table_refs, prefix.bytes, prefix.len, &refs);
+	render_taken(i, ack, &text);
+	struct saying s = {
+		.incident = i->id, .kind = "acked", .subject = &text.subject, .text = &text.text};
+	id_make(s.base, "acked", i->id);
+	for (size_t k = 0; k < refs.n; k++) {
+		struct notice_row row;
+		const char *id = key_name(&refs.items[k]) + 1;
+		const Healbus__Notice *n = row_get(fold_txn(f), &table_notices, id, Healbus__Notice,
+						   notice, fold_arena(f));
+		if (!n || n->state != HEALBUS__NOTICE_STATE__NOTICE_SENT ||
+		    !row_struct(fold_txn(f), &table_notice_meta, id, &row, sizeof(row)))
+			continue;
+		s.receiver = receiver_find(&rules_of(fold_config(f))->receivers, row.receiver);
+		if (s.receiver)
+			saying_emit(f, &s, str_or_empty(n->channel));
+	}
+}
+
 /* ---- did it hold? ---- */
 
 static void feedback_timer(struct fold *f, const char *incident, int64_t due_ms)

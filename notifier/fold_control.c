@@ -75,6 +75,7 @@ static void on_catalogue(struct fold *f, const Healbus__Control *c)
 static void on_ack(struct fold *f, const Healbus__Control *c)
 {
 	tell_acked(f, str_or_empty(c->incident));
+	tell_taken(f, c);
 }
 
 /* The first yes of each is their vote. Who may vote is asked when votes are counted. */

@@ -2,8 +2,9 @@
 
 /*
  * What healbus tells about itself: repairs that fail too often, messages that nobody could read, a
- * stage that is behind, a repair that was not easy. Routed like an incident with the labels
- * alertname and service="healbus"; what happens again within a while is told in one notice.
+ * stage that is behind, a repair that was not easy, a channel that takes nothing. Routed like an
+ * incident with the labels alertname and service="healbus"; what happens again within a while is
+ * told in one notice.
  */
 
 enum {
@@ -20,7 +21,7 @@ enum {
 	SAID_MAX = 400,
 };
 
-enum matter { MATTER_RATE, MATTER_DEAD, MATTER_LAG, MATTER_COMPLEX, MATTERS };
+enum matter { MATTER_RATE, MATTER_DEAD, MATTER_LAG, MATTER_COMPLEX, MATTER_CHANNEL, MATTERS };
 
 static const struct {
 	const char *key; /* of the row and the timer */
@@ -36,6 +37,8 @@ static const struct {
 			"the stage's log, and healctl doctor"},
 	[MATTER_COMPLEX] = {"complex", "HealbusComplexHeal", HEALBUS__SEVERITY__SEVERITY_INFO,
 			    "healctl story; the next time may not end so well"},
+	[MATTER_CHANNEL] = {"channel", "HealbusChannelDead", HEALBUS__SEVERITY__SEVERITY_CRITICAL,
+			    "healctl undelivered says what nobody got, and why"},
 };
 
 struct matter_row {
@@ -174,6 +177,18 @@ static void on_dead(struct fold *f, uint64_t seq)
 	store_put_str(fold_txn(f), &table_health, "dead_seq", &seq, sizeof(seq));
 }
 
+static void on_channels(struct fold *f, const Healbus__Health *h)
+{
+	auto_buf names = {0};
+	char said[SAID_MAX];
+	for (size_t i = 0; i < h->n_channels; i++)
+		buf_printf(&names, "%s%.64s", i ? ", " : "", h->channels[i]);
+	if (!h->n_channels)
+		return; /* told or not: another notifier may not have tried it */
+	snprintf(said, sizeof(said), "nothing can be told through %.300s", buf_str(&names));
+	raise_matter(f, MATTER_CHANNEL, said);
+}
+
 static void on_control(struct fold *f, const struct fold_input *in)
 {
 	const Healbus__Control *c = (const Healbus__Control *)in->msg;
@@ -181,6 +196,7 @@ static void on_control(struct fold *f, const struct fold_input *in)
 	if (c->kind != HEALBUS__CONTROL_KIND__CONTROL_HEALTH || !c->health)
 		return;
 	on_dead(f, c->health->dead_seq);
+	on_channels(f, c->health);
 	if (c->health->behind < LAG_MESSAGES) {
 		forget_matter(f, MATTER_LAG);
 		return;

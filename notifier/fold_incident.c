@@ -1,4 +1,4 @@
-#include "notifier/projection.h"
+#include "notifier/saying.h"
 
 #define OPEN HEALBUS__INCIDENT_STATE__INCIDENT_OPEN
 #define RESOLVED HEALBUS__INCIDENT_STATE__INCIDENT_RESOLVED
@@ -190,6 +190,7 @@ static void forget_ref(struct fold *f, const struct key *ref)
 	} else if (*tag == REF_CHANGE) {
 		forget_change(f, id);
 	} else if (*tag == REF_NOTICE) {
+		unsent_forget(f, id);
 		store_del_str(txn, &table_notices, id);
 		store_del_str(txn, &table_notice_meta, id);
 	}

@@ -56,6 +56,8 @@ void saying_emit(struct fold *f, const struct saying *s, const char *channel)
 		n.update_of = first;
 	if (s->severity)
 		SET(&n, severity, s->severity);
+	if (s->repeated)
+		SET(&n, repeated, 1);
 	add_facts(f, &n);
 	emit(f, KIND_NOTICE, s->incident, &n.base);
 }
@@ -74,8 +76,10 @@ static void fall_back(struct fold *f, const Healbus__Notice *n)
 	struct notice_row row;
 	if (!row_struct(fold_txn(f), &table_notice_meta, n->id, &row, sizeof(row)))
 		return;
-	if (n->approval && *n->approval && !approval_open(f, n->approval))
+	if (n->approval && *n->approval && !approval_open(f, n->approval)) {
+		unsent_forget(f, n->id);
 		return;
+	}
 	struct buf subject = {.data = n->subject, .len = strlen(str_or_empty(n->subject))};
 	struct buf text = {.data = n->text, .len = strlen(str_or_empty(n->text))};
 	struct saying s = {
@@ -95,6 +99,8 @@ static void fall_back(struct fold *f, const Healbus__Notice *n)
 		s.receiver ? receiver_fallback(s.receiver, str_or_empty(n->channel)) : NULL;
 	if (next)
 		saying_emit(f, &s, next);
+	else
+		unsent_keep(f, n);
 }
 
 static bool is_final(const Healbus__Notice *n)
@@ -135,9 +141,15 @@ int project_notice(struct fold *f, const struct fold_input *in, struct why *out_
 	if (msg->ref && *msg->ref)
 		message_put(f, &now);
 	row_put_message(fold_txn(f), &table_notices, msg->id, strlen(msg->id), &now.base);
+	if (is_final(&now))
+		unsent_ended(f, now.id);
+	else
+		unsent_queued(f, &now);
 	if (now.state == HEALBUS__NOTICE_STATE__NOTICE_FAILED)
 		fall_back(f, &now);
-	else if (now.state == HEALBUS__NOTICE_STATE__NOTICE_SENT)
-		tell_too_late(f, &now);
+	if (now.state != HEALBUS__NOTICE_STATE__NOTICE_SENT)
+		return 0;
+	tell_too_late(f, &now);
+	unsent_sent(f, &now);
 	return 0;
 }

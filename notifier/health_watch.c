@@ -1,7 +1,10 @@
 #include "notifier/health_watch.h"
 
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/metrics.h"
+#include "notifier/channel_state.h"
+#include "notifier/config.h"
+#include "notifier/view.h"
 
 enum {
 	ROUND_MS = 15 * 1000,
@@ -25,8 +28,13 @@ struct watch {
 	bool said;
 	uint64_t dead_seq;
 	bool lagging;
-	int64_t at_ms; /* by clock_mono_ms() */
+	uint64_t channels; /* hash of the names of those that are dead; 0: none */
+	int64_t at_ms;     /* by clock_mono_ms() */
 };
+
+static struct metric undelivered = METRIC_GAUGE(
+	"healbus_notices_undelivered",
+	"Notices that nobody has got yet: queued, or failed and to be said anew.", "state");
 
 static void slowest_find(struct stage *s, Healbus__Health *out)
 {
@@ -46,12 +54,26 @@ static void slowest_find(struct stage *s, Healbus__Health *out)
 	}
 }
 
-static bool is_news(const struct watch *w, const Healbus__Health *now)
+static uint64_t channels_hash(const Healbus__Health *h)
 {
-	bool lagging = now->behind >= LAG_MESSAGES;
-	if (!w->said || now->dead_seq != w->dead_seq || lagging != w->lagging)
+	uint64_t hash = 0;
+	for (size_t i = 0; i < h->n_channels; i++)
+		hash = fnv1a(hash ? hash : FNV_INIT, h->channels[i], strlen(h->channels[i]) + 1);
+	return hash;
+}
+
+static struct watch summary(const Healbus__Health *now)
+{
+	return (struct watch){true, now->dead_seq, now->behind >= LAG_MESSAGES, channels_hash(now),
+			      clock_mono_ms()};
+}
+
+static bool is_news(const struct watch *was, const struct watch *now)
+{
+	if (!was->said || now->dead_seq != was->dead_seq || now->lagging != was->lagging ||
+	    now->channels != was->channels)
 		return true;
-	return lagging && clock_mono_ms() - w->at_ms >= AGAIN_MS;
+	return (now->lagging || now->channels) && now->at_ms - was->at_ms >= AGAIN_MS;
 }
 
 /* Two notifiers see the same: their messages have one id. */
@@ -59,10 +81,10 @@ static int say(struct stage *s, Healbus__Health *now)
 {
 	char id[TOKEN_MAX + 1];
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
-	bool lagging = now->behind >= LAG_MESSAGES;
+	struct watch w = summary(now);
 	SET(&c, at_ms, clock_real_ms());
-	snprintf(id, sizeof(id), "health-%" PRIu64 "-%d-%" PRId64, now->dead_seq, lagging,
-		 lagging ? c.at_ms / AGAIN_MS : 0);
+	snprintf(id, sizeof(id), "health-%" PRIu64 "-%d-%" PRIx64 "-%" PRId64, now->dead_seq,
+		 w.lagging, w.channels, w.lagging || w.channels ? c.at_ms / AGAIN_MS : 0);
 	c.id = id;
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_HEALTH);
 	c.by = (char *)stage_name(s);
@@ -71,20 +93,46 @@ static int say(struct stage *s, Healbus__Health *now)
 			     NULL, NULL);
 }
 
+/* Into states' own names. */
+static void channels_find(struct stage *s, struct channel_state *states, char **names,
+			  Healbus__Health *out)
+{
+	const struct notifier_config *config = stage_config_get(s);
+	size_t n = channel_states(states);
+	out->channels = names;
+	for (size_t i = 0; i < n; i++)
+		if (channel_find(&config->channels, states[i].name) &&
+		    channel_state_dead(&states[i], clock_real_ms(), config->channel_dead_after_ms))
+			names[out->n_channels++] = states[i].name;
+	stage_config_put(s, config);
+}
+
+static void undelivered_count(struct stage *s)
+{
+	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
+	struct unsent_counts n = view_unsent_counts(txn, clock_real_ms());
+	metric_set(&undelivered, (double)n.queued, "queued");
+	metric_set(&undelivered, (double)n.failed, "failed");
+}
+
 static void look(struct stage *s, struct watch *w)
 {
 	struct bus_stream_state dead;
+	struct channel_state states[CHANNEL_STATES_MAX];
+	char *names[CHANNEL_STATES_MAX];
 	Healbus__Health now = HEALBUS__HEALTH__INIT;
+	undelivered_count(s);
 	if (!bus_epoch(stage_bus(s)) || bus_stream_state(stage_bus(s), STREAM_DEAD, &dead, NULL))
 		return;
 	SET(&now, dead_seq, dead.last_seq);
 	slowest_find(s, &now);
+	channels_find(s, states, names, &now);
+	struct watch seen = summary(&now);
 	/* An empty one says nothing that is not known. */
-	if (!w->said && !now.dead_seq && now.behind < LAG_MESSAGES)
-		*w = (struct watch){.said = true, .at_ms = clock_mono_ms()};
-	if (is_news(w, &now) && !say(s, &now))
-		*w = (struct watch){true, now.dead_seq, now.behind >= LAG_MESSAGES,
-				    clock_mono_ms()};
+	if (!w->said && !now.dead_seq && !seen.lagging && !seen.channels)
+		*w = seen;
+	if (is_news(w, &seen) && !say(s, &now))
+		*w = seen;
 }
 
 void health_watch_run(struct stage *s)

@@ -1,6 +1,7 @@
 /*
- * Looks at the bus for what the fold cannot see, messages on DEAD and consumers that are behind,
- * and says so on it (Control HEALTH) when it changed; fold_health.c tells people.
+ * Looks for what the fold cannot see, messages on DEAD, consumers that are behind and channels that
+ * take nothing, and says so on the bus (Control HEALTH) when it changed; fold_health.c tells
+ * people.
  */
 #ifndef NOTIFIER_HEALTH_WATCH_H
 #define NOTIFIER_HEALTH_WATCH_H

@@ -5,19 +5,19 @@
 #include "common/failpoint.h"
 #include "common/metrics.h"
 #include "notifier/api.h"
+#include "notifier/channel_state.h"
 #include "notifier/config.h"
+#include "notifier/sent_before.h"
 #include "notifier/tables.h"
 
-#include <stdatomic.h>
 #include <sys/random.h>
 
 enum {
 	RETRY_BASE_MS = 1000,
-	RETRY_CAP_MS = 5 * 60 * 1000,
+	RETRY_CAP_MS = 60 * 1000, /* a channel that is back is noticed within it */
 	APPROVAL_RETRY_CAP_MS = 5000,
 	RECORD_TIMEOUT_MS = 5000,
 	UNRECORDED_MAX = 64,
-	GIVEN_BACK_MAX = 256,
 };
 
 static struct metric sent =
@@ -125,37 +125,6 @@ static void remember_sent(struct worker *w, const char *id)
 	snprintf(slot, ID_BYTES, "%.*s", ID_LEN, id);
 }
 
-/* ---- may it have been sent before? ---- */
-
-/*
- * Ids (hashes) of notices that this process gave back knowing that they were not sent. A redelivery
- * of any other was under way in a process that died, or with an answer that never came.
- */
-static atomic_uint_fast64_t given_back[GIVEN_BACK_MAX];
-static atomic_uint_fast64_t given_back_next;
-
-static uint64_t id_hash(const char *id)
-{
-	return fnv1a(FNV_INIT, id, strlen(id)) | 1;
-}
-
-static void remember_unsent(const char *id)
-{
-	uint64_t slot = atomic_fetch_add(&given_back_next, 1) % GIVEN_BACK_MAX;
-	atomic_store(&given_back[slot], id_hash(id));
-}
-
-static bool may_be_repeat(const struct effect_job *job, const Healbus__Notice *n)
-{
-	uint64_t hash = id_hash(n->id);
-	if (job->delivered < 2)
-		return job->again;
-	for (size_t i = 0; i < GIVEN_BACK_MAX; i++)
-		if (atomic_load(&given_back[i]) == hash)
-			return false;
-	return true;
-}
-
 /* A person who reads it twice is told why. */
 static void mark_repeat(struct effect_job *job, Healbus__Notice *n)
 {
@@ -199,7 +168,7 @@ static int record(struct stage *s, const struct effect_job *job, const Healbus__
 	out.error = text;
 	out.approval = n->approval;
 	out.ref = n->ref;
-	if (n->repeated)
+	if (n->repeated || (!ok && sent_before(job, n->id)))
 		SET(&out, repeated, 1);
 	snprintf(msg_id, sizeof(msg_id), "%s:%s", n->id, ok ? "sent" : "failed");
 	metric_add(&sent, 1, n->channel, ok ? "sent" : "failed");
@@ -309,6 +278,9 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 	breaker_record(&line->breaker, now, !rc || rc == ERR_REJECTED, now - start);
 	metric_observe(&took, (double)(now - start) / 1000, n->channel);
 	metric_set(&breaker_open, line->breaker.state == BREAKER_OPEN, n->channel);
+	/* One that refuses a notice lives: the next one may be to its liking. */
+	channel_state_put(n->channel, clock_real_ms(),
+			  rc && rc != ERR_REJECTED ? job->why.text : NULL);
 	if (!rc) {
 		line->backoff_ms = 0;
 		remember_sent(w, n->id);
@@ -319,10 +291,21 @@ static void send_now(struct stage *s, struct worker *w, struct effect_job *job,
 		record_or_retry(s, job, n, job->why.text);
 	} else {
 		metric_add(&sent, 1, n->channel, "retried");
-		if (rc != ERR_TIMEOUT && rc != ERR_CLOSED)
-			remember_unsent(n->id);
+		if (rc == ERR_TIMEOUT || rc == ERR_CLOSED || result.partly)
+			sent_before_maybe(n->id);
+		else
+			sent_before_no(n->id);
 		retry(w, line, job, n, result.retry_ms);
 	}
+}
+
+/* Not when this worker goes on where it failed: what it posted of it is not posted again. */
+static bool may_be_repeat(const struct channel *c, const struct line *line,
+			  const struct effect_job *job, const Healbus__Notice *n)
+{
+	if (c->kind->resumes && c->kind->resumes(line->session, n))
+		return false;
+	return n->repeated || sent_before(job, n->id);
 }
 
 static void notice_handle(struct stage *s, struct worker *w, struct effect_job *job,
@@ -349,13 +332,13 @@ static void notice_handle(struct stage *s, struct worker *w, struct effect_job *
 	}
 	struct line *line = &w->lines[c - w->config->channels.items];
 	if (!breaker_allow(&line->breaker, clock_mono_ms(), &wait_ms)) {
-		remember_unsent(n->id);
+		sent_before_no(n->id);
 		retry(w, line, job, n, is_question(n) ? 0 : wait_ms);
 		why_set(&job->why, ERR_UNAVAILABLE, "%s: deferred, it failed just now", n->channel);
 		return;
 	}
 	Healbus__Notice told = *n;
-	if (may_be_repeat(job, n))
+	if (may_be_repeat(c, line, job, n))
 		mark_repeat(job, &told);
 	send_now(s, w, job, &told);
 }
@@ -372,7 +355,7 @@ static void notices_handle(struct stage *s, void *worker, struct effect_job *job
 		notice.text = notice.text ? notice.text : (char *)"";
 		int rc = worker_refresh(s, worker, &job->why);
 		if (rc) {
-			remember_unsent(notice.id);
+			sent_before_no(notice.id);
 			job->verdict = RETRY;
 			continue;
 		}

@@ -26,6 +26,8 @@ static const struct option rows[] = {
 		     "next fallback."),
 	OPT_DURATION(CONFIG, approval_give_up_after_ms, "approval_give_up_after", "20s", 1000,
 		     DAY_MS, "The same for questions to a human, which have a deadline."),
+	OPT_DURATION(CONFIG, channel_dead_after_ms, "channel_dead_after", "1m", 1000, DAY_MS,
+		     "A channel that took nothing for so long, though asked, is told as dead."),
 	OPT_DURATION(CONFIG, rules.feedback_after_ms, "feedback_after", "30m", 0, 30 * DAY_MS,
 		     "So long after a repair people are asked whether it held; their answer counts "
 		     "for what is tried next time. 0: nobody is asked."),

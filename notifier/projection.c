@@ -11,9 +11,9 @@ static const struct {
 	char letter;
 	on_timer *run;
 } timers[] = {
-	{'a', approval_deadline}, {'f', feedback_ask}, {'g', group_flush},
-	{'e', ladder_due},        {'h', health_due},   {'r', incident_retire},
-	{'r', ladder_retire},     {'r', kpi_retire},   {'s', silence_retire},
+	{'a', approval_deadline}, {'f', feedback_ask},    {'g', group_flush},   {'e', ladder_due},
+	{'h', health_due},        {'r', incident_retire}, {'r', ladder_retire}, {'r', kpi_retire},
+	{'s', silence_retire},    {'u', unsent_due},
 };
 
 static follow *const followers[] = {ladder_follow, kpi_follow, health_follow};
@@ -67,7 +67,7 @@ static const struct store_table *const tables[] = {
 	&table_notices,   &table_notice_meta, &table_groups,          &table_items,
 	&table_throttles, &table_machinery,   &table_briefs,          &table_votes,
 	&table_feedback,  &table_messages,    &table_ladders,         &table_diagnoses,
-	&table_kpis,      &table_health,
+	&table_kpis,      &table_health,      &table_unsent,
 };
 
 const struct fold_def notifier_fold = {

@@ -6,7 +6,7 @@
  *
  * Timers: "a:<approval>" its deadline, "e:<ladder>" the next call, "f:<incident>" whether a repair
  * held, "g:<group>" the next flush, "h:<matter>" what is told of healbus itself, "r:<incident>" and
- * "s:<silence>" the end of retention.
+ * "s:<silence>" the end of retention, "u:<saying>" what no channel took is said anew.
  */
 #ifndef NOTIFIER_PROJECTION_H
 #define NOTIFIER_PROJECTION_H
@@ -45,6 +45,7 @@ on_timer ladder_due;
 on_timer ladder_retire;
 on_timer kpi_retire;
 on_timer health_due;
+on_timer unsent_due;
 
 /* Lets the routing tree decide who hears of it, and when. bits: TELL_*. */
 void tell(struct fold *f, const Healbus__Incident *i, uint32_t bits);
@@ -76,6 +77,8 @@ void feedback_later(struct fold *f, const Healbus__Outcome *o, const char *incid
 void tell_status(struct fold *f, const Healbus__Incident *i, const Healbus__Incident *old);
 /* A human has it: no repeats. */
 void tell_acked(struct fold *f, const char *incident);
+/* Who has it is told wherever the incident was told of, once; pagers stop there. */
+void tell_taken(struct fold *f, const Healbus__Control *ack);
 /* The groups forget the incident. */
 void tell_forget(struct fold *f, const char *incident);
 

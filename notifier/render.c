@@ -310,6 +310,26 @@ void render_decided(const Healbus__ApprovalRequest *a, const Healbus__Incident *
 	cut(&out->text, RENDER_TEXT_MAX);
 }
 
+void render_taken(const Healbus__Incident *i, const Healbus__Control *ack, struct notice_text *out)
+{
+	buf_add_str(&out->subject, "taken by ");
+	add_line(&out->subject, str_or_empty(ack->by), VALUE_SHOWN_MAX);
+	buf_add_str(&out->subject, ": ");
+	add_line(&out->subject, i->title, VALUE_SHOWN_MAX);
+	buf_add_str(&out->text, "Needed from you: nothing; ");
+	add_line(&out->text, str_or_empty(ack->by), VALUE_SHOWN_MAX);
+	buf_add_str(&out->text, " looks after it. No further plan, no reminder.\n");
+	if (*str_or_empty(ack->reason)) {
+		buf_add_str(&out->text, "In their words: ");
+		add_line(&out->text, ack->reason, WIRE_LINE_MAX);
+		buf_add_char(&out->text, '\n');
+	}
+	buf_add_str(&out->text, "Story: healctl story ");
+	add_id(&out->text, i->id);
+	buf_add_char(&out->text, '\n');
+	cut(&out->subject, RENDER_SUBJECT_MAX);
+}
+
 void render_feedback(const Healbus__Incident *i, const Healbus__Attempt *what,
 		     struct notice_text *out)
 {

@@ -51,6 +51,8 @@ void render_summary(const struct render_call *r, struct notice_text *out);
 /* What became of the question; d NULL: its plan ended before anybody answered. */
 void render_decided(const Healbus__ApprovalRequest *a, const Healbus__Incident *incident,
 		    const Healbus__Decision *d, struct notice_text *out);
+/* Somebody has it. */
+void render_taken(const Healbus__Incident *i, const Healbus__Control *ack, struct notice_text *out);
 /* "Did it hold?" about the attempt that healed. */
 void render_feedback(const Healbus__Incident *i, const Healbus__Attempt *what,
 		     struct notice_text *out);

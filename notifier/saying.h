@@ -20,11 +20,23 @@ struct saying {
 	size_t n_incidents;
 	char **to; /* whom it calls */
 	size_t n_to;
+	bool repeated; /* it may have come through before */
 };
 /* To every channel of the receiver. What was said there before (same base) is not said again. */
 void saying_tell(struct fold *f, const struct saying *s);
 /* To one channel, named in the configuration. */
 void saying_emit(struct fold *f, const struct saying *s, const char *channel);
+
+/* ---- fold_unsent.c: what nobody has got yet ---- */
+
+void unsent_queued(struct fold *f, const Healbus__Notice *n);
+void unsent_ended(struct fold *f, const char *notice); /* SENT or FAILED */
+/* Its last channel failed: it will be said anew, until one takes it. */
+void unsent_keep(struct fold *f, const Healbus__Notice *n);
+/* A channel took it: what else waits for that channel is said now. */
+void unsent_sent(struct fold *f, const Healbus__Notice *n);
+/* Nobody needs it any more. */
+void unsent_forget(struct fold *f, const char *notice);
 
 /* Nobody has answered it, its plan has not ended. */
 bool approval_open(struct fold *f, const char *approval);

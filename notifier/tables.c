@@ -26,6 +26,7 @@ const struct store_table table_ladders = {"ladders", 1};
 const struct store_table table_diagnoses = {"diagnoses", 1};
 const struct store_table table_kpis = {"kpis", 1};
 const struct store_table table_health = {"health", 1};
+const struct store_table table_unsent = {"unsent", 1};
 
 static void key_add(struct key *k, const void *data, size_t len)
 {

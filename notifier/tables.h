@@ -36,6 +36,12 @@ extern const struct store_table
 	table_diagnoses;                      /* incident id -> Diagnosis, the latest, in short */
 extern const struct store_table table_kpis;   /* incident id -> struct kpi_row of kpi.h */
 extern const struct store_table table_health; /* fold_health.c's rows */
+/* UNSENT_QUEUED and a notice's id -> "": under way. UNSENT_KEPT and what is said (notice_row.base)
+ * -> struct unsent_row: every channel failed, it will be said anew. */
+extern const struct store_table table_unsent;
+#define UNSENT_QUEUED "q:"
+#define UNSENT_KEPT "u:"
+enum { UNSENT_KEY_BYTES = 2 + TOKEN_MAX + 1 };
 
 struct story_row {
 	uint64_t id_hash; /* FNV-1a of the message's id: a bus that lost its tail reuses numbers */
@@ -94,6 +100,16 @@ struct ladder_row {
 	char policy[TOKEN_MAX + 1];
 	char route[ID_BYTES];
 	char incident[TOKEN_MAX + 1];
+};
+
+/* A saying that every channel failed to take. */
+struct unsent_row {
+	int64_t since_ms;
+	int64_t due_ms; /* 0: it is being said anew */
+	uint32_t round;
+	uint32_t reserved;
+	char receiver[TOKEN_MAX + 1];
+	char notice[ID_BYTES]; /* the last that failed */
 };
 
 /* A key of several parts. */

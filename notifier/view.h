@@ -43,6 +43,18 @@ bool view_last_plan(struct store_txn *txn, const char *incident, char out[static
 /* The approval that waits for an answer about this incident, or else its last plan's. */
 bool view_approval_of(struct store_txn *txn, const char *incident, char out[static TOKEN_MAX + 1]);
 
+/* What nobody has got yet, {"undelivered":[{id, incident, channels, kind, subject, approval,
+ * since_ms, state, error}]}: state "queued" (under way) or "failed" (no channel took it; it will be
+ * said anew). */
+json_t *view_unsent(struct store_txn *txn, size_t limit);
+/* How many; queued ones only when they are older than UNSENT_SHOWN_MS. At most UNSENT_COUNT_MAX of
+ * each are counted. */
+enum { UNSENT_SHOWN_MS = 30 * 1000, UNSENT_COUNT_MAX = 1000 };
+struct unsent_counts {
+	size_t queued, failed;
+};
+struct unsent_counts view_unsent_counts(struct store_txn *txn, int64_t now_ms);
+
 /* What kpi.h counts, over the incidents opened in the window: {since_ms, until_ms, step_ms,
  * overall, steps: [...]}; steps begin at since_ms. */
 struct kpi_window {

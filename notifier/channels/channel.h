@@ -39,6 +39,7 @@ struct channel_result {
 	int64_t retry_ms; /* the peer said when to come back */
 	/* What the vendor calls the message: what later notices get as update_of. "": nothing. */
 	char ref[CHANNEL_REF_MAX + 1];
+	bool partly; /* it failed, but some of it can be read there */
 };
 
 /* A request of the vendor's (or of a link's reader) to /channel/<name>. Borrowed for the call. */
@@ -79,6 +80,8 @@ struct channel_kind {
 	 * input ones give up. Blocks at most c->timeout_ms.
 	 */
 	int (*send)(const struct channel_job *job, struct channel_result *out, struct why *out_why);
+	/* Does this session go on in the middle of that notice? NULL: sends always begin anew. */
+	bool (*resumes)(const void *session, const Healbus__Notice *n);
 	/*
 	 * Reads a request to /channel/<name>; NULL: the kind takes none (404). It verifies who asks
 	 * (a signature over the raw body) before anything else. 0: out is filled. An error becomes

@@ -69,6 +69,12 @@ void chat_session_end(struct chat_session *s)
 	*s->notice = '\0';
 }
 
+bool chat_session_resumes(const void *session, const Healbus__Notice *n)
+{
+	const struct chat_session *s = session;
+	return s->done && str_eq(s->notice, n->id);
+}
+
 /* The first part stands already, in place of the question. */
 static void first_stands(struct chat_session *s, const struct chat_ref *ref)
 {
@@ -246,6 +252,7 @@ static int post(const struct chat_vendor *vendor, struct chat_sending *x, struct
 	};
 	vendor->render(&m, job->approval, &parts);
 	int rc = post_all(vendor, x, &parts, out_why);
+	x->out->partly = rc && session->done;
 	if (rc)
 		return rc;
 	session->ref.question = is_question(job->notice);

@@ -36,6 +36,8 @@ void chat_session_close(void *session);
 /* Forgets what was sent, unless it was of this notice and is not whole yet. */
 void chat_session_begin(struct chat_session *s, const Healbus__Notice *n);
 void chat_session_end(struct chat_session *s);
+/* For channel_kind.resumes. */
+bool chat_session_resumes(const void *session, const Healbus__Notice *n);
 
 struct chat_sending {
 	const struct channel_job *job;

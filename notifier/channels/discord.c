@@ -204,6 +204,7 @@ const struct channel_kind channel_discord = {
 	.open = chat_session_open,
 	.close = chat_session_close,
 	.send = discord_send,
+	.resumes = chat_session_resumes,
 	.receive = discord_receive,
 	.answered = discord_answered,
 };

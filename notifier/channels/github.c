@@ -276,7 +276,8 @@ static int comment_put(const struct call *k, json_int_t id, struct why *out_why)
 /* Decisions and questions are for those who may answer them, elsewhere. */
 static bool is_for_readers(const Healbus__Notice *n)
 {
-	return !str_eq(n->kind, "feedback") && !str_eq(n->kind, "decided") && n->n_incidents <= 1;
+	return !str_eq(n->kind, "feedback") && !str_eq(n->kind, "decided") &&
+	       !str_eq(n->kind, "acked") && n->n_incidents <= 1;
 }
 
 static int github_send(const struct channel_job *job, struct channel_result *out,

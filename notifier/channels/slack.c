@@ -101,6 +101,7 @@ static int webhook_send(const struct channel_job *job, struct channel_result *ou
 		rc = webhook_post(job, buf_str(&url), parts.items[session->done], out, out_why);
 		session->done += rc == 0;
 	}
+	out->partly = rc && session->done;
 	if (!rc)
 		chat_session_end(session);
 	return rc;
@@ -121,6 +122,7 @@ const struct channel_kind channel_slack = {
 	.open = chat_session_open,
 	.close = chat_session_close,
 	.send = slack_send,
+	.resumes = chat_session_resumes,
 	.receive = slack_receive,
 	.answered = slack_answered,
 	.poll = slack_poll,

@@ -188,6 +188,12 @@ static void session_continue(struct session *s, const char *notice)
 	snprintf(s->notice, sizeof(s->notice), "%.*s", ID_LEN, notice);
 }
 
+static bool session_resumes(const void *session, const Healbus__Notice *n)
+{
+	const struct session *s = session;
+	return s->sent && str_eq(s->notice, n->id);
+}
+
 static int part_send(const struct telegram_call *call, const json_t *body, int64_t *out_id,
 		     struct why *out_why)
 {
@@ -255,6 +261,7 @@ static int telegram_send(const struct channel_job *job, struct channel_result *o
 	if (rc != ERR_NOT_FOUND)
 		return rc;
 	rc = parts_send(job, &call, &parts, out_why);
+	out->partly = rc && s->sent;
 	if (rc)
 		return rc;
 	telegram_ref(s->first, s->last, out->ref);
@@ -276,6 +283,7 @@ const struct channel_kind channel_telegram = {
 	.open = session_open,
 	.close = free,
 	.send = telegram_send,
+	.resumes = session_resumes,
 	.receive = telegram_receive,
 	.poll = telegram_poll,
 	.poll_end = telegram_poll_end,

@@ -92,6 +92,13 @@ int cmd_status(struct ctl *c)
 		ctl_printf(c, "%" PRId64 " waiting for an answer: healctl approvals\n", pending);
 	else
 		ctl_printf(c, "none waiting\n");
+	if (ji(j, "undelivered")) {
+		char text[64];
+		row(c, "notices");
+		snprintf(text, sizeof(text), "%" PRId64 " not delivered", ji(j, "undelivered"));
+		ctl_styled(c, STYLE_BAD, text);
+		ctl_printf(c, ": healctl undelivered\n");
+	}
 	say_paused(c, json_object_get(j, "paused"));
 	say_bus(c, json_object_get(j, "bus"));
 	if (json_object_get(lag, "behind")) {

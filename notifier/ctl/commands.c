@@ -324,6 +324,15 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"shifts", 0, "N", "So many shifts of each. Default: 4."}},
 	},
 	{
+		.name = "undelivered",
+		.args = "",
+		.summary = "what nobody has been told yet, and which channels take nothing",
+		.help = "Queued notices are under way; what every channel of its receiver failed "
+			"to take is said anew by itself, until one takes it.",
+		.run = cmd_undelivered,
+		.flags = {LIMIT},
+	},
+	{
 		.name = "backtest",
 		.args = "RECORDING",
 		.summary = "what would have been planned, from a recording, without doing anything",

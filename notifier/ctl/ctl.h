@@ -231,6 +231,7 @@ int cmd_names(struct ctl *c);
 int cmd_manual(struct ctl *c);
 int cmd_kpis(struct ctl *c);
 int cmd_oncall(struct ctl *c);
+int cmd_undelivered(struct ctl *c);
 int cmd_help(struct ctl *c);
 int cmd_version(struct ctl *c);
 

@@ -30,6 +30,7 @@ ROUTES = [
     ("GET", "/api/dead", "viewer"), ("GET", "/api/session", "viewer"),
     ("GET", "/api/events", "viewer"), ("GET", "/api/dead/1", "viewer"),
     ("GET", "/api/search?q=x", "viewer"), ("GET", "/api/models", "viewer"), ("GET", "/api/oncall", "viewer"), ("GET", "/api/kpis", "viewer"), ("GET", "/api/info/nope", "viewer"),
+    ("GET", "/api/undelivered", "viewer"),
     ("GET", "/api/people", "admin"), ("POST", "/api/feedback", "operator"),
     ("POST", "/api/rehearse", "operator"), ("POST", "/api/silences", "operator"),
     ("DELETE", "/api/silences/nope", "operator"), ("POST", "/api/ack", "operator"),

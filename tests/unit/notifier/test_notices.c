@@ -224,6 +224,102 @@ static void test_sent_stays_sent(void **state UNUSED)
 	bench_close(&b);
 }
 
+/* The latest of a kind that was queued for this channel; NULL: none. */
+static const Healbus__Notice *latest(struct bench *b, const char *channel, const char *kind)
+{
+	const Healbus__Notice *found = NULL;
+	for (size_t i = 0; i < bench_count(b, KIND_NOTICE); i++) {
+		const Healbus__Notice *n = bench_notice(b, i);
+		if (n->state == HEALBUS__NOTICE_STATE__NOTICE_QUEUED &&
+		    str_eq(n->channel, channel) && str_eq(n->kind, kind))
+			found = n;
+	}
+	return found;
+}
+
+static void fail_both(struct bench *b, const char *kind)
+{
+	settle_notice(b, latest(b, "tty", kind), HEALBUS__NOTICE_STATE__NOTICE_FAILED);
+	settle_notice(b, latest(b, "mail", kind), HEALBUS__NOTICE_STATE__NOTICE_FAILED);
+}
+
+static void test_what_no_channel_took_is_said_anew(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, two_channels);
+	bench_incident(&b, "inc1", OPEN, 1, "db");
+	bench_ask(&b, "ask1", "plan1", "inc1", T0 + 60 * MINUTE);
+	const Healbus__Notice *first = latest(&b, "tty", "approval");
+	fail_both(&b, "approval");
+	bench_wait(&b, 29 * SECOND);
+	assert_string_equal(latest(&b, "tty", "approval")->id, first->id);
+	bench_wait(&b, 2 * SECOND);
+	const Healbus__Notice *again = latest(&b, "tty", "approval");
+	assert_string_not_equal(again->id, first->id);
+	assert_string_equal(again->text, first->text);
+	assert_string_equal(again->approval, "ask1");
+	fail_both(&b, "approval");
+	for (int i = 0; i < 10; i++) { /* each minute, however often it fails */
+		const Healbus__Notice *before = latest(&b, "tty", "approval");
+		bench_wait(&b, 61 * SECOND);
+		assert_string_not_equal(latest(&b, "tty", "approval")->id, before->id);
+		fail_both(&b, "approval");
+	}
+	bench_wait(&b, 61 * SECOND);
+	bench_decide(&b, "ask1", "plan1", "inc1", APPROVE, "ann");
+	fail_both(&b, "approval"); /* "it was answered before it was sent" */
+	assert_int_equal(bench_rows(&b, &table_unsent), 1); /* that inc1 was opened */
+	size_t n = bench_count(&b, KIND_NOTICE);
+	bench_wait(&b, 5 * MINUTE);
+	assert_int_equal(bench_count(&b, KIND_NOTICE), n); /* it is decided: nobody is asked */
+	bench_close(&b);
+}
+
+static void test_a_channel_that_is_back_gets_what_waits(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, two_channels);
+	bench_incident(&b, "inc1", OPEN, 1, "db");
+	bench_wait(&b, 10 * SECOND);
+	const Healbus__Notice *first = latest(&b, "tty", "opened");
+	fail_both(&b, "opened");
+	assert_int_equal(bench_rows(&b, &table_unsent), 1);
+	bench_incident(&b, "inc2", OPEN, 1, "cache");
+	bench_wait(&b, 10 * SECOND);
+	assert_string_not_equal(latest(&b, "tty", "opened")->incident, first->incident);
+	settle_notice(&b, latest(&b, "tty", "opened"), HEALBUS__NOTICE_STATE__NOTICE_SENT);
+	bench_wait(&b, SECOND);
+	const Healbus__Notice *again = latest(&b, "tty", "opened");
+	assert_string_equal(again->subject, first->subject);
+	assert_string_not_equal(again->id, first->id);
+	settle_notice(&b, again, HEALBUS__NOTICE_STATE__NOTICE_SENT);
+	size_t n = bench_count(&b, KIND_NOTICE);
+	bench_wait(&b, MINUTE);
+	assert_int_equal(bench_count(&b, KIND_NOTICE), n); /* once */
+	assert_int_equal(bench_rows(&b, &table_unsent), 0);
+	bench_close(&b);
+}
+
+static void test_who_took_it_is_told_where_it_was_told(void **state UNUSED)
+{
+	struct bench b;
+	Healbus__Control c = HEALBUS__CONTROL__INIT;
+	bench_open(&b, two_channels);
+	bench_incident(&b, "inc1", OPEN, 1, "db");
+	bench_wait(&b, 10 * SECOND);
+	settle_notice(&b, latest(&b, "tty", "opened"), HEALBUS__NOTICE_STATE__NOTICE_SENT);
+	c.incident = (char *)"inc1";
+	c.by = (char *)"ann";
+	bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_ACK, "inc1");
+	const Healbus__Notice *n = latest(&b, "tty", "acked");
+	assert_string_equal(n->kind, "acked");
+	assert_true(str_starts(n->subject, "taken by ann: "));
+	size_t before = bench_count(&b, KIND_NOTICE);
+	bench_control(&b, &c, HEALBUS__CONTROL_KIND__CONTROL_ACK, "inc1");
+	assert_int_equal(bench_count(&b, KIND_NOTICE), before);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +334,9 @@ int main(void)
 		cmocka_unit_test(test_failed_channel_falls_back_once),
 		cmocka_unit_test(test_question_that_was_answered_goes_no_further),
 		cmocka_unit_test(test_sent_stays_sent),
+		cmocka_unit_test(test_what_no_channel_took_is_said_anew),
+		cmocka_unit_test(test_a_channel_that_is_back_gets_what_waits),
+		cmocka_unit_test(test_who_took_it_is_told_where_it_was_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
