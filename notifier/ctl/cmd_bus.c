@@ -18,6 +18,15 @@ const char *ctl_config_dir(const struct ctl *c)
 	return dir && *dir ? dir : "/etc/healbus";
 }
 
+static const char *what_to_do(int rc, const struct why *why)
+{
+	if (rc == ERR_DENIED)
+		return "check nkey_file, or user and password_file, in bus.yaml";
+	if (strstr(why->text, "SSL"))
+		return "check ca_file, and that url names the server as its certificate does";
+	return "is nats-server running? healctl doctor";
+}
+
 int ctl_bus(struct ctl *c, struct bus **out)
 {
 	struct why why = {0};
@@ -30,11 +39,7 @@ int ctl_bus(struct ctl *c, struct bus **out)
 	rc = bus_wait(b, CONNECT_MS, &why);
 	if (rc) {
 		bus_close(b);
-		return ctl_fail(EXIT_UNREACHABLE,
-				rc == ERR_DENIED
-					? "check nkey_file, or user and password_file, in bus.yaml"
-					: "is nats-server running? healctl doctor",
-				"the bus: %s", why.text);
+		return ctl_fail(EXIT_UNREACHABLE, what_to_do(rc, &why), "the bus: %s", why.text);
 	}
 	*out = b;
 	return EXIT_OK;
@@ -90,7 +95,7 @@ static int publish(struct ctl *c, struct bus *b, const struct buf *data, uint64_
 	if (rc == 0)
 		return EXIT_OK;
 	return ctl_fail(rc == ERR_DENIED ? EXIT_NO : EXIT_UNREACHABLE,
-			rc == ERR_DENIED ? "the user in bus.yaml must be allowed to publish raw.>"
+			rc == ERR_DENIED ? "the user in bus.yaml must be allowed to publish raw.*"
 					 : "nothing is certain to be stored; healctl doctor",
 			"%s: %s", subject, why.text[0] ? why.text : err_name(rc));
 }

@@ -1,10 +1,12 @@
 #include "notifier/ctl/doctor.h"
+#include "notifier/ctl/init.h"
 
 #include "common/bus.h"
 #include "common/clock.h"
+#include "common/mem.h"
 #include "common/stage.h"
 
-enum { CONNECT_MS = 5000, ANONYMOUS_MS = 2000, CLOCK_TOLERANCE_MS = 2000 };
+enum { CONNECT_MS = 5000, ANONYMOUS_MS = 2000, CLOCK_TOLERANCE_MS = 2000, DAY_MS = 86400000 };
 
 /* ---- what the server promises ---- */
 
@@ -138,6 +140,47 @@ static void provision(struct doctor *d)
 			"%s", why.text);
 }
 
+/* ---- certificates ---- */
+
+static void look_at_end(struct doctor *d, const char *path, const char *next)
+{
+	int64_t ends_ms = 0;
+	struct why why = {0};
+
+	if (cert_ends_ms(path, &ends_ms, &why)) {
+		finding(d, FINDING_FAIL, "certificate",
+			"put it back, or healctl init makes another", "%s", why.text);
+		return;
+	}
+	int64_t days = (ends_ms - clock_real_ms()) / DAY_MS;
+	if (ends_ms <= clock_real_ms())
+		finding(d, FINDING_FAIL, "certificate", next, "%s has ended", path);
+	else
+		finding(d, days < INIT_WARN_DAYS ? FINDING_WARN : FINDING_OK, "certificate",
+			days < INIT_WARN_DAYS ? next : NULL, "%s ends in %" PRId64 " days", path,
+			days);
+}
+
+/* The server's lies beside its authority's where healctl init made both. */
+static void look_at_certificates(struct doctor *d, const struct bus_config *config)
+{
+	static const char renew[] = "healctl init DIR --renew, then nats-server --signal reload";
+
+	if (config->cert_file)
+		look_at_end(d, config->cert_file, "make another with the same authority");
+	if (!config->ca_file)
+		return;
+	look_at_end(d, config->ca_file,
+		    "make a new folder with healctl init, and change over: every program needs the "
+		    "new ca.pem");
+	const char *slash = strrchr(config->ca_file, '/');
+	auto_free char *server =
+		mem_printf("%.*s/nats.pem", slash ? (int)(slash - config->ca_file) : 1,
+			   slash ? config->ca_file : ".");
+	if (access(server, R_OK) == 0)
+		look_at_end(d, server, renew);
+}
+
 /* ---- all of it ---- */
 
 static void look_at_bus(struct doctor *d, const struct bus_config *config)
@@ -182,5 +225,6 @@ void doctor_bus(struct doctor *d)
 		provision(d);
 	look_at_bus(d, &config);
 	look_at_anonymous(d, &config);
+	look_at_certificates(d, &config);
 	config_release(&bus_option_table, &config);
 }
