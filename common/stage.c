@@ -224,7 +224,8 @@ static int next_signal(struct stage *s, int64_t settle_mono_ms)
 	int64_t ms = MAX(0, settle_mono_ms - clock_mono_ms());
 	ms = MIN(ms, stage_service_turn(s));
 	const struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-	return MAX(0, sigtimedwait(&set, NULL, &wait));
+	int sig = sigtimedwait(&set, NULL, &wait);
+	return MAX(0, sig);
 }
 
 static void serve(struct stage *s)
