@@ -47,8 +47,9 @@ static const struct option rows[] = {
 		"Lines of a log when the request does not say (tail)."),
 	OPT_INT(T, bounds.tail_max, "logs.max_lines", "1000", 1, 100000,
 		"The most lines of a log that may be asked for."),
-	OPT_BYTES(T, logs_max_bytes, "logs.max_bytes", "256KiB", 1024, 16 << 20,
-		  "Of more, the last ones are answered, from the beginning of a line."),
+	OPT_BYTES(T, logs_max_bytes, "logs.max_bytes", "32KiB", 1024, 16 << 20,
+		  "Of more, the last ones are answered, from the beginning of a line. The "
+		  "executor reads at most 64KiB."),
 	OPT_INT(T, rates.requests_per_minute, "rate.requests_per_minute", "1200", 1, 100000,
 		"Requests of all kinds, refused ones too, by all users."),
 	OPT_INT(T, rates.container_per_hour, "rate.container_per_hour", "20", 1, 10000,

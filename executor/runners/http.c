@@ -224,6 +224,13 @@ static int build_headers(const struct request *r, const char **list, char **owne
 	return 0;
 }
 
+/* A gateway, or our own broker, says that it asked and does not know what came of it (RFC 9110,
+ * sections 15.6.3 and 15.6.5). */
+static bool between(long status)
+{
+	return status == 502 || status == 504;
+}
+
 static void call(const struct request *r, const char *const *headers,
 		 const struct run_limits *limits, struct run_result *result)
 {
@@ -238,7 +245,11 @@ static void call(const struct request *r, const char *const *headers,
 	struct http_answer answer = {0};
 	int rc = http_client_call(limits->http, &c, &answer, &result->why);
 	bool reads = str_eq(r->method, "GET") || str_eq(r->method, "HEAD");
-	result->state = rc == 0 ? RUN_ENDED : answer.sent && !reads ? RUN_UNKNOWN : RUN_FAILED;
+	bool lost = rc == 0 ? between(answer.status) : answer.sent;
+	result->state = lost && !reads ? RUN_UNKNOWN : rc == 0 ? RUN_ENDED : RUN_FAILED;
+	if (rc == 0 && result->state == RUN_UNKNOWN)
+		why_set(&result->why, ERR_UNAVAILABLE,
+			"the answer was %ld: who stands in between got none", answer.status);
 	result->exit_code = (int)answer.status;
 	buf_add(&result->output, buf_str(&answer.body), answer.body.len);
 	result->truncated = rc == ERR_TOO_LARGE;

@@ -20,13 +20,19 @@ from executor import World, Executor, free_port, ok, outcome, plan, send_plan, s
 class Api(http.server.BaseHTTPRequestHandler):
     """Docker's, RabbitMQ's and a job service's API, as far as the tools use them."""
     got = []
+    stopped = False
 
     def answer(self):
         Api.got.append((self.command, self.path, self.headers.get("Authorization")))
         code, body = 200, b"{}"
         if self.path.endswith("/json"):
-            body = b'{"State": {"Running": true}}'
-        elif "/restart" in self.path or self.path.endswith("/contents"):
+            body = b'{"State": {"Running": %s}}' % (b"false" if Api.stopped else b"true")
+        elif self.command == "POST" and self.path.startswith("/containers/"):
+            Api.stopped = "/stop" in self.path
+            code, body = 204, b""
+        elif "/logs" in self.path:
+            body = b"2026-01-01T00:00:00Z it said this\n"
+        elif self.path.endswith("/contents"):
             code, body = 204, b""
         elif "/queues/" in self.path:
             body = b'{"messages": 7}'
@@ -83,6 +89,7 @@ class Rig:
       deploy_root: %s
       container: web
       docker_socket: %s
+      engine_socket: %s
       queue_api: http://127.0.0.1:%d
       queue_auth_file: %s
       jobs_api: http://127.0.0.1:%d/jobs
@@ -90,7 +97,7 @@ class Rig:
       pg_socket_dir: %s/pg
 rules:
   - {match: ['target="box"'], autonomy: auto, max_level: hard}
-""" % (self.files, self.service, self.releases, self.socket, self.api_port, self.secret,
+""" % (self.files, self.service, self.releases, self.socket, self.socket, self.api_port, self.secret,
             self.api_port, self.pg_port, self.w.dir)
 
     def run(self, tool, expect="healed", **params):
@@ -182,13 +189,21 @@ def test_network(r):
 def test_apis(r):
     r.run("docker_status")
     r.run("docker_restart")
+    r.run("docker_stop")
+    r.run("docker_stopped")
+    r.run("docker_status", "failed")
+    r.run("docker_start")
+    o = r.run("docker_logs", lines=7)
+    ok("it said this" in o["steps"][0]["output"], "the log is in the story", o)
+    o = r.run("docker_inspect")
+    ok("Running" in o["steps"][0]["output"], "and so is the inspection", o)
     r.run("docker_prune")
     r.run("queue_depth", queue="mail", max_messages=10)
     r.run("queue_depth", "failed", queue="mail", max_messages=5)
     r.run("queue_purge_stuck", queue="mail")
     r.run("job_cancel", job="17")
     asked = [(m, p) for m, p, _ in Api.got]
-    ok(("POST", "/v1.41/containers/web/restart?t=5") in asked and ("POST", "/jobs/17/cancel") in asked
+    ok(("POST", "/containers/web/restart?t=5") in asked and ("POST", "/containers/web/stop?t=10") in asked and ("POST", "/jobs/17/cancel") in asked
        and ("DELETE", "/api/queues/%2F/mail/contents") in asked, "the requests were these", asked)
     secrets = {a for _, p, a in Api.got if "/queues/" in p}
     ok(secrets == {"Basic c2VjcmV0"}, "the secret came from its file", secrets)

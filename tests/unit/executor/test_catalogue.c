@@ -93,7 +93,7 @@ static const struct {
 	{"docker_restart",
 	 "web",
 	 {NULL},
-	 "POST http://docker/v1.41/containers/web/restart?t=5 over /var/run/docker.sock"},
+	 "POST http://docker/containers/web/restart?t=5 over /run/healbus-broker/docker.sock"},
 	{"http_probe",
 	 "web",
 	 {"url=http://127.0.0.1:8080/health"},
