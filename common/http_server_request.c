@@ -137,6 +137,32 @@ static size_t count_header(const struct http_request *r, const char *name)
 	return n;
 }
 
+/* A token (RFC 9110 section 5.6.2), and none that begins as what frames a body does: of a line that
+ * is folded, libmicrohttpd 0.9.75 makes the next one a part of the name. */
+static bool name_ok(const char *name)
+{
+	static const char *const framing[] = {"Content-Length", "Transfer-Encoding"};
+	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+				  "!#$%&'*+-.^_`|~");
+
+	for (size_t i = 0; i < ARRAY_SIZE(framing); i++) {
+		size_t n = strlen(framing[i]);
+
+		if (strncasecmp(name, framing[i], n) == 0 && name[n])
+			return false;
+	}
+	return len > 0 && name[len] == 0;
+}
+
+static int check_names(const struct http_request *r, struct why *why)
+{
+	for (size_t i = 0; i < r->n_headers; i++) {
+		if (!name_ok(r->headers[i].name))
+			return why_set(why, ERR_INVALID, "a header whose name is none");
+	}
+	return 0;
+}
+
 /* What two readers could understand in two ways is refused (RFC 9112 section 6.3). */
 static int check_framing(const struct http_request *r, struct why *why)
 {
@@ -291,6 +317,8 @@ static int check_header(struct http_request *r, struct why *why)
 {
 	int rc = copy_headers(r, why);
 
+	if (!rc)
+		rc = check_names(r, why);
 	if (!rc)
 		rc = check_framing(r, why);
 	if (!rc)

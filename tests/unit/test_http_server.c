@@ -114,6 +114,12 @@ static void test_framing(void **state)
 		{POST("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!"), 400, NULL, NULL},
 		{POST("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400,
 		 NULL, "HTTP/1.1 202"},
+		/* another reader would see chunks */
+		{POST("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400, NULL, "HTTP/1.1 202"},
+		{POST("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"), 400, NULL,
+		 "HTTP/1.1 202"},
+		{POST("X: y\r\n Content-Length: 5\r\n", "hello"), 400, NULL, "HTTP/1.1 202"},
+		{POST("X@Y: z\r\n", ""), 400, NULL, NULL},
 		{POST("Transfer-Encoding: chunked\r\n", "zz\r\nhello\r\n0\r\n\r\n"), 400, NULL,
 		 "HTTP/1.1 202"},
 		{POST("Content-Length: 100001\r\n", "x"), 413, NULL, NULL},
