@@ -6,7 +6,7 @@
 
 #include "common/address.h"
 
-enum { LABEL_MAX = 200 };
+enum { LABEL_MAX = 200, USER_MAX = 32 };
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -124,19 +124,23 @@ static int add_user(struct broker_config *c, const char *name, struct why *out_w
 
 static int find_users(struct broker_config *c, struct why *out_why)
 {
-	auto_free char *text = c->allow_users ? strdup(c->allow_users) : NULL;
-	char *rest = text;
+	static const char separators[] = " ,";
+	char name[USER_MAX + 1];
+	int rc = 0;
 
-	for (char *name; (name = strsep(&rest, ","));) {
-		name += strspn(name, " ");
-		name[strcspn(name, " ")] = 0;
-		int rc = *name ? add_user(c, name, out_why) : 0;
-		if (rc)
-			return rc;
+	for (const char *p = c->allow_users; !rc && p && *p;) {
+		p += strspn(p, separators);
+		size_t len = strcspn(p, separators);
+		if (len > USER_MAX)
+			return why_set(out_why, ERR_CONFIG, "allow_users: a name over %d bytes",
+				       USER_MAX);
+		snprintf(name, sizeof(name), "%.*s", (int)len, p);
+		rc = len ? add_user(c, name, out_why) : 0;
+		p += len;
 	}
-	return text && *c->allow_users && c->n_users == 0
-		       ? why_set(out_why, ERR_CONFIG, "allow_users: names nobody")
-		       : 0;
+	if (!rc && c->allow_users && *c->allow_users && c->n_users == 0)
+		return why_set(out_why, ERR_CONFIG, "allow_users: names nobody");
+	return rc;
 }
 
 static const char *environment(const char *name)

@@ -17,25 +17,25 @@ enum {
 /* ---- what is allowed ---- */
 
 static const struct route {
-	enum broker_action action;
 	const char *name;
-	unsigned methods;
 	const char *segments[SEGMENTS_MAX]; /* "*": the container */
+	enum broker_action action;
+	unsigned methods;
 	unsigned params;
 } routes[] = {
-	{BROKER_PING, "ping", GET | HEAD, {"_ping"}, 0},
-	{BROKER_VERSION, "version", GET, {"version"}, 0},
-	{BROKER_LIST, "list", GET, {"containers", "json"}, BIT(BROKER_ALL) | BIT(BROKER_LIMIT)},
-	{BROKER_INSPECT, "inspect", GET, {"containers", "*", "json"}, 0},
-	{BROKER_LOGS,
-	 "logs",
-	 GET,
+	{"ping", {"_ping"}, BROKER_PING, GET | HEAD, 0},
+	{"version", {"version"}, BROKER_VERSION, GET, 0},
+	{"list", {"containers", "json"}, BROKER_LIST, GET, BIT(BROKER_ALL) | BIT(BROKER_LIMIT)},
+	{"inspect", {"containers", "*", "json"}, BROKER_INSPECT, GET, 0},
+	{"logs",
 	 {"containers", "*", "logs"},
+	 BROKER_LOGS,
+	 GET,
 	 BIT(BROKER_STDOUT) | BIT(BROKER_STDERR) | BIT(BROKER_TIMESTAMPS) | BIT(BROKER_TAIL) |
 		 BIT(BROKER_SINCE) | BIT(BROKER_UNTIL)},
-	{BROKER_RESTART, "restart", POST, {"containers", "*", "restart"}, BIT(BROKER_T)},
-	{BROKER_START, "start", POST, {"containers", "*", "start"}, 0},
-	{BROKER_STOP, "stop", POST, {"containers", "*", "stop"}, BIT(BROKER_T)},
+	{"restart", {"containers", "*", "restart"}, BROKER_RESTART, POST, BIT(BROKER_T)},
+	{"start", {"containers", "*", "start"}, BROKER_START, POST, 0},
+	{"stop", {"containers", "*", "stop"}, BROKER_STOP, POST, BIT(BROKER_T)},
 };
 
 static const char allowed_text[] =
