@@ -221,8 +221,9 @@ static int open_all(struct stage *s, struct why *out_why)
 static int next_signal(struct stage *s, int64_t settle_mono_ms)
 {
 	const sigset_t set = our_signals();
-	int64_t ms = MAX(0, settle_mono_ms - clock_mono_ms());
-	ms = MIN(ms, stage_service_turn(s));
+	int64_t turn_ms = stage_service_turn(s);
+	int64_t settle_ms = settle_mono_ms - clock_mono_ms();
+	int64_t ms = MAX(0, MIN(settle_ms, turn_ms));
 	const struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 	int sig = sigtimedwait(&set, NULL, &wait);
 	return MAX(0, sig);

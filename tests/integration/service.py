@@ -57,7 +57,7 @@ class Manager:
 
 
 class Service:
-    def __init__(self, world, stage, number):
+    def __init__(self, world, stage, number, told=None):
         self.stage, self.port, self.dir = stage, free_port(), os.path.join(world.dir, stage)
         # Both forms that systemd uses.
         self.manager = Manager(world.dir, "@healbus-%d-%s" % (os.getpid(), stage) if number % 2 else stage + ".notify")
@@ -67,7 +67,10 @@ class Service:
         with open("%s/%s.yaml" % (self.dir, stage), "w") as f:
             f.write("state_dir: %s/state\nhttp: {listen: '127.0.0.1:%d'}\n" % (self.dir, self.port))
             f.write(OPTIONS[stage].replace("@ROOT@", os.getcwd()))
-        env = dict(os.environ, NOTIFY_SOCKET=self.manager.address, WATCHDOG_USEC=str(WATCHDOG_S * 1000000))
+        if told is None:
+            told = {"NOTIFY_SOCKET": self.manager.address, "WATCHDOG_USEC": str(WATCHDOG_S * 1000000)}
+        world.services.append(self)
+        env = dict(os.environ, **told)
         self.log = open(self.dir + "/log", "wb")
         self.process = subprocess.Popen(["%s/healbus-%s" % (BUILD, stage), "-c", self.dir], env=env, stderr=self.log)
 
@@ -142,7 +145,7 @@ class Frozen:
 
 def test_start(w):
     for number, stage in enumerate(STAGES):
-        w.services.append(Service(w, stage, number))
+        Service(w, stage, number)
     for s in w.services:
         m = s.manager
         waits = wait_for(s.stage + " asks for time", lambda m=m: [1 for _, x in list(m.heard) if "EXTEND_TIMEOUT_USEC" in x])
@@ -227,6 +230,22 @@ def test_reload(s):
     ok(stamp and abs(stamp[-1] / 1e6 - since) < 60, "%s: with the time at which it began" % s.stage, stamp)
 
 
+def test_no_manager():
+    """Without systemd the main thread waits for signals alone, and for long: it must not miss one."""
+    w = World()
+    try:
+        s = Service(w, "notifier", 0, {})
+        ok(wait_for("started", lambda: '"started"' in s.text()), "no manager: it starts", s.text())
+        s.process.send_signal(signal.SIGHUP)
+        ok(wait_for("reloaded", lambda: "configuration reloaded" in s.text()), "no manager: SIGHUP reloads", s.text())
+        s.process.terminate()
+        ok(wait_for("stopping", lambda: '"stopping"' in s.text(), 20), "no manager: SIGTERM stops it", s.text())
+        s.process.wait(timeout=60)
+        ok(not s.manager.heard, "no manager: nobody is told")
+    finally:
+        w.close()
+
+
 def test_stop(s):
     s.process.terminate()
     code = s.process.wait(timeout=60)
@@ -253,6 +272,7 @@ def main():
             test_stop(s)
     finally:
         w.close()
+    test_no_manager()
     print("1..%d" % count)
     return 1 if failures else 0
 
