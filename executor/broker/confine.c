@@ -136,10 +136,10 @@ static int add_rules(scmp_filter_ctx ctx)
 	/* Sockets: to the Engine, and the pairs by which threads wake each other. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0));
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(calls); i++) {
 		int nr = seccomp_syscall_resolve_name(calls[i]);
 
