@@ -92,6 +92,8 @@ struct bus_ack {
 	int rc; /* 0, or as bus_publish */
 	uint64_t seq;
 	bool duplicate;
+	bool staged; /* the server knows the id, but no majority has taken the message: not stored
+		      */
 };
 int bus_outlet_open(struct bus *b,
 		    struct bus_outlet **out); /* ERR_UNAVAILABLE while not connected */
@@ -115,6 +117,7 @@ struct bus_delivery {
 	const char *cause;        /* "" when absent */
 	const char *content_type; /* "" when absent */
 	bool again;               /* said again by a sender that knew the bus to have had it */
+	unsigned schema;          /* 0 when absent */
 	int64_t time_ms;          /* min(Healbus-Time, stream time); stream time when absent */
 	int64_t stream_ns;        /* the stream's time stamp */
 	uint64_t seq;             /* stream sequence */

@@ -288,8 +288,10 @@ int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void
 	for (size_t i = 0; i < topic_streams_n; i++) {
 		struct why why = {0};
 		int rc = check_stream(b, &topic_streams[i], &s, &why);
-		if (rc == ERR_NOT_FOUND)
+		if (rc == ERR_NOT_FOUND) {
+			why = (struct why){0};
 			rc = create_stream(b, &topic_streams[i], &s, &why);
+		}
 		if (rc == ERR_CONFIG)
 			worst = rc;
 		else if (rc)

@@ -87,10 +87,22 @@ const char *bus_header_get(natsMsg *m, const char *name)
 	return natsMsgHeader_Get(m, name, &value) == NATS_OK && value ? value : "";
 }
 
+const char *bus_msg_id(natsMsg *m)
+{
+	const char *own = bus_header_text(m, HEADER_TRUE_ID);
+	return *own ? own : bus_header_text(m, HEADER_ID);
+}
+
 const char *bus_header_text(natsMsg *m, const char *name)
 {
 	const char *value = bus_header_get(m, name);
 	return strlen(value) <= BUS_ID_MAX && header_safe(value) ? value : "";
+}
+
+unsigned bus_header_schema(natsMsg *m)
+{
+	unsigned long n = strtoul(bus_header_get(m, HEADER_SCHEMA), NULL, 10);
+	return (unsigned)MIN(n, (unsigned long)UINT_MAX);
 }
 
 int bus_msg_status(natsMsg *m)
@@ -219,6 +231,8 @@ static bool parse_plain_ack(natsMsg *m, struct bus_ack *out)
 	if (!seq || strstr(text, "\"error\"") || !str_starts(text, "{\"stream\":"))
 		return false;
 	out->seq = strtoull(seq + 6, NULL, 10);
+	if (out->seq == 0)
+		return false;
 	out->duplicate = strstr(seq, "\"duplicate\":true") || strstr(seq, "\"duplicate\": true");
 	return true;
 }
@@ -236,6 +250,10 @@ int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why)
 		return rc;
 	if (!json_object_get(answer, "seq"))
 		return why_set(out_why, ERR_UNAVAILABLE, "bus: not an acknowledgement");
+	/* nats-server 2.10: it has seen this id, but no majority has taken the message yet. */
+	out->staged = bus_json_int(answer, "seq") <= 0;
+	if (out->staged)
+		return why_set(out_why, ERR_UNAVAILABLE, "bus: not stored yet");
 	out->seq = (uint64_t)bus_json_int(answer, "seq");
 	out->duplicate = json_is_true(json_object_get(answer, "duplicate"));
 	return 0;
@@ -243,21 +261,26 @@ int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why)
 
 /* ---- publishing ---- */
 
-size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS_HEADERS_MAX],
-		       char time_text[static 24])
+void bus_msg_headers(struct bus *b, const struct bus_msg *m, struct bus_headers *out)
 {
-	snprintf(time_text, 24, "%" PRId64, m->time_ms);
+	out->id_hash = bus_id_hash(m->id);
+	unsigned tries = bus_staged_tries(b, out->id_hash);
+	snprintf(out->time, sizeof(out->time), "%" PRId64, m->time_ms);
+	if (tries > 0)
+		snprintf(out->id, sizeof(out->id), "%s~%u", m->id, tries);
 	const struct bus_header headers[] = {
-		{HEADER_ID, m->id},
-		{HEADER_TIME, m->time_ms > 0 ? time_text : NULL},
+		{HEADER_ID, tries > 0 ? out->id : m->id},
+		{HEADER_TRUE_ID, tries > 0 ? m->id : NULL},
+		{HEADER_TIME, m->time_ms > 0 ? out->time : NULL},
 		{HEADER_CAUSE, m->cause && *m->cause ? m->cause : NULL},
 		{HEADER_CONTENT_TYPE, m->content_type && *m->content_type ? m->content_type : NULL},
 		{HEADER_SCHEMA, SCHEMA_VERSION},
 		{HEADER_AGAIN, m->again ? "1" : NULL},
 		{"Nats-Expected-Last-Subject-Sequence", m->expect_no_message ? "0" : NULL},
 	};
-	memcpy(out, headers, sizeof(headers));
-	return ARRAY_SIZE(headers);
+	static_assert(ARRAY_SIZE(headers) <= BUS_HEADERS_MAX, "room for all");
+	memcpy(out->items, headers, sizeof(headers));
+	out->n = ARRAY_SIZE(headers);
 }
 
 struct bus_pending {
@@ -265,18 +288,20 @@ struct bus_pending {
 	struct bus_box *box;
 	struct bus_call call;
 	char subject[SUBJECT_MAX + 1];
+	uint64_t id_hash;
 	bool must_be_first;
 };
 
 static void publish_begin(struct bus *b, const struct bus_msg *m, struct bus_pending *p)
 {
-	struct bus_header headers[BUS_HEADERS_MAX];
-	char time_text[24];
-	*p = (struct bus_pending){.bus = b, .must_be_first = m->expect_no_message};
+	struct bus_headers headers;
+	bus_msg_headers(b, m, &headers);
+	*p = (struct bus_pending){
+		.bus = b, .id_hash = headers.id_hash, .must_be_first = m->expect_no_message};
 	snprintf(p->subject, sizeof(p->subject), "%s", m->subject);
 	p->call = (struct bus_call){.subject = p->subject,
-				    .headers = headers,
-				    .n_headers = bus_msg_headers(m, headers, time_text),
+				    .headers = headers.items,
+				    .n_headers = headers.n,
 				    .data = m->data,
 				    .len = m->len};
 	if (m->id && strlen(m->id) > BUS_ID_MAX)
@@ -298,6 +323,7 @@ static int publish_end(struct bus_pending *p, int64_t timeout_ms, uint64_t *out_
 		return why_set(out_why, p->call.rc, "%s", p->call.why.text);
 	int rc = bus_puback_parse(p->call.answer, &ack, out_why);
 	bus_msg_drop(p->bus, p->call.answer);
+	bus_staged_answered(p->bus, p->id_hash, rc, ack.staged);
 	if (rc == ERR_CONFLICT && p->must_be_first)
 		return ERR_EXISTS;
 	if (rc == 0 && out_seq)

@@ -10,10 +10,11 @@ int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why)
 	if (status != 0)
 		return why_set(out_why, ERR_INVALID, "bus: %s", bus_header_get(m, "Description"));
 	struct bus_delivery d = {.subject = bus_header_get(m, "Nats-Subject"),
-				 .id = bus_header_text(m, HEADER_ID),
+				 .id = bus_msg_id(m),
 				 .cause = bus_header_text(m, HEADER_CAUSE),
 				 .content_type = bus_header_text(m, HEADER_CONTENT_TYPE),
 				 .again = str_eq(bus_header_text(m, HEADER_AGAIN), "1"),
+				 .schema = bus_header_schema(m),
 				 .seq = strtoull(bus_header_get(m, "Nats-Sequence"), NULL, 10),
 				 .stream_ns = bus_time_ns(bus_header_get(m, "Nats-Time-Stamp")),
 				 .delivered = 1,

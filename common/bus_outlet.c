@@ -18,7 +18,7 @@ int bus_outlet_open(struct bus *b, struct bus_outlet **out)
 	snprintf(o->inbox, sizeof(o->inbox), "%s.o%u", c->inbox,
 		 atomic_fetch_add(&c->next_name, 1));
 	char subject[sizeof(o->inbox) + 2];
-	snprintf(subject, sizeof(subject), "%s.*", o->inbox);
+	snprintf(subject, sizeof(subject), "%s.>", o->inbox);
 	natsStatus s = natsConnection_SubscribeSync(&o->acks, c->nc, subject);
 	if (s != NATS_OK) {
 		bus_outlet_close(o);
@@ -69,17 +69,18 @@ bool bus_outlet_dead(const struct bus_outlet *o)
 
 int bus_outlet_send(struct bus_outlet *o, const struct bus_msg *m, uint64_t token)
 {
-	struct bus_header headers[BUS_HEADERS_MAX];
-	char time_text[24], reply[sizeof(o->inbox) + 24];
+	struct bus_headers headers;
+	char reply[sizeof(o->inbox) + 48];
 	if (m->id && strlen(m->id) > BUS_ID_MAX)
 		return ERR_INVALID;
+	bus_msg_headers(o->conn->bus, m, &headers);
 	struct bus_call call = {.subject = m->subject,
-				.headers = headers,
-				.n_headers = bus_msg_headers(m, headers, time_text),
+				.headers = headers.items,
+				.n_headers = headers.n,
 				.data = m->data,
 				.len = m->len,
 				.may_wait = m->may_wait};
-	snprintf(reply, sizeof(reply), "%s.%" PRIu64, o->inbox, token);
+	snprintf(reply, sizeof(reply), "%s.%" PRIx64 ".%" PRIu64, o->inbox, headers.id_hash, token);
 	int rc = bus_conn_send(o->conn, &call, reply);
 	return rc == ERR_UNAVAILABLE ? ERR_CLOSED : rc;
 }
@@ -91,8 +92,12 @@ int bus_outlet_next(struct bus_outlet *o, int64_t timeout_ms, struct bus_ack *ou
 	if (rc)
 		return rc == ERR_TIMEOUT ? rc : ERR_CLOSED;
 	struct bus_ack ack = {0};
-	const char *last = strrchr(natsMsg_GetSubject(m), '.');
+	const char *reply = natsMsg_GetSubject(m);
+	const char *last = strrchr(reply, '.');
 	ack.rc = bus_puback_parse(m, &ack, NULL);
+	/* <inbox>.<hash of the id>.<token> */
+	bus_staged_answered(o->conn->bus, strtoull(reply + strlen(o->inbox) + 1, NULL, 16), ack.rc,
+			    ack.staged);
 	if (ack.rc == ERR_CONFLICT)
 		ack.rc = ERR_EXISTS;
 	ack.token = strtoull(last + 1, NULL, 10);

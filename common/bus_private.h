@@ -22,9 +22,11 @@
 
 enum {
 	BUS_INBOX_BYTES = TOKEN_MAX + 48,
-	BUS_HEADERS_MAX = 8,
+	BUS_HEADERS_MAX = 9,
 	BUS_VALUE_MAX_BYTES = 64 << 10,
 	BUS_GONE_MAX = 256,
+	BUS_STAGED_MAX = 1024,
+	BUS_STAGED_MS = 5000,
 	BUS_TRASH_MAX = 64,
 	BUS_TRASH_BYTES = 256 << 10,
 };
@@ -51,6 +53,13 @@ struct bus_conn {
 /* A key that we deleted: the hash of its name, and the deletion's revision. */
 struct bus_gone {
 	uint64_t hash, revision;
+};
+
+/* An id that the server knows without having stored its message; see bus_staged.c. */
+struct bus_staged {
+	uint64_t hash;
+	unsigned tries; /* under how many other names it went out */
+	int64_t since_mono_ms;
 };
 
 /* Messages to be destroyed together. The library frees each in a thread of its own, and waking that
@@ -82,6 +91,8 @@ struct bus {
 	int refused; /* ERR_DENIED: the server refuses our user */
 	struct why refused_why;
 	struct bus_gone gone[BUS_GONE_MAX];
+	struct bus_staged staged[BUS_STAGED_MAX];
+	atomic_uint staged_n; /* of them in use; read without the lock */
 	uint64_t violations;
 	char last_violation[WHY_TEXT_BYTES];
 };
@@ -154,6 +165,10 @@ const char *bus_header_get(natsMsg *m, const char *name);
 /* The same for what we pass on as a header: "" also when it is longer than BUS_ID_MAX or holds a
  * control character, since no message that repeats it could be sent. */
 const char *bus_header_text(natsMsg *m, const char *name);
+/* What it is known by: Healbus-Id, else Nats-Msg-Id; "" when absent. */
+const char *bus_msg_id(natsMsg *m);
+/* Healbus-Schema; 0 when absent or no number. */
+unsigned bus_header_schema(natsMsg *m);
 /* What a consumer delivers, and the answer to a direct get, taken apart: the delivery borrows from
  * m, which it frees. ERR_INVALID, ERR_NOT_FOUND, ERR_UNAVAILABLE; then m is still the caller's. */
 int bus_delivery_read(natsMsg *m, struct bus_delivery *out);
@@ -175,9 +190,21 @@ int bus_api(struct bus *b, const char *subject, json_t *body, json_t **out, stru
 int bus_api_error(const json_t *answer, struct why *out_why);
 /* Reads a publish acknowledgement. */
 int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why);
-/* What bus_publish and bus_outlet_send put into headers; returns how many. */
-size_t bus_msg_headers(const struct bus_msg *m, struct bus_header out[static BUS_HEADERS_MAX],
-		       char time_text[static 24]);
+/* What bus_publish and bus_outlet_send put into headers, and the texts that these borrow. */
+struct bus_headers {
+	struct bus_header items[BUS_HEADERS_MAX];
+	size_t n;
+	uint64_t id_hash; /* for bus_staged_answered */
+	char time[24];
+	char id[BUS_ID_MAX + 16];
+};
+void bus_msg_headers(struct bus *b, const struct bus_msg *m, struct bus_headers *out);
+/* 0 for none. */
+uint64_t bus_id_hash(const char *id);
+/* Under which of its names a message goes out; 0: its own. */
+unsigned bus_staged_tries(struct bus *b, uint64_t hash);
+/* What a publish was answered. */
+void bus_staged_answered(struct bus *b, uint64_t hash, int rc, bool staged);
 int64_t bus_json_int(const json_t *object, const char *name);
 const char *bus_json_str(const json_t *object, const char *name);
 /* "2026-11-21T09:03:52.079123456Z" -> ns; 0 when malformed or beyond the year 2261. */

@@ -109,6 +109,7 @@ struct fold_message {
 	int64_t time_ms;
 	int64_t stream_ns;
 	uint64_t seq;
+	unsigned schema; /* 0: not said */
 	const void *data;
 	size_t len;
 };

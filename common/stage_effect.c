@@ -184,6 +184,9 @@ static int unpack(struct effect_worker *w, struct effect_job *job, char *token)
 	ProtobufCMessage *msg = NULL;
 	if (topic_parse(job->subject, &topic))
 		return why_set(&job->why, ERR_INVALID, "subject is not in the topic table");
+	if (job->delivery.schema > SCHEMA_NUMBER)
+		return why_set(&job->why, ERR_SCHEMA, "schema %u, this release reads up to %d",
+			       job->delivery.schema, SCHEMA_NUMBER);
 	memcpy(token, topic.token, sizeof(topic.token));
 	job->kind = topic.kind;
 	job->token = token;

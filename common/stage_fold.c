@@ -47,6 +47,7 @@ static void to_message(const struct bus_delivery *d, struct fold_message *out)
 				     .time_ms = d->time_ms,
 				     .stream_ns = d->stream_ns,
 				     .seq = d->seq,
+				     .schema = d->schema,
 				     .data = d->data,
 				     .len = d->len};
 }

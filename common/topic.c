@@ -26,9 +26,9 @@ static bool kind_is_story(enum kind kind)
 	return kind >= KIND_INCIDENT && kind <= KIND_CONTROL;
 }
 
-static enum kind story_kind(const char *name)
+static enum kind kind_of(const char *name)
 {
-	for (enum kind k = KIND_INCIDENT; k <= KIND_CONTROL; k++)
+	for (enum kind k = KIND_RAW; k < KINDS; k++)
 		if (str_eq(kind_names[k], name))
 			return k;
 	return KIND_NONE;
@@ -83,8 +83,10 @@ static int parse_event(char *const *tokens, struct topic *out)
 
 static int parse_story(char *const *tokens, struct topic *out)
 {
-	out->kind = story_kind(tokens[1]);
-	return out->kind == KIND_NONE ? ERR_INVALID : 0;
+	out->kind = kind_of(tokens[1]);
+	if (out->kind == KIND_NONE)
+		return ERR_NOT_FOUND;
+	return kind_is_story(out->kind) ? 0 : ERR_INVALID;
 }
 
 static int parse_dead(char *const *tokens, struct topic *out)

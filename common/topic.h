@@ -21,6 +21,10 @@ enum { SUBJECT_MAX = 255 };
 
 /* Headers of every message we publish. */
 #define HEADER_ID "Nats-Msg-Id"
+#define HEADER_TRUE_ID                                                                             \
+	"Healbus-Id" /* goes before Nats-Msg-Id, where the server would not take a message under   \
+		      * its id                                                                     \
+		      */
 #define HEADER_TIME                                                                                \
 	"Healbus-Time" /* ms; the message's own time; never later than the stream's time for it */
 #define HEADER_CAUSE "Healbus-Cause"   /* id of the message that caused this one */
@@ -29,6 +33,7 @@ enum { SUBJECT_MAX = 255 };
 	"Healbus-Again" /* "1": the bus had it before and lost it; what came of it may be lost too \
 			 */
 #define SCHEMA_VERSION "1"
+enum { SCHEMA_NUMBER = 1 }; /* the same; messages of a higher one are not read */
 #define HEADER_CONTENT_TYPE                                                                        \
 	"Content-Type" /* raw.*: application/json (default) or application/x-protobuf (an Event)   \
 			*/
@@ -63,7 +68,8 @@ struct topic {
 	char token[65];     /* source, incident or stage */
 };
 
-/* 0, or ERR_INVALID for a subject that is not in the table. */
+/* 0; ERR_INVALID for a subject that is not in the table; ERR_NOT_FOUND for a kind of message on
+ * heal.* that this release does not know: a newer one's, to be passed over. */
 int topic_parse(const char *subject, struct topic *out);
 
 /* Write the subject into out, return out. Tokens must be valid (asserted). */

@@ -128,22 +128,68 @@ static void budget_free(void *data, void *p)
 	(void)p;
 }
 
-/* A value that a newer build defined reads as UNKNOWN. */
-static void forget_unknown_enums(ProtobufCMessage *msg)
+/* Makes it an unknown field, as proto2 wants it: packing brings the value back. */
+static int put_unknown(ProtobufCMessage *msg, uint32_t tag, int value, struct arena *arena)
 {
-	for (unsigned i = 0; i < msg->descriptor->n_fields; i++) {
+	enum { VARINT_MAX = 10 };
+	size_t n = msg->n_unknown_fields;
+	ProtobufCMessageUnknownField *all = arena_alloc(arena, (n + 1) * sizeof(*all));
+	uint8_t *data = all ? arena_alloc(arena, VARINT_MAX) : NULL;
+	uint64_t left = (uint64_t)(int64_t)value;
+	size_t len = 0;
+	if (!data)
+		return ERR_TOO_LARGE;
+	for (; left >= 0x80; left >>= 7)
+		data[len++] = (uint8_t)(left | 0x80);
+	data[len++] = (uint8_t)left;
+	if (n > 0)
+		memcpy(all, msg->unknown_fields, n * sizeof(*all));
+	all[n] = (ProtobufCMessageUnknownField){
+		.tag = tag, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = len, .data = data};
+	msg->unknown_fields = all;
+	msg->n_unknown_fields = (unsigned)(n + 1);
+	return 0;
+}
+
+/* A value that a newer release defined reads as UNKNOWN, and stays in the message. */
+static int settle_enum(ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field,
+		       struct arena *arena)
+{
+	int *value = (int *)((char *)msg + field->offset);
+	if (protobuf_c_enum_descriptor_get_value(field->descriptor, *value))
+		return 0;
+	int rc = put_unknown(msg, field->id, *value, arena);
+	*value = 0;
+	*(protobuf_c_boolean *)((char *)msg + field->quantifier_offset) = 0;
+	return rc;
+}
+
+static int refuse_critical(const ProtobufCMessage *msg, struct why *out_why)
+{
+	for (unsigned i = 0; i < msg->n_unknown_fields; i++)
+		if (msg->unknown_fields[i].tag >= WIRE_CRITICAL_FIELD)
+			return why_set(out_why, ERR_SCHEMA,
+				       "%s: field %u is of a newer release and must not be "
+				       "overlooked; upgrade this stage",
+				       msg->descriptor->short_name, msg->unknown_fields[i].tag);
+	return 0;
+}
+
+/* What a newer release may have put in, there and in all messages below. */
+static int settle_newer(ProtobufCMessage *msg, struct arena *arena, struct why *out_why)
+{
+	int rc = refuse_critical(msg, out_why);
+	for (unsigned i = 0; !rc && i < msg->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &msg->descriptor->fields[i];
 		size_t n = wire_field_count(msg, field);
-		for (size_t j = 0; j < n && field->type == PROTOBUF_C_TYPE_MESSAGE; j++) {
+		for (size_t j = 0; !rc && j < n && field->type == PROTOBUF_C_TYPE_MESSAGE; j++) {
 			struct wire_value v = wire_field_value(msg, field, j);
-			forget_unknown_enums(*(ProtobufCMessage *const *)v.at);
+			rc = settle_newer(*(ProtobufCMessage *const *)v.at, arena, out_why);
 		}
-		if (n == 0 || field->type != PROTOBUF_C_TYPE_ENUM)
-			continue;
-		int *value = (int *)((char *)msg + field->offset);
-		if (!protobuf_c_enum_descriptor_get_value(field->descriptor, *value))
-			*value = 0;
+		if (!rc && n > 0 && field->type == PROTOBUF_C_TYPE_ENUM)
+			rc = settle_enum(msg, field, arena);
 	}
+	return rc;
 }
 
 int wire_unpack_careful(enum kind kind, const void *data, size_t len, struct arena *arena,
@@ -164,8 +210,9 @@ int wire_unpack_careful(enum kind kind, const void *data, size_t len, struct are
 	if (protobuf_c_message_get_packed_size(msg) != len)
 		return why_set(out_why, ERR_INVALID,
 			       "%s: not canonical (NUL in a text, or a field twice)", name);
-	forget_unknown_enums(msg);
-	int rc = wire_check_fields(msg, name, kind != KIND_RAW, out_why);
+	int rc = settle_newer(msg, arena, out_why);
+	if (!rc)
+		rc = wire_check_fields(msg, name, kind != KIND_RAW, out_why);
 	if (!rc)
 		*out = msg;
 	return rc;

@@ -38,6 +38,8 @@ enum {
 	WIRE_RECALLED_MAX = 10,
 	WIRE_SOURCES_MAX = 32,
 	WIRE_REF_MAX = 256, /* what a vendor calls a message */
+	/* Fields from this number on must not be overlooked by who does not know them. */
+	WIRE_CRITICAL_FIELD = 1000,
 	/* One message may take this and twice its size of the arena; more is ERR_TOO_LARGE. */
 	WIRE_UNPACK_MIN_BYTES = 1 << 20,
 };
@@ -45,9 +47,11 @@ enum {
 /*
  * Unpacks into the arena and checks. The result is a Healbus__<Kind> (KIND_TICK: Healbus__Tick),
  * valid until the arena is reset; no call frees it. ERR_TOO_LARGE, ERR_INVALID or ERR_SCHEMA with
- * the field's path in out_why, e.g. "plan.steps[2].tool: not a token". Enum values of a newer build
- * read as 0. KIND_RAW: an Event from outside the house; what is there is checked alike, but id,
- * source and fingerprint may be missing. A full arena also is ERR_TOO_LARGE: give each batch room.
+ * the field's path in out_why, e.g. "plan.steps[2].tool: not a token". What a newer release put
+ * in is kept: unknown fields, and enum values, which read as unset (0). Packing brings it back,
+ * behind the known fields. An unknown field from WIRE_CRITICAL_FIELD on is ERR_SCHEMA.
+ * KIND_RAW: an Event from outside the house; what is there is checked alike, but id, source and
+ * fingerprint may be missing. A full arena also is ERR_TOO_LARGE: give each batch room.
  */
 int wire_unpack(enum kind kind, const void *data, size_t len, struct arena *arena,
 		ProtobufCMessage **out, struct why *out_why);

@@ -82,6 +82,9 @@ static int read_plan(const Healbus__Decision *d, const struct bus_delivery *mess
 	if (topic_parse(message->subject, &topic) || topic.kind != KIND_PLAN)
 		return why_set(out_why, ERR_INVALID,
 			       "the decision names a message that is no plan");
+	if (message->schema > SCHEMA_NUMBER)
+		return why_set(out_why, ERR_SCHEMA, "the plan is of schema %u, and is not read",
+			       message->schema);
 	plan_digest(message->data, message->len, digest);
 	if (d->plan_digest.len != sizeof(digest) ||
 	    !digest_equal(digest, d->plan_digest.data, sizeof(digest)))

@@ -46,15 +46,16 @@ def say(*words):
 
 
 class Chaos:
-    def __init__(self, args):
+    def __init__(self, args, senders=Senders, **of_world):
+        """senders: the kind of what sends alerts. of_world: more for World()."""
         self.args, self.dice = args, random.Random(args.seed)
         self.incidents = make(args.seed, args.incidents, args.alerts,
                               max(args.kills * KILL_EVERY_S, args.incidents / INCIDENTS_PER_S))
         self.recoveries, self.threads, self.probes = [], [], []
-        self.lock, self.killing = threading.Lock(), True
+        self.lock, self.held = threading.Lock(), set()  # held: what is not started again
         targets = ["s%03d" % i for i in range(SERVICES)] + ["p%d" % i for i in range(PROBES)]
         self.world = World(monitors=4, executors=2, targets=targets, never=["locked%d" % i for i in range(LOCKED)],
-                           keep=args.keep)
+                           keep=args.keep, **of_world)
         self.dir = self.world.path("judge")
         os.mkdir(self.dir)
         os.symlink(self.world.ledger, self.dir + "/LEDGER")
@@ -65,7 +66,7 @@ class Chaos:
             base = self.world.config[part]
             self.world.config[part] = (base[:base.index("channels:")] if stage == "notifier" else base) + more
         self.ears = Ears(self.world)
-        self.senders = Senders(self.world, self.dir + "/ACKED")
+        self.senders = senders(self.world, self.dir + "/ACKED")
         self.probers = Senders(self.world, self.dir + "/ACKED", 3, pause_s=0.1)  # never behind the load
 
     # ---- probes: one alert each, to see that a part works again ----
@@ -96,7 +97,7 @@ class Chaos:
         """What runit or systemd does: what is down is started again at once."""
         while not self.world.closed:
             for part in self.world.parts:
-                if not self.world.alive(part):
+                if part not in self.held and not self.world.alive(part):
                     self.world.start(part)
             time.sleep(0.01)
 

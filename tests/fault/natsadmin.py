@@ -9,10 +9,10 @@ class NatsError(Exception):
 
 
 class Admin:
-    def __init__(self, port, user=None, password=None, timeout_s=10):
+    def __init__(self, port, user=None, password=None, timeout_s=10, inbox="_INBOX_admin.fault"):
         self._s = socket.create_connection(("127.0.0.1", port), timeout_s)
         self._f = self._s.makefile("rwb")
-        self._inbox = "_INBOX_admin.fault"
+        self._inbox = inbox
         self.info = json.loads(self._f.readline()[5:])
         login = {"verbose": False, "pedantic": False, "headers": True}
         if user:
@@ -75,6 +75,8 @@ class Admin:
         answer = json.loads(self.request(subject, data, headers)[1])
         if "error" in answer:
             raise NatsError(answer["error"])
+        if not answer["seq"]:  # the id is known, but no majority has taken the message yet
+            raise NatsError("not stored yet")
         return answer["seq"]
 
     def api(self, what, body=None):

@@ -2,6 +2,7 @@
  * The bus against a real nats-server with the rights of the topic table. Started by bus.sh.
  */
 #include "common/buf.h"
+#include "common/bus_private.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "tests/toy/server.h"
@@ -366,6 +367,64 @@ static void test_reconnect(void **state)
 	bus_close(b);
 }
 
+/* What only the leader of a stream with copies knows for sure. */
+static void test_the_leader_is_asked(void **state)
+{
+	(void)state;
+	struct bus *b = server_open_bus("healctl");
+	const char data[] = "\0\1\xff bytes";
+	struct bus_msg m = {.subject = "raw.leader",
+			    .id = "leader-1",
+			    .cause = "a cause",
+			    .time_ms = 1700000000000,
+			    .data = data,
+			    .len = sizeof(data)};
+	uint64_t seq = 0;
+	assert_int_equal(bus_publish(b, &m, 2000, &seq, NULL), 0);
+	struct bus_ask a = {
+		.kind = BUS_ASK_LAST, .bucket = STREAM_RAW, .key = "raw.leader", .leader = true};
+	bus_ask(b, &a, 1);
+	assert_int_equal(a.rc, 0);
+	assert_int_equal(a.delivery.seq, seq);
+	assert_string_equal(a.delivery.subject, "raw.leader");
+	assert_string_equal(a.delivery.id, "leader-1");
+	assert_string_equal(a.delivery.cause, "a cause");
+	assert_int_equal(a.delivery.time_ms, 1700000000000);
+	assert_int_equal(a.delivery.len, sizeof(data));
+	assert_memory_equal(a.delivery.data, data, sizeof(data));
+	bus_delivery_free(&a.delivery);
+	a.key = "raw.nobody";
+	bus_ask(b, &a, 1);
+	assert_int_equal(a.rc, ERR_NOT_FOUND);
+	struct bus_delivery d = {0};
+	assert_int_equal(bus_get(b, STREAM_RAW, seq + 1000, &d, NULL), ERR_NOT_FOUND);
+	bus_close(b);
+}
+
+static int ack_of(const char *answer, struct bus_ack *out)
+{
+	natsMsg *m = NULL;
+	assert_int_equal(natsMsg_Create(&m, "inbox", NULL, answer, (int)strlen(answer)), NATS_OK);
+	int rc = bus_puback_parse(m, out, NULL);
+	natsMsg_Destroy(m);
+	return rc;
+}
+
+/* nats-server 2.10 says "duplicate" of what no majority has taken, and may never take. */
+static void test_an_ack_names_what_is_stored(void **state)
+{
+	(void)state;
+	struct bus *b = server_open_bus("healctl"); /* messages need the library */
+	struct bus_ack ack = {0};
+	assert_int_equal(ack_of("{\"stream\":\"RAW\", \"seq\":7,\"duplicate\": true}", &ack), 0);
+	assert_int_equal(ack.seq, 7);
+	assert_true(ack.duplicate);
+	assert_int_equal(ack_of("{\"stream\":\"RAW\", \"seq\":0,\"duplicate\": true}", &ack),
+			 ERR_UNAVAILABLE);
+	assert_int_equal(ack_of("{\"stream\":\"RAW\"}", &ack), ERR_UNAVAILABLE);
+	bus_close(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +434,8 @@ int main(void)
 		cmocka_unit_test(test_publish_refuses),
 		cmocka_unit_test(test_outlet_acks_every_message),
 		cmocka_unit_test(test_packing_outlet_misses_no_ack),
+		cmocka_unit_test(test_the_leader_is_asked),
+		cmocka_unit_test(test_an_ack_names_what_is_stored),
 		cmocka_unit_test(test_pull_in_order),
 		cmocka_unit_test(test_settling),
 		cmocka_unit_test(test_reconnect),

@@ -41,6 +41,8 @@ static const struct parse_case {
 	{"heal.event.abc", ERR_INVALID, 0, 0, NULL},
 	{"heal.raw.abc", ERR_INVALID, 0, 0, NULL},
 	{"heal.dead.abc", ERR_INVALID, 0, 0, NULL},
+	{"heal.newer.abc", ERR_NOT_FOUND, 0, 0, NULL},
+	{"heal.newer.a.b", ERR_INVALID, 0, 0, NULL},
 	{"heal.plan.a.b", ERR_INVALID, 0, 0, NULL},
 	{"heal.plan", ERR_INVALID, 0, 0, NULL},
 	{"HEAL.plan.abc", ERR_INVALID, 0, 0, NULL},

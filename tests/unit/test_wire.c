@@ -42,17 +42,27 @@ static void test_rules_fit_the_descriptors(void **state)
 
 /* ---- hostile bytes ---- */
 
-static void test_unknown_enum_reads_as_unknown(void **state)
+static void test_unknown_enum_reads_as_unknown_and_survives(void **state)
 {
 	(void)state;
 	auto_arena a = {0};
-	auto_buf packed = {0};
+	auto_buf packed = {0}, again = {0};
 	Healbus__Plan *p = plan_new(&a, 1);
 	SET(p, provenance, (Healbus__Provenance)77);
 	wire_pack(&p->base, &packed);
 	ProtobufCMessage *out = NULL;
 	assert_int_equal(wire_unpack(KIND_PLAN, packed.data, packed.len, &a, &out, NULL), 0);
 	assert_int_equal(((Healbus__Plan *)out)->provenance, 0);
+	assert_int_equal(((Healbus__Plan *)out)->has_provenance, 0);
+	assert_int_equal(wire_check(KIND_PLAN, out, NULL), 0);
+	wire_pack(out, &again);
+	assert_int_equal(again.len, packed.len);
+	/* A reader that knows the value finds it, whatever came of it on the way. */
+	ProtobufCMessage *newer = protobuf_c_message_unpack(&healbus__plan__descriptor, NULL,
+							    again.len, (uint8_t *)again.data);
+	assert_non_null(newer);
+	assert_int_equal(((Healbus__Plan *)newer)->provenance, 77);
+	protobuf_c_message_free_unpacked(newer, NULL);
 }
 
 static void test_nul_in_text_is_refused(void **state)
@@ -93,12 +103,82 @@ static void test_unknown_fields_survive(void **state)
 	auto_arena a = {0};
 	auto_buf packed = {0}, again = {0};
 	wire_pack(&event_new(&a)->base, &packed);
-	buf_add(&packed, "\xc2\x3e\x03new", 6); /* field 1000, a string */
+	buf_add(&packed, "\xba\x3e\x03new", 6); /* field 999, a string */
 	ProtobufCMessage *out = NULL;
 	assert_int_equal(wire_unpack(KIND_EVENT, packed.data, packed.len, &a, &out, NULL), 0);
 	wire_pack(out, &again);
 	assert_int_equal(again.len, packed.len);
 	assert_memory_equal(again.data, packed.data, packed.len);
+}
+
+static void test_a_critical_field_is_refused(void **state)
+{
+	(void)state;
+	auto_arena a = {0};
+	auto_buf inner = {0}, packed = {0};
+	Healbus__Plan *p = plan_new(&a, 1);
+	/* In a step, where an overlooked condition would do most harm. */
+	ProtobufCMessageUnknownField only_if = {.tag = 1000,
+						.wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+						.len = 4,
+						.data = (uint8_t *)"\x03new"};
+	p->steps[0]->base.unknown_fields = &only_if;
+	p->steps[0]->base.n_unknown_fields = 1;
+	wire_pack(&p->base, &packed);
+	ProtobufCMessage *out = NULL;
+	struct why why = {0};
+	assert_int_equal(wire_unpack(KIND_PLAN, packed.data, packed.len, &a, &out, &why),
+			 ERR_SCHEMA);
+	assert_non_null(strstr(why.text, "Step: field 1000"));
+	only_if.tag = 999;
+	wire_pack(&p->base, &inner);
+	assert_int_equal(wire_unpack(KIND_PLAN, inner.data, inner.len, &a, &out, NULL), 0);
+}
+
+/* Whatever a newer release adds to any message, however deep: read, checked and packed again it is
+ * the same, byte for byte; so what is forwarded keeps its digest and its signature. */
+static void add_unknown(struct fill *f, ProtobufCMessage *msg)
+{
+	static uint8_t text[] = "\x04next";
+	ProtobufCMessageUnknownField *more = arena_alloc(f->arena, sizeof(*more));
+	*more = (ProtobufCMessageUnknownField){.tag = (uint32_t)(200 + fill_below(f, 800)),
+					       .wire_type = 2,
+					       .len = 5,
+					       .data = text};
+	msg->unknown_fields = more;
+	msg->n_unknown_fields = 1;
+	for (unsigned i = 0; i < msg->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &msg->descriptor->fields[i];
+		size_t n = wire_field_count(msg, field);
+		for (size_t j = 0; j < n && field->type == PROTOBUF_C_TYPE_MESSAGE; j++) {
+			struct wire_value v = wire_field_value(msg, field, j);
+			add_unknown(f, *(ProtobufCMessage *const *)v.at);
+		}
+	}
+}
+
+static void test_what_a_newer_release_adds_survives(void **state)
+{
+	(void)state;
+	struct fill f = {.state = fill_seed()};
+	for (size_t i = 0; i < 500; i++) {
+		auto_arena a = {0};
+		auto_buf first = {0}, second = {0};
+		struct why why = {0};
+		f.arena = &a;
+		size_t k = i % ARRAY_SIZE(fill_kinds);
+		ProtobufCMessage *msg = fill_message(&f, fill_kinds[k].descriptor, 0), *out = NULL;
+		add_unknown(&f, msg);
+		wire_pack(msg, &first);
+		if (first.len > WIRE_MESSAGE_MAX_BYTES)
+			continue;
+		int rc = wire_unpack(fill_kinds[k].kind, first.data, first.len, &a, &out, &why);
+		if (rc)
+			fail_msg("did not unpack: %s", why.text);
+		wire_pack(out, &second);
+		assert_int_equal(first.len, second.len);
+		assert_memory_equal(first.data, second.data, first.len);
+	}
 }
 
 static void test_a_bomb_meets_the_ceiling(void **state)
@@ -362,10 +442,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules_fit_the_descriptors),
-		cmocka_unit_test(test_unknown_enum_reads_as_unknown),
+		cmocka_unit_test(test_unknown_enum_reads_as_unknown_and_survives),
 		cmocka_unit_test(test_nul_in_text_is_refused),
 		cmocka_unit_test(test_a_field_twice_is_refused),
 		cmocka_unit_test(test_unknown_fields_survive),
+		cmocka_unit_test(test_a_critical_field_is_refused),
+		cmocka_unit_test(test_what_a_newer_release_adds_survives),
 		cmocka_unit_test(test_a_bomb_meets_the_ceiling),
 		cmocka_unit_test(test_a_full_arena_is_refused),
 		cmocka_unit_test(test_sizes_and_kinds),
