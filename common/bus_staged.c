@@ -4,11 +4,11 @@
  * Where a stream has copies, nats-server 2.10 notes the id of a message when it proposes it, before
  * a majority has it. When the leader changes in between the proposal may be lost, but the note
  * stays for as long as the stream's duplicate window: from then on the server answers "duplicate"
- * to each further try, with sequence 0, and never stores the message (seen with 2.10.27). So such
- * an answer is no acknowledgement; and an id that has got nothing else for BUS_STAGED_MS goes out
- * under another name, beside the true one in Healbus-Id. Should the first try have been stored
- * after all, then the message is there twice; readers go by the true id, and so pass over the
- * second one.
+ * to each further try, with sequence 0, and never stores the message (seen with 2.10.27;
+ * nats-server #6415). So such an answer is no acknowledgement; and an id that has got nothing else
+ * for BUS_STAGED_MS goes out under another name, beside the true one in Healbus-Id. Should the
+ * first try have been stored after all, then the message is there twice; readers go by the true id,
+ * and so pass over the second one.
  */
 
 static struct bus_staged *slot_of(struct bus *b, uint64_t hash)

@@ -95,8 +95,9 @@ static int resume_outputs(struct fold_loop *l)
 
 static int take_ack(struct fold_loop *l, const struct bus_ack *ack)
 {
-	if (ack->token == FOLD_LOOP_TICK_TOKEN)
-		return 0;
+	if (ack->token == FOLD_LOOP_TICK_TOKEN || ack->staged)
+		return 0; /* staged: another answer is to come, or it is sent again when it is late
+			   */
 	if (ack->rc && ack->rc != ERR_EXISTS) {
 		pause_outputs(l, ack);
 		return 0;
@@ -126,6 +127,9 @@ static int probe(struct fold_loop *l)
 	if (now < l->probe_mono_ms + FOLD_LOOP_RETRY_MS)
 		return 0;
 	l->probe_mono_ms = now;
+	/* What was refused has been taken meanwhile: by an answer that was under way. */
+	if (fold_outbox_unacked(l->fold) == 0)
+		return resume_outputs(l);
 	l->probe = fold_outbox_oldest(l->fold);
 	return fold_outbox_each(l->fold, l->probe, send_one, l);
 }
