@@ -180,6 +180,11 @@ struct bus_stream_state {
 	uint64_t first_seq, last_seq, messages, bytes;
 	int64_t max_bytes; /* -1: no limit */
 	int64_t created_ns;
+	unsigned copies; /* that the server knows of; current: have all of it, the leader among them
+			  */
+	unsigned current;
+	bool led; /* has a leader; without one nothing can be stored */
+	bool cluster;
 };
 int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state *out,
 		     struct why *out_why);

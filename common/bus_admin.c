@@ -155,6 +155,22 @@ static int stream_info(struct bus *b, const char *stream, json_t **out, struct w
 	return bus_api(b, subject, NULL, out, out_why);
 }
 
+/* A server on its own says nothing of a cluster. */
+static void read_copies(const json_t *cluster, struct bus_stream_state *out)
+{
+	size_t i;
+	json_t *replica;
+	out->cluster = *bus_json_str(cluster, "name");
+	out->led = !out->cluster || *bus_json_str(cluster, "leader");
+	out->copies = 1;
+	out->current = out->led;
+	json_array_foreach(json_object_get(cluster, "replicas"), i, replica)
+	{
+		out->copies++;
+		out->current += json_is_true(json_object_get(replica, "current"));
+	}
+}
+
 int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state *out,
 		     struct why *out_why)
 {
@@ -163,7 +179,7 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 	if (rc)
 		return rc;
 	const json_t *state = json_object_get(info, "state");
-	*out = (struct bus_stream_state){
+	struct bus_stream_state s = {
 		.first_seq = (uint64_t)bus_json_int(state, "first_seq"),
 		.last_seq = (uint64_t)bus_json_int(state, "last_seq"),
 		.messages = (uint64_t)bus_json_int(state, "messages"),
@@ -171,6 +187,8 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 		.max_bytes = bus_json_int(json_object_get(info, "config"), "max_bytes"),
 		.created_ns = bus_time_ns(bus_json_str(info, "created")),
 	};
+	read_copies(json_object_get(info, "cluster"), &s);
+	*out = s;
 	return 0;
 }
 

@@ -121,6 +121,59 @@ static void look_at_streams(struct doctor *d, struct bus *b)
 			"cannot be looked at: %s", why.text);
 }
 
+/* ---- copies ---- */
+
+/* STORY stands for all of them: they are made alike, and each is compared with what is wanted.
+ * The seconds without a leader are what tests/stack/cluster.py measures. */
+static void look_at_copies(struct doctor *d, const struct bus_stream_state *s, int64_t wanted)
+{
+	if (!s->cluster)
+		finding(d, FINDING_OK, "copies", NULL,
+			"one node, one copy: what its disk loses is lost, and while it is down "
+			"senders "
+			"get 503");
+	else if (wanted == 1)
+		finding(d, FINDING_WARN, "copies",
+			"on a cluster set replicas: 3 in bus.yaml before the streams are made",
+			"the bus is a cluster, but each stream lies on one node only");
+	else
+		finding(d, FINDING_OK, "copies", NULL,
+			"%u copies of each stream: %u may be down. While more are, nothing is "
+			"acknowledged; when a leader falls, nothing is for some 5 to 10 s",
+			s->copies, (s->copies - 1) / 2);
+}
+
+static void look_at_copies_of(struct doctor *d, struct bus *b, const char *stream)
+{
+	struct bus_stream_state s;
+	struct why why = {0};
+
+	if (bus_stream_state(b, stream, &s, &why) || s.current == s.copies)
+		return;
+	if (!s.led)
+		finding(d, FINDING_FAIL, "copies", "start the nodes that are down",
+			"%s has no leader: nothing can be stored", stream);
+	else
+		finding(d, FINDING_WARN, "copies",
+			"look which node is down, or wait until it has caught up",
+			"%u of %u copies of %s have all of it", s.current, s.copies, stream);
+}
+
+static void look_at_cluster(struct doctor *d, struct bus *b, int64_t wanted)
+{
+	static const char *const streams[] = {
+		STREAM_RAW,         STREAM_EVENTS,     STREAM_STORY,     STREAM_DEAD,
+		"KV_" BUCKET_CLAIM, "KV_" BUCKET_LOCK, "KV_" BUCKET_LIVE};
+	struct bus_stream_state s;
+	struct why why = {0};
+
+	if (bus_stream_state(b, STREAM_STORY, &s, &why))
+		return;
+	look_at_copies(d, &s, wanted);
+	for (size_t i = 0; i < ARRAY_SIZE(streams); i++)
+		look_at_copies_of(d, b, streams[i]);
+}
+
 static void provision(struct doctor *d)
 {
 	struct bus *b = NULL;
@@ -201,6 +254,7 @@ static void look_at_bus(struct doctor *d, const struct bus_config *config)
 	} else {
 		look_at_version(d, b);
 		look_at_streams(d, b);
+		look_at_cluster(d, b, config->replicas);
 		look_at_time(d, b);
 	}
 	bus_close(b);

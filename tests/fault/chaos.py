@@ -315,7 +315,8 @@ def last_line(args, chaos, found, size):
         statistics.median(ms), max(ms), args.seed)
 
 
-def arguments():
+def arguments(small=(200, 2000)):
+    """small: incidents and alerts where nothing is said."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 31))
     p.add_argument("--full", action="store_true", help="20000 alerts, 2000 incidents, 50 kills; a tenth, 16 kills else")
@@ -325,8 +326,8 @@ def arguments():
     p.add_argument("--only", choices=WEIGHTS, help="kill only this kind of part")
     p.add_argument("--keep", action="store_true", help="leave the directory with logs and the judge's files")
     args = p.parse_args()
-    args.alerts = args.alerts or (20000 if args.full else 2000)
-    args.incidents = args.incidents or (2000 if args.full else 200)
+    args.alerts = args.alerts or small[1] * (10 if args.full else 1)
+    args.incidents = args.incidents or small[0] * (10 if args.full else 1)
     args.kills = args.kills if args.kills is not None else 50 if args.full else 16
     return args
 

@@ -8,6 +8,10 @@ class NatsError(Exception):
     pass
 
 
+class NotStored(NatsError):
+    pass
+
+
 class Admin:
     def __init__(self, port, user=None, password=None, timeout_s=10, inbox="_INBOX_admin.fault"):
         self._s = socket.create_connection(("127.0.0.1", port), timeout_s)
@@ -76,7 +80,7 @@ class Admin:
         if "error" in answer:
             raise NatsError(answer["error"])
         if not answer["seq"]:  # the id is known, but no majority has taken the message yet
-            raise NatsError("not stored yet")
+            raise NotStored("not stored yet")
         return answer["seq"]
 
     def api(self, what, body=None):

@@ -32,7 +32,9 @@ sys.path.insert(0, os.path.join(ROOT, "tests/integration"))
 from lib import now_ms, wait_for  # noqa: E402,F401
 
 PARTITIONS = 16
-USERS = ("monitor", "reasoner", "executor", "notifier", "operator", "judge")
+USERS = ("monitor", "reasoner", "executor", "notifier", "operator", "judge", "source")
+SOURCE = """		{ user: "source-alertmanager", password: $HEALBUS_SOURCE_PASSWORD, permissions: {
+			publish: { allow: ["raw.alertmanager"] }, subscribe: { allow: ["_INBOX_source-alertmanager.>"] } } }"""
 LAST = 25  # lines of each log that a failure shows
 
 
@@ -182,8 +184,8 @@ class World:
         if not os.path.exists(conf):
             users = subprocess.run([os.path.join(BUILD, "healctl"), "topics", "--nats-users"], check=True,
                                    capture_output=True, text=True).stdout
-            # One more, for the tests' own eyes, who may see everything.
-            users = users.replace("users: [", 'users: [\n\t\t{ user: "judge", password: $HEALBUS_JUDGE_PASSWORD }', 1)
+            # Two more: the tests' own eyes, who may see everything, and an alerter on the bus.
+            users = users.replace("users: [", 'users: [\n\t\t{ user: "judge", password: $HEALBUS_JUDGE_PASSWORD }\n' + SOURCE, 1)
             with open(conf, "w") as f:
                 f.write('listen: 127.0.0.1:%d\njetstream { store_dir: "%s", max_file_store: 8GB%s }\n%s%s' % (
                     self.ports[node], self.path("bus", *([node] if len(self.nodes) > 1 else [])),

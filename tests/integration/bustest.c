@@ -371,7 +371,7 @@ static void test_reconnect(void **state)
 static void test_the_leader_is_asked(void **state)
 {
 	(void)state;
-	struct bus *b = server_open_bus("healctl");
+	struct bus *b = server_open_bus("operator");
 	const char data[] = "\0\1\xff bytes";
 	struct bus_msg m = {.subject = "raw.leader",
 			    .id = "leader-1",
@@ -414,7 +414,7 @@ static int ack_of(const char *answer, struct bus_ack *out)
 static void test_an_ack_names_what_is_stored(void **state)
 {
 	(void)state;
-	struct bus *b = server_open_bus("healctl"); /* messages need the library */
+	struct bus *b = server_open_bus("operator"); /* messages need the library */
 	struct bus_ack ack = {0};
 	assert_int_equal(ack_of("{\"stream\":\"RAW\", \"seq\":7,\"duplicate\": true}", &ack), 0);
 	assert_int_equal(ack.seq, 7);
