@@ -105,6 +105,25 @@ static void test_every_message_becomes_json(void **state)
 	}
 }
 
+/* Fields that came later may be there besides, as empty lists: in messages inside of it too. */
+static bool still_means(const json_t *want, const json_t *have)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	if (json_is_object(want)) {
+		json_object_foreach(
+			(json_t *)(uintptr_t)want, key,
+			value) if (!still_means(value, json_object_get(have, key))) return false;
+		return true;
+	}
+	if (!json_is_array(want))
+		return json_equal(want, have);
+	json_array_foreach(want, i,
+			   value) if (!still_means(value, json_array_get(have, i))) return false;
+	return json_array_size(want) == json_array_size(have);
+}
+
 /* The packed message and its meaning, side by side: a renumbered field is noticed here. */
 static void golden_compare(const char *dir, bool write)
 {
@@ -126,11 +145,10 @@ static void golden_compare(const char *dir, bool write)
 				json_dump_file(have, path, JSON_INDENT(2) | JSON_SORT_KEYS), 0);
 		json_t *want = json_load_file(path, 0, NULL);
 		assert_non_null(want);
-		/* Fields that came later are empty lists here. */
 		const char *key;
 		json_t *value;
 		json_object_foreach(want, key,
-				    value) if (!json_equal(value, json_object_get(have, key)))
+				    value) if (!still_means(value, json_object_get(have, key)))
 			fail_msg("%s: %s differs", path, key);
 		json_decref(have);
 		json_decref(want);
