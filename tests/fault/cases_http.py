@@ -115,6 +115,82 @@ def action_peers(k):
     k.note("peak %.0f MiB" % peak_mib(w.pid("executor-0")))
 
 
+def proposal(tool, target, **params):
+    return json.dumps({"analysis": "It must be so.", "confidence": 1.0, "title": "Do it", "edits": "", "give_up": "",
+                       "steps": [{"tool": tool, "target": target, "params": params}]})
+
+
+LIES = {
+    "not listed": proposal("shell", "web", command="rm -rf /"),
+    "forbidden": proposal("ledger_never", "web", run="lie", attempt=1),
+    "another's target": proposal("ledger_act", "never", run="lie", attempt=1),
+    "a path for a target": proposal("ledger_act", "../web", run="lie", attempt=1),
+    "a parameter too many": proposal("ledger_act", "web", run="lie", attempt=1, sudo=True),
+    "out of range": proposal("ledger_act", "web", run="lie", attempt=1000000),
+    "no JSON": "Certainly! Run `systemctl restart web` and all is well.",
+    "nothing": "",
+}
+
+
+def models(urls):
+    """Reasoner options: every incident without a runbook is asked about, of these providers in turn."""
+    lines = ["diagnosis: {of: all}", "models:", "  jitter: 0s", "  cache: {ttl: 0s}", "  providers:"]
+    lines += ["    - {name: %s, kind: openai_chat, url: '%s', model: m, timeout: 1s, max_tokens: 1000}" % row
+              for row in urls.items()]
+    return {"reasoner": "\n".join(lines) + "\n"}
+
+
+def riddle(k, w, name):
+    """An alert that no runbook answers; returns when a human was told of it."""
+    def told():
+        found = [i["message"] for i in w.dump("STORY", "heal.incident.>")
+                 if i["message"]["labels"]["alertname"] == name]
+        return found and found[-1]["state"] == "escalated"
+
+    body = webhook(alert(name, "firing", service="web", run=name))
+    k.check(w.http("monitor-0", "POST", "/webhook/alertmanager", body)[0] == 202, "taken")
+    k.until("a human is told: " + name, told, 90)
+
+
+@case(CASES, 18, "model-lies", "answers of models that are not JSON, not listed, out of range: a human, no act")
+def model_lies(k):
+    peer = Peer()
+    k.cleanups.append(peer.close)
+    lie = {}
+
+    def liar(_, s):
+        answer = json.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": lie["text"]}}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}).encode()
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                  b"Content-Length: %d\r\n\r\n%s" % (len(answer), answer))
+
+    peer.more["/liar"] = liar
+    w = k.world(options=models({"liar": peer.url("liar")}))
+    for n, text in enumerate(LIES.values()):
+        lie["text"] = text
+        riddle(k, w, "Riddle%d" % n)
+    k.check(not w.entries(), "nothing was done", w.entries())
+    k.check(len(peer.came("liar")) >= len(LIES), "each was told", len(peer.came("liar")))
+    w.probe()
+
+
+@case(CASES, 18, "model-peers", "models' peers that hang, flood, break off: a human is told, rules go on, memory stays small")
+def model_peers(k):
+    peer = Peer()
+    k.cleanups.append(peer.close)
+    ways = tuple(way for way in HOSTILE if way != "elsewhere")  # 16 providers at most
+    w = k.world(options=models({way: peer.url(way) for way in ways}))
+    riddle(k, w, "Riddle")
+    silent = [way for way in ways if not peer.came(way)]
+    k.check(not silent, "each was asked", silent)
+    k.check(not w.entries(), "nothing was done", w.entries())
+    k.check(not peer.came("trap") and not peer.came("loop")[20:], "no redirect was followed")
+    k.check(peak_mib(w.pid("reasoner")) < MEMORY_MIB, "the reasoner stays small", peak_mib(w.pid("reasoner")))
+    w.probe()
+    k.note("peak %.0f MiB, %d requests" % (peak_mib(w.pid("reasoner")), len(peer.hits)))
+
+
 @case(CASES, 17, "check-peers", "a watched peer that misbehaves: its check fires in time, others are not delayed")
 def check_peers(k):
     peer = Peer()

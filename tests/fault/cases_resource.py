@@ -119,11 +119,6 @@ def map_full(k):
     k.note("%d large incidents" % i)
 
 
-@case(CASES, 18, "model-lies", "answers of models that are not JSON, not listed, endless, never: a human, no act")
-def model_lies(_):
-    raise NotHere("no model in this build")
-
-
 @case(CASES, 10, "power-cut", "a power cut of store and bus at once: nothing acknowledged lost, nothing twice", slow=True)
 def power_cut(_):
     raise NotHere("no power is cut here; lost-tail is its effect on the bus")
