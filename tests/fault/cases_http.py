@@ -117,7 +117,8 @@ def action_peers(k):
 
 def proposal(tool, target, **params):
     return json.dumps({"analysis": "It must be so.", "confidence": 1.0, "title": "Do it", "edits": "", "give_up": "",
-                       "steps": [{"tool": tool, "target": target, "params": params}]})
+                       "steps": [{"tool": tool, "target": target,
+                                  "params": [{"name": n, "value": str(v)} for n, v in params.items()]}]})
 
 
 LIES = {
@@ -172,6 +173,10 @@ def model_lies(k):
         riddle(k, w, "Riddle%d" % n)
     k.check(not w.entries(), "nothing was done", w.entries())
     k.check(len(peer.came("liar")) >= len(LIES), "each was told", len(peer.came("liar")))
+    lie["text"] = proposal("ledger_act", "web", run="truth", attempt=1)
+    body = webhook(alert("RiddleTrue", "firing", service="web"))
+    k.check(w.http("monitor-0", "POST", "/webhook/alertmanager", body)[0] == 202, "taken")
+    k.until("an honest answer is acted upon", lambda: w.started("truth"), 10)
     w.probe()
 
 
