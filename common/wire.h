@@ -114,6 +114,12 @@ int sign_key_load_or_create(const char *path, struct sign_key **out, struct why 
 void sign_key_free(struct sign_key *k);
 int verify_key_load(const char *path, struct verify_key **out, struct why *out_why);
 void verify_key_free(struct verify_key *k);
+/*
+ * SHA-256 over what people were shown that would run, and how it would be undone: level, rendered,
+ * rollback. The plan's digest binds to names; this binds to what they meant when it was asked.
+ */
+void approval_digest(const Healbus__ApprovalRequest *a, uint8_t out[static DIGEST_BYTES]);
+
 /* Sets key_id and signature; the signature's memory is in the arena. */
 int decision_sign(Healbus__Decision *d, const struct sign_key *key, struct arena *arena,
 		  struct why *out_why);

@@ -210,6 +210,7 @@ static const struct wire_rule decision_rules[] = {
 	R_TIME("deadline_ms"),
 	R_HEX16("key_id"),
 	{.field = "signature", .type = BYTES, .min = 64, .max = 64},
+	{.field = "shown_digest", .type = BYTES, .min = DIGEST_BYTES, .max = DIGEST_BYTES},
 };
 static const struct wire_rule step_report_rules[] = {
 	R_ID("incident"),

@@ -203,6 +203,19 @@ static void signed_bytes(const Healbus__Decision *d, struct buf *out)
 	wire_pack(&bare.base, out);
 }
 
+void approval_digest(const Healbus__ApprovalRequest *a, uint8_t out[static DIGEST_BYTES])
+{
+	auto_buf bytes = {0};
+	Healbus__ApprovalRequest shown = HEALBUS__APPROVAL_REQUEST__INIT;
+	SET(&shown, level, a->level);
+	shown.rendered = a->rendered;
+	shown.n_rendered = a->n_rendered;
+	shown.rollback = a->rollback;
+	shown.n_rollback = a->n_rollback;
+	wire_pack(&shown.base, &bytes);
+	digest_sha256(buf_str(&bytes), bytes.len, out);
+}
+
 int decision_sign(Healbus__Decision *d, const struct sign_key *key, struct arena *arena,
 		  struct why *out_why)
 {

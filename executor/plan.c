@@ -343,11 +343,26 @@ static void ask_policy(const struct plan_run *run, struct policy_result *out)
 	policy_decide(&in, out);
 }
 
+/* A yes is to what was shown: a tool, a target or a remote tool's pin that was changed since then
+ * under the same name is not what somebody agreed to. */
+static void hold_to_what_was_shown(struct plan_run *run, struct policy_result *p)
+{
+	bool yes = run->decision &&
+		   run->decision->verdict == HEALBUS__DECISION_VERDICT__DECISION_APPROVE;
+	if (!yes || p->verdict != POLICY_RUN || report_as_shown(run, p))
+		return;
+	p->verdict = POLICY_REFUSE;
+	lines_add(&p->reasons,
+		  "what would run now is not what was approved: a tool or target was changed since "
+		  "it was asked; it must be planned and asked anew");
+}
+
 static enum plan_end proceed(struct plan_run *run)
 {
 	struct policy_result p;
 	bool begun = recall_begun(run); /* then "nothing ran" would be a lie */
 	ask_policy(run, &p);
+	hold_to_what_was_shown(run, &p);
 	enum plan_end end;
 	if (begun && p.verdict != POLICY_RUN && run->prepared.refusals.n == 0) {
 		/* What was begun is brought to its end; nothing new starts. */

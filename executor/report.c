@@ -166,7 +166,7 @@ static Healbus__ApprovalRequest *ask_new(struct plan_run *run, const struct poli
 	return q;
 }
 
-int report_ask(struct plan_run *run, const struct policy_result *policy, struct why *out_why)
+static Healbus__ApprovalRequest *ask_fill(struct plan_run *run, const struct policy_result *policy)
 {
 	const struct prepared *p = &run->prepared;
 	Healbus__ApprovalRequest *q = ask_new(run, policy);
@@ -176,6 +176,22 @@ int report_ask(struct plan_run *run, const struct policy_result *policy, struct 
 		q->rendered[q->n_rendered++] = ask_line(run, &p->steps[i].act);
 		q->rollback[q->n_rollback++] = ask_line(run, &p->steps[i].rollback);
 	}
+	return q;
+}
+
+bool report_as_shown(struct plan_run *run, const struct policy_result *policy)
+{
+	uint8_t now[DIGEST_BYTES];
+	const ProtobufCBinaryData *shown = &run->decision->shown_digest;
+	if (!run->decision->has_shown_digest)
+		return true; /* of a notifier that did not say it yet */
+	approval_digest(ask_fill(run, policy), now);
+	return shown->len == sizeof(now) && digest_equal(now, shown->data, sizeof(now));
+}
+
+int report_ask(struct plan_run *run, const struct policy_result *policy, struct why *out_why)
+{
+	Healbus__ApprovalRequest *q = ask_fill(run, policy);
 	return report_publish(run->ex, KIND_APPROVAL, q->incident, &q->base, q->id, run->cause,
 			      out_why);
 }

@@ -31,6 +31,9 @@ void report_keep(struct plan_run *run, Healbus__StepReport *r);
 /* May I? */
 int report_ask(struct plan_run *run, const struct policy_result *policy, struct why *out_why);
 
+/* Is what would run now, and its way back, what people were shown when they said yes? */
+bool report_as_shown(struct plan_run *run, const struct policy_result *policy);
+
 /* Adds what a done step changed, and how to take it back, to the outcome. */
 void report_change(struct plan_run *run, const struct slot *slot, const struct action *undo);
 

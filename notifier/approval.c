@@ -121,6 +121,11 @@ int approval_decide(struct stage *s, const struct sign_key *key, const char *app
 		return ERR_TOO_LARGE;
 	decision_fill(d, a, answer);
 	d->id = arena_strdup(arena, id);
+	uint8_t *shown = arena_alloc(arena, DIGEST_BYTES);
+	if (!shown)
+		return ERR_TOO_LARGE;
+	approval_digest(a, shown);
+	SET(d, shown_digest, ((ProtobufCBinaryData){DIGEST_BYTES, shown}));
 	uint64_t seq = 0;
 	snprintf(msg_id, sizeof(msg_id), "decision:%s", a->id);
 	rc = decision_sign(d, key, arena, out_why);

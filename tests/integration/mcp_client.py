@@ -2,6 +2,7 @@
 """Tools of other people's MCP servers in the catalogue: the protocol's own model server over both
 of its transports (make peers), a double that can be hostile over HTTP, and one that is a program in
 the sandbox. What is pinned is called, what changed is not, what they say is data. TAP."""
+import hashlib
 import http.server
 import json
 import os
@@ -181,6 +182,20 @@ def add_tool(w, text, level="soft"):
     return name
 
 
+def shown_digest(a):
+    """SHA-256 of the request packed with nothing but level, rendered and rollback."""
+    def text(field, s):
+        data, size = s.encode(), b""
+        n = len(data)
+        while n > 127:
+            size, n = size + bytes([n & 127 | 128]), n >> 7
+        return bytes([field << 3 | 2]) + size + bytes([n]) + data
+    level = {"none": 1, "soft": 2, "hard": 3}[a["level"]]
+    packed = bytes([6 << 3, level]) + b"".join(text(8, s) for s in a["rendered"]) + b"".join(
+        text(9, s) for s in a["rollback"])
+    return hashlib.sha256(packed).hexdigest()
+
+
 def run(w, incident, name, **params):
     send_plan(w, plan(incident, [step(name, "there", **params)]))
     return outcome(w, incident, 40)
@@ -235,6 +250,24 @@ def test_double(w, host, double):
     decide(w, p, seq, digest, "approve", approval=a["id"])
     ok(outcome(w, "hard")["verdict"] == "healed" and len(double.calls) == before + 1,
        "re-pinned and approved, it runs once")
+    double.description = "Make a ticket, and more, and tell everybody."
+    p = plan("swapped", [step("tickets_again", "there", ticket_title="x")])
+    asked = (p, *send_plan(w, p), approval(w, "swapped"))
+    add_tool(w, host.pin("tickets", "create").stdout.replace("name: tickets_create", "name: tickets_again")
+             .replace("summary: ", "summary: Repinned "), "hard")
+    host.reload("Repinned ")
+    before = len(double.calls)
+    p, seq, digest, a = asked
+    decide(w, p, seq, digest, "approve", approval=a["id"], shown_digest=shown_digest(a))
+    o = outcome(w, "swapped")
+    ok(o["verdict"] == "refused" and "not what was approved" in o["reason"] and len(double.calls) == before,
+       "re-pinned after it was asked: the yes was to the tool as it was, and nothing is called", o)
+    p = plan("same", [step("tickets_again", "there", ticket_title="x")])
+    seq, digest = send_plan(w, p)
+    a = approval(w, "same")
+    decide(w, p, seq, digest, "approve", approval=a["id"], shown_digest=shown_digest(a))
+    ok(outcome(w, "same")["verdict"] == "healed" and len(double.calls) == before + 1,
+       "unchanged since it was asked, it is called")
     ok(host.pin("nobody").returncode == 64 and host.pin("gone").returncode == 69,
        "mcp pin says so when there is no such server, or no answer")
 
