@@ -7,6 +7,7 @@
 #include "notifier/api.h"
 #include "notifier/approval.h"
 #include "notifier/info.h"
+#include "notifier/rights.h"
 
 enum { SEEN_WAIT_MS = 5000, SEEN_POLL_MS = 10 };
 
@@ -120,11 +121,9 @@ static int answer_open(struct giving *g)
 	return rc ? rc : subject_find(g, str_or_empty(g->in->id));
 }
 
-static int role_check(const struct giving *g, unsigned roles, const char *verb)
+static int may(const struct giving *g, enum right right)
 {
-	if (!g->person || (g->person->roles & roles))
-		return 0;
-	return why_set(g->why, ERR_DENIED, "%s may not %s", g->person->name, verb);
+	return g->person ? right_check(right, g->person->name, g->person->roles, g->why) : 0;
 }
 
 /* ---- approvals ---- */
@@ -256,13 +255,13 @@ static int give_approve(struct giving *g)
 
 static int give_deny(struct giving *g)
 {
-	int rc = role_check(g, ROLE_APPROVER, "deny plans");
+	int rc = may(g, RIGHT_DECIDE);
 	return rc ? rc : decide(g, g->by, false);
 }
 
 static int give_info(struct giving *g)
 {
-	int rc = role_check(g, ROLE_VIEWER, "read plans");
+	int rc = may(g, RIGHT_READ);
 	g->out->result = "info";
 	return rc ? rc : info_text(g->stage, g->subject, &g->out->text, g->why);
 }
@@ -273,7 +272,7 @@ static int give_ack(struct giving *g)
 {
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	auto_free char *msg_id = mem_printf("ack:%s:%s", g->subject, g->by);
-	int rc = role_check(g, ROLE_OPERATOR | ROLE_APPROVER, "take incidents");
+	int rc = may(g, RIGHT_ACK);
 	if (rc)
 		return rc;
 	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_ACK);
@@ -288,7 +287,7 @@ static int give_feedback(struct giving *g)
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
 	bool held = g->what == ANSWER_HELD;
 	auto_free char *msg_id = mem_printf("feedback:%s", g->subject);
-	int rc = role_check(g, ROLE_OPERATOR | ROLE_APPROVER, "say whether a repair held");
+	int rc = may(g, RIGHT_FEEDBACK);
 	if (rc)
 		return rc;
 	auto_txn txn = look(g);

@@ -54,7 +54,8 @@ size_t api_limit(struct api_call *call, const char *name, size_t fallback, size_
 int api_find(struct api_call *call, struct store_txn *txn, const struct store_table *table,
 	     const char *prefix, char out[static TOKEN_MAX + 1]);
 /* The name under which a change is made: who asks, as they logged in; nobody by name: what they
- * give as "by", which must be printable and short. Answers 400 itself. */
+ * give as "by", which must be printable, short, and no name of people:. Answers 400 or 403 itself.
+ */
 const char *api_by(struct api_call *call, const char *given);
 
 #endif

@@ -7,6 +7,7 @@
 #include "notifier/config.h"
 #include "notifier/control.h"
 #include "notifier/render.h"
+#include "notifier/rights.h"
 #include "notifier/view.h"
 
 static struct metric commands = METRIC_COUNTER(
@@ -29,17 +30,17 @@ static run_func run_help, run_status, run_incidents, run_story, run_ack, run_sil
 
 static const struct verb {
 	const char *name, *usage;
-	unsigned roles; /* any of them */
+	enum right right;
 	run_func *run;
 } verbs[ORDERS] = {
-	[ORDER_HELP] = {"help", "/help", ROLE_VIEWER, run_help},
-	[ORDER_STATUS] = {"status", "/status", ROLE_VIEWER, run_status},
-	[ORDER_INCIDENTS] = {"incidents", "/incidents", ROLE_VIEWER, run_incidents},
-	[ORDER_STORY] = {"story", "/story ID", ROLE_VIEWER, run_story},
-	[ORDER_ACK] = {"ack", "/ack ID [why]", ROLE_OPERATOR | ROLE_APPROVER, run_ack},
-	[ORDER_SILENCE] = {"silence", "/silence service=\"db\" 2h", ROLE_OPERATOR, run_silence},
-	[ORDER_PAUSE] = {"pause", "/pause [why]", ROLE_ADMIN, run_pause},
-	[ORDER_RESUME] = {"resume", "/resume [why]", ROLE_ADMIN, run_resume},
+	[ORDER_HELP] = {"help", "/help", RIGHT_READ, run_help},
+	[ORDER_STATUS] = {"status", "/status", RIGHT_READ, run_status},
+	[ORDER_INCIDENTS] = {"incidents", "/incidents", RIGHT_READ, run_incidents},
+	[ORDER_STORY] = {"story", "/story ID", RIGHT_READ, run_story},
+	[ORDER_ACK] = {"ack", "/ack ID [why]", RIGHT_ACK, run_ack},
+	[ORDER_SILENCE] = {"silence", "/silence service=\"db\" 2h", RIGHT_SILENCE, run_silence},
+	[ORDER_PAUSE] = {"pause", "/pause [why]", RIGHT_PAUSE, run_pause},
+	[ORDER_RESUME] = {"resume", "/resume [why]", RIGHT_PAUSE, run_resume},
 };
 
 /* ---- parsing ---- */
@@ -357,9 +358,8 @@ static int give(struct carry *o, const struct people *people, struct order *pars
 	if (rc)
 		return rc;
 	const struct verb *v = &verbs[parsed->verb];
-	if (!(o->person->roles & v->roles))
-		return why_set(o->why, ERR_DENIED, "%s may not /%s", o->person->name, v->name);
-	return v->run(o);
+	rc = right_check(v->right, o->person->name, o->person->roles, o->why);
+	return rc ? rc : v->run(o);
 }
 
 int order_give(struct stage *s, const struct order_in *in, struct buf *out_text,

@@ -11,11 +11,11 @@
 #define NOTIFIER_PAGE_H
 
 #include "notifier/api.h"
-#include "notifier/people.h"
+#include "notifier/rights.h"
 #include "notifier/session.h"
 
 /* What a route needs, as struct http_route.auth. */
-#define PAGE_NEEDS(role) ((enum http_auth)(HTTP_AUTH_OWN + (role)))
+#define PAGE_NEEDS(right) ((enum http_auth)(HTTP_AUTH_OWN + (right)))
 
 struct page;
 struct page *page_new(void);

@@ -217,14 +217,15 @@ const char *page_cookie_name(bool secure)
 int page_authorize(struct stage *s, struct http_request *req, unsigned need, struct why *out_why)
 {
 	struct page_who who;
-	unsigned role = need - HTTP_AUTH_OWN;
+	enum right right = (enum right)(need - HTTP_AUTH_OWN);
 	int rc = page_who(s, req, &who, out_why);
 	if (!rc)
 		rc = csrf_check(req, &who, out_why);
 	if (rc)
 		return rc;
-	if (!(who.roles & role))
-		return why_set(out_why, ERR_DENIED, "this needs the role %s", role_name(role));
+	rc = right_check(right, who.person, who.roles, out_why);
+	if (rc)
+		return rc;
 	http_request_set_user(req, who.person);
 	return 0;
 }

@@ -179,6 +179,15 @@ static json_t *roles_json(unsigned roles)
 	return list;
 }
 
+static json_t *rights_json(unsigned roles)
+{
+	json_t *list = json_array();
+	for (enum right right = 0; right < RIGHTS; right++)
+		if (right_held(right, roles))
+			json_array_append_new(list, json_string(right_name(right)));
+	return list;
+}
+
 void page_session(struct api_call *call)
 {
 	static const char *const via[] = {"", "token", "session", "proxy", "local"};
@@ -198,6 +207,7 @@ void page_session(struct api_call *call)
 	    session_rotate(page_sessions(page_of(call->stage)), buf_str(&old), clock_mono_ms(), id))
 		cookie_set(call, id, ttl_ms / 1000);
 	api_reply(call, 200,
-		  json_pack("{s:s?,s:o,s:s,s:s}", "person", *who.person ? who.person : NULL,
-			    "roles", roles_json(who.roles), "csrf", who.csrf, "via", via[who.via]));
+		  json_pack("{s:s?,s:o,s:o,s:s,s:s}", "person", *who.person ? who.person : NULL,
+			    "roles", roles_json(who.roles), "may", rights_json(who.roles), "csrf",
+			    who.csrf, "via", via[who.via]));
 }

@@ -45,7 +45,7 @@ function machine() {
 		s.executors && !s.executors.length && h("span", {class: "chip state-open"}, "no executor"),
 		h("span", {class: "net", title: state.net === "live" ? "changes come as they happen" : "asks every 2 seconds"}, h("span", {class: "lamp " + state.net, "aria-hidden": "true"}),
 			{live: "live", asking: "live", offline: "offline"}[state.net]),
-		may("admin") && (paused ? button([icon("play"), "Resume"], "resume", {}, {class: "primary"}) : button([icon("pause"), "Pause"], "pause")),
+		may("pause") && (paused ? button([icon("play"), "Resume"], "resume", {}, {class: "primary"}) : button([icon("pause"), "Pause"], "pause")),
 		session.person && h("span", {class: "who", title: session.roles.join(", ")}, session.person),
 		session.person && session.csrf && button("Log out", "logout"),
 		button("?", "help", {}, {"aria-label": "Keys", class: "help"}),

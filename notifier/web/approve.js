@@ -24,10 +24,10 @@ function rollback(lines) {
 const Level = (level) => h("span", {class: "chip level-" + (["soft", "hard"].includes(level) ? level : "none")}, level);
 
 function buttons(a) {
-	if (!may("approver"))
+	if (!may("decide"))
 		return h("p", {class: "dim"}, "You may look. Deciding takes the role approver.");
 	return h("div", {class: "row actions"}, button(["Approve …", h("kbd", {}, "a")], "approve", {id: a.id}, {class: "primary"}),
-		button(["Deny …", h("kbd", {}, "d")], "deny", {id: a.id}, {class: "danger"}), button("Dry run", "rehearse", {plan: a.plan_id}));
+		button(["Deny …", h("kbd", {}, "d")], "deny", {id: a.id}, {class: "danger"}), may("rehearse") && button("Dry run", "rehearse", {plan: a.plan_id}));
 }
 
 export function card(a, story, linked) {

@@ -50,7 +50,7 @@ export function list(state, filter, chosen) {
 
 function undo(change) {
 	return h("li", {class: "changed", "data-key": change.id}, h("div", {class: "row"}, h("code", {}, call(change)), h("span", {class: "dim"}, clock(change.at_ms)),
-		change.undone_by ? h("span", {class: "dim"}, "taken back") : change.undo && may("admin") ? button("Take back …", "undo", {id: change.id, what: change.tool}) :
+		change.undone_by ? h("span", {class: "dim"}, "taken back") : change.undo && may("undo") ? button("Take back …", "undo", {id: change.id, what: change.tool}) :
 			!change.undo && h("span", {class: "dim"}, "cannot be undone")), fold("Exactly what ran", change.what, "w"));
 }
 
@@ -60,15 +60,15 @@ function changes(state, id) {
 }
 
 function head(i, story) {
-	const taken = story.taken(), asked = i.state === "resolved" && story.of("outcome").at(-1)?.verdict === "healed" && !story.feedback() && may("operator");
+	const taken = story.taken(), asked = i.state === "resolved" && story.of("outcome").at(-1)?.verdict === "healed" && !story.feedback() && may("feedback");
 	return h("header", {class: "incident-head"},
 		h("p", {class: "row"}, go([], {class: "back"}, "‹ Incidents"), h("span", {class: "chip sev-" + (SHORT[i.severity] ? i.severity : "info")}, i.severity),
 			h("span", {class: "chip state-" + i.state}, i.state === "escalated" ? "needs a human" : i.state),
 			h("span", {class: "dim"}, i.resolved_at_ms ? ["took ", span(i.resolved_at_ms - i.opened_at_ms)] : ["for ", since(i.opened_at_ms)], " · ", h("code", {}, i.id))),
 		h("h1", {}, i.title),
 		h("p", {class: "doing-now"}, h("span", {class: "dim"}, "Now: "), doing(story)),
-		h("div", {class: "row actions"}, i.state !== "resolved" && !taken && may("operator") && button("I take it …", "ack", {id: i.id}),
-			i.state !== "resolved" && may("operator") && button("Silence …", "silence", {id: i.id}),
+		h("div", {class: "row actions"}, i.state !== "resolved" && !taken && may("ack") && button("I take it …", "ack", {id: i.id}),
+			i.state !== "resolved" && may("silence") && button("Silence …", "silence", {id: i.id}),
 			asked && [h("span", {class: "dim"}, "Did the repair hold?"), button("It held …", "held", {id: i.id, what: "yes"}), button("It did not …", "held", {id: i.id, what: "no"})]));
 }
 

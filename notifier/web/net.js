@@ -3,7 +3,7 @@
 
 const PAUSE_FIRST_MS = 1000, PAUSE_MAX_MS = 30000, ASK_EVERY_MS = 2000, TIMEOUT_MS = 35000;
 
-export const session = {person: "", roles: [], csrf: "", known: false};
+export const session = {person: "", roles: [], may: [], csrf: "", known: false};
 
 export class Refused extends Error {
 	constructor(status, body) {
@@ -44,11 +44,11 @@ export async function getMaybe(path) {
 export async function who() {
 	const s = await getMaybe("/api/session");
 	if (s)
-		Object.assign(session, {person: s.person || "", roles: s.roles || [], csrf: s.csrf || "", known: true});
+		Object.assign(session, {person: s.person || "", roles: s.roles || [], may: s.may || [], csrf: s.csrf || "", known: true});
 }
 
-// The notifier has said which roles include which. Without a session everybody who reaches the page may.
-export const may = (role) => !session.known || session.roles.includes(role);
+// What the notifier says that I may; it decides by the same table.
+export const may = (right) => session.may.includes(right);
 
 export class Live {
 	// changed(incident or null), state(name, seconds until the next try)
@@ -86,6 +86,8 @@ export class Live {
 	async ask() {
 		clearTimeout(this.timer);
 		try {
+			if (!session.known)
+				await who();
 			const status = await get("/api/status");
 			this.reached(status);
 			this.timer = setTimeout(() => this.ask(), ASK_EVERY_MS * (this.streaming() ? 5 : 1));

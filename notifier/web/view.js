@@ -26,7 +26,7 @@ function silence(s) {
 		h("ul", {class: "labels"}, (s.matchers || []).map((m) => h("li", {}, h("code", {}, matcherText(m))))),
 		h("p", {}, s.comment || h("span", {class: "dim"}, "no comment")),
 		h("p", {class: "row"}, h("span", {class: "dim"}, "by ", s.created_by, s.active ? [", ends in ", until(s.ends_at_ms)] : s.ends_at_ms < Date.now() ? ", over" : [", from ", date(s.starts_at_ms)]),
-			s.active && may("operator") && button("End it …", "expire", {id: s.id})));
+			s.active && may("silence") && button("End it …", "expire", {id: s.id})));
 }
 
 export function silenceForm(matchers) {
@@ -39,7 +39,7 @@ export function silences(state) {
 	const all = state.silences;
 	if (!all)
 		return reading("silences", "Silences");
-	return view("silences", "Silences", may("operator") && button("New silence …", "silence", {}, {class: "primary"}),
+	return view("silences", "Silences", may("silence") && button("New silence …", "silence", {}, {class: "primary"}),
 		all.length ? h("ul", {class: "plain"}, all.map(silence)) : empty("Nothing is silenced."));
 }
 

@@ -24,9 +24,11 @@ def source(*path):
 
 
 def routes():
-    """(method, path) -> role, as the code has it."""
+    """(method, path) -> role or roles, as the code has it."""
     code = re.sub(r"\\\n", "", source("notifier/api.c"))
-    found = {(m, p): r.lower() for m, p, r in re.findall(r'X\("(\w+)", "([^"]+)", ROLE_(\w+), \w+\)', code)}
+    rights = {name: " or ".join(r.lower() for r in re.findall(r"ROLE_(\w+)", roles)) for name, roles in
+              re.findall(r'\[RIGHT_(\w+)\] = \{"\w+",\s*([^,]+),', source("notifier/rights.c"))}
+    found = {(m, p): rights[r] for m, p, r in re.findall(r'X\("(\w+)", "([^"]+)", RIGHT_(\w+),\s*\w+\)', code)}
     found[("GET", "/api/events")] = "viewer"
     for m in re.findall(r'CHANNEL_ROUTE\("(\w+)"\)', code):
         found[(m, "/channel/*")] = "none"
@@ -136,7 +138,7 @@ def test_calls(w, doc, checker):
     silence, asked = "", set()
     for method, path, real, body, want in CALLS:
         operation = doc["paths"][path][method.lower()]
-        headers = {"Authorization": "Bearer " + TOKENS[WHO[operation["x-role"]]], "Origin": None, "Sec-Fetch-Site": None}
+        headers = {"Authorization": "Bearer " + TOKENS[WHO[operation["x-role"].split(" or ")[0]]], "Origin": None, "Sec-Fetch-Site": None}
         real = (real or path).replace("SILENCE", silence)
         if method == "POST" and body is not None and want != 400:
             schema = checker.resolve(operation.get("requestBody", {})).get("content", {}).get("application/json", {})
