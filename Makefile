@@ -161,6 +161,11 @@ demo: deps-demo
 	@$(MAKE) --no-print-directory B=$(B) all >/dev/null
 	@deploy/demo/run --build $(B) $(if $(ALERTMANAGER),--alertmanager)
 
+## make compose-test  the stack in a real Docker Engine (root: starts one where none runs)
+compose-test: all
+	@HEALBUS_TEST_ENGINE=start tests/run --build $(B) tests/stack/images.py tests/stack/compose.py; status=$$?; \
+		tests/stack/engine.sh stop; exit $$status
+
 ## make test       install what is missing, build, run all tests
 test: deps-test
 	-@command -v npm >/dev/null && $(MAKE) --no-print-directory B=$(B) peers
@@ -309,5 +314,5 @@ clean:
 	rm -rf build
 
 .PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
-	layers format cover sim bench profile demo demo-ci man install examples
+	layers format cover sim bench profile compose-test demo demo-ci man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

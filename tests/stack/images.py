@@ -6,7 +6,8 @@ TAP. What nothing but an engine can tell; where none can be had it says why, and
 from lib_stack import BASE, OTHERS, OURS, STAGES, Tap, build_images, docker, engine_or_skip, image, inspect, remove_images
 
 MAX_BEYOND_BASE = 60 << 20
-VERSIONS = {"nats": ("/usr/sbin/nats-server", "v2.10."), "ctl": ("/usr/local/bin/healctl", "healctl ")}
+VERSIONS = {"nats": ("/usr/sbin/nats-server", "v2.10."), "broker": ("/usr/local/bin/healbus-docker-broker", "healbus-docker-broker"),
+            "ctl": ("/usr/local/bin/healctl", "healctl ")}
 VERSIONS.update({stage: ("/usr/local/bin/healbus-" + stage, "healbus-" + stage) for stage in STAGES})
 # What a stage has no business with, and an intruder would like to find.
 UNWANTED = "gcc cc make curl wget nc python3 docker ssh"
@@ -21,7 +22,7 @@ def look_at(tap, target, base_size):
     about = inspect(image(target))
     size = about["Size"] - base_size
     tap.ok(size < MAX_BEYOND_BASE, "%s: %.1f MiB beyond the base" % (target, size / 2**20), "at most 60")
-    tap.ok(about["Config"]["User"] == "1000:1000", "%s: not root" % target, about["Config"]["User"])
+    tap.ok(about["Config"]["User"] == ("1001:1000" if target == "broker" else "1000:1000"), "%s: not root" % target, about["Config"]["User"])
     tap.ok(target == "ctl" or about["Config"].get("Healthcheck", {}).get("Test", [""])[0] == "CMD",
            "%s: its health is asked without a shell" % target, about["Config"].get("Healthcheck"))
     program, version = VERSIONS[target]

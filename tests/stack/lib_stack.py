@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
 BASE = "debian:trixie-slim"
 STAGES = ["monitor", "reasoner", "executor", "notifier"]
-OURS = ["nats"] + STAGES + ["ctl"]
+OURS = ["nats"] + STAGES + ["broker", "ctl"]
 OTHERS = ["prometheus", "alertmanager", "demo"]
 
 

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""The stack in a real Docker Engine: up, healthy, confined; rights at the bus; an alert of a real Alertmanager heals a
+stopped container; each container crashes and comes back; down, up: the same incidents.
+
+TAP. Who acted how often is told by the Engine's own events, not by healbus. Skipped, saying why, where no engine can be had.
+"""
+import os
+import subprocess
+import time
+
+from lib_compose import Stack, crash, health, status_of
+from lib_nats import Client, Refused
+from lib_stack import OTHERS, OURS, Tap, build_images, docker, engine_or_skip, inspect, remove_images, wait_for
+
+# What no publisher may say: (subject, why anybody would want to).
+FORBIDDEN = ["raw.alertmanager", "raw", "event.00.test", "heal.incident.x", "heal.plan.x", "heal.decision.x", "heal.approval.x",
+             "heal.control.pause", "heal.outcome.x", "dead.monitor", "$KV.CLAIM.x", "$KV.LOCK.x", "$JS.API.STREAM.DELETE.RAW",
+             "$JS.API.STREAM.PURGE.STORY", "$JS.API.STREAM.MSG.GET.STORY", "$JS.API.CONSUMER.CREATE.RAW",
+             "$JS.API.CONSUMER.MSG.NEXT.STORY.plans", "$JS.ACK.STORY.plans.1.1.1.1.1", "$SYS.REQ.SERVER.PING"]
+UNHEARD = [">", "raw.>", "heal.>", "_INBOX.>", "_INBOX_monitor.>", "_INBOX_executor.>", "$SYS.>", "$JS.EVENT.>"]
+
+
+class Engine:
+    """What the Engine itself saw: every start of a container, from now on. It remembers few events, so it is listened to."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "starts")
+        self.file = open(self.path, "w")
+        self.listener = subprocess.Popen(["docker", "events", "--since", "%.9f" % time.time(), "--filter", "type=container", "--filter",
+                                          "event=start", "--format", '{{index .Actor.Attributes "name"}}'],
+                                         stdout=self.file, stdin=subprocess.DEVNULL)
+
+    def starts(self, container):
+        with open(self.path) as f:
+            return f.read().split("\n").count(container)
+
+    def close(self):
+        self.listener.kill()
+        self.listener.wait()
+        self.file.close()
+
+
+def configure(stack):
+    """The shipped configuration, faster, and without a pause between two repairs of one target."""
+    path = os.path.join(stack.config, "executor.yaml")
+    with open(path) as f:
+        text = f.read()
+    text = text.replace("container: healbus-demo", "container: " + stack.demo)
+    with open(path, "w") as f:
+        f.write(text)
+    with open(os.path.join(stack.config, "monitor.yaml"), "a") as f:
+        f.write("group_wait: 200ms\ngroup_interval: 1s\ncooldown: 0s\n")
+
+
+# ---- confined ----
+
+def look_at_container(tap, service, name):
+    about = inspect(name)
+    host = about["HostConfig"]
+    wrong = []
+    status = status_of(about["State"]["Pid"])
+    if "0" in status["Uid"].split() or "0" in status["Gid"].split():
+        wrong.append("root: " + status["Uid"])
+    if int(status["CapEff"], 16) or int(status["CapBnd"], 16):
+        wrong.append("capabilities: " + status["CapBnd"])
+    if status["NoNewPrivs"] != "1" or status["Seccomp"] != "2":
+        wrong.append("no_new_privs %s, seccomp %s" % (status["NoNewPrivs"], status["Seccomp"]))
+    users = {line.split()[1] for line in docker("top", name, "-eo", "pid,uid").splitlines()[1:]}
+    if "0" in users:
+        wrong.append("a process of root: %s" % users)
+    if not host["ReadonlyRootfs"]:
+        wrong.append("may write to its root")
+    if not host["Memory"] or not host["PidsLimit"] or not host["NanoCpus"]:
+        wrong.append("memory, processes or CPU without limit")
+    if not host["LogConfig"]["Config"].get("max-size"):
+        wrong.append("a log without end")
+    if any(m["Source"].endswith("docker.sock") for m in about["Mounts"]) and service != "broker":
+        wrong.append("the Engine's socket")
+    tap.ok(not wrong, "%s: no root, no capability, nothing to write to, limits" % service, wrong)
+
+
+def confined(tap, stack):
+    for service, names in sorted(stack.containers().items()):
+        look_at_container(tap, service, names[0])
+    log = docker("logs", stack.containers()["executor"][0])
+    tap.ok('"sandbox":"full"' in log, "executor: the whole sandbox works in its container", log)
+
+
+# ---- the bus ----
+
+def publisher(stack, name):
+    return Client(stack.ports["NATS"], os.path.join(stack.secrets, "tls/ca.pem"), stack.secret("keys/%s.pub" % name),
+                  stack.secret("keys/%s.nk" % name), "_INBOX_" + name)
+
+
+def strangers(tap, stack):
+    try:
+        Client(stack.ports["NATS"], os.path.join(stack.secrets, "tls/ca.pem")).close()
+        tap.ok(False, "who has no key is refused")
+    except (Refused, OSError) as e:
+        tap.ok("uthorization" in str(e), "who has no key is refused", e)
+
+
+def external(tap, stack):
+    client = publisher(stack, "source-test")
+    answer = client.request("raw.test", b'{"name": "Test"}')
+    tap.ok(b'"stream":"RAW"' in answer.replace(b" ", b""), "an external publisher's alert is stored", answer)
+    taken = [s for s in FORBIDDEN if not client.refused("PUB %s 0" % s, b"")]
+    tap.ok(not taken, "and on %d other subjects it is refused" % len(FORBIDDEN), taken)
+    heard = [s for s in UNHEARD if not client.refused("SUB %s 9" % s)]
+    tap.ok(not heard, "and hears nobody else (%d subjects)" % len(UNHEARD), heard)
+    client.close()
+
+
+# ---- healing ----
+
+def incident_of(stack, **labels):
+    """The newest incident with these labels."""
+    for i in stack.incidents():
+        if all(i["labels"].get(k) == v for k, v in labels.items()):
+            return i
+    return None
+
+
+def scraped(stack):
+    found = stack.http("PROMETHEUS", "/api/v1/query?query=up%7Bjob%3D%22demo%22%7D")[1]
+    return isinstance(found, dict) and [r["value"][1] for r in found["data"]["result"]] == ["1"]
+
+
+def heals_demo(tap, stack, engine, when):
+    before = engine.starts(stack.demo)
+    wait_for("Prometheus sees the demo", lambda: scraped(stack), 30)
+    docker("kill", stack.demo)
+    good = wait_for("the demo runs again", lambda: engine.starts(stack.demo) > before and health(stack.demo) == "healthy", 60)
+    tap.ok(good, "%s: a real Alertmanager's alert heals the stopped demo" % when, stack.logs("executor") + stack.logs("broker"))
+    incident = wait_for("its incident is over", lambda: (incident_of(stack, service="demo") or {}).get("state") == "resolved"
+                        and incident_of(stack, service="demo"), 60)
+    story = stack.story(incident["id"]) if incident else []
+    verdicts = [m.get("verdict") for kind, m in story if kind == "outcome"]
+    tap.ok(verdicts == ["healed"], "%s: and its story ends well" % when, verdicts or stack.incidents())
+    count = engine.starts(stack.demo) - before
+    tap.ok(count == 1, "%s: the Engine saw one start" % when, count)
+
+
+# ---- faults ----
+
+def crashes(tap, stack):
+    for service, names in sorted(stack.containers().items()):
+        if service == "demo":
+            continue
+        before = inspect(names[0])["RestartCount"]
+        crash(names[0])
+        good = wait_for("%s is back" % service, lambda: inspect(names[0])["RestartCount"] > before and health(names[0]) == "healthy", 60)
+        tap.ok(good, "%s crashes and comes back" % service, stack.logs(service))
+    tap.ok(stack.all_healthy(), "all are healthy again", stack.unhealthy())
+
+
+def down_up(tap, stack):
+    before = {i["id"]: i["state"] for i in stack.incidents()}
+    stack.compose("down")
+    gone = not stack.names()
+    stack.compose("up", "-d")
+    tap.ok(gone and stack.all_healthy(), "down, up: healthy", stack.unhealthy())
+    after = wait_for("the incidents", lambda: {i["id"]: i["state"] for i in stack.incidents()}, 20) or {}
+    kept = all(after.get(i) == state for i, state in before.items() if state == "resolved")
+    tap.ok(before and set(before) <= set(after) and kept, "the same %d incidents are there" % len(before), [before, after])
+
+
+def play(tap, stack, engine):
+    build_images(OURS + OTHERS)
+    tap.say("images are built")
+    stack.init("--source", "test")
+    configure(stack)
+    stack.compose("up", "-d")
+    if not tap.ok(stack.all_healthy(), "up: every container is healthy", [stack.unhealthy(), stack.compose("logs", "--tail", "15")]):
+        return
+    for part in (confined, strangers, external):
+        part(tap, stack)
+    tap.say("confined, and the bus asked")
+    heals_demo(tap, stack, engine, "one executor")
+    tap.say("healed")
+    crashes(tap, stack)
+    heals_demo(tap, stack, engine, "after the crashes")
+    tap.say("crashed and healed")
+    down_up(tap, stack)
+    tap.say("down and up")
+
+
+def main():
+    tap = Tap()
+    engine_or_skip()
+    stack = Stack(["observe", "demo"])
+    engine = Engine(stack.dir)
+    try:
+        play(tap, stack, engine)
+    finally:
+        engine.close()
+        stack.remove()
+        remove_images(OURS + OTHERS)
+    tap.end()
+
+
+main()
