@@ -260,7 +260,7 @@ fuzz-run: $(FUZZ_T)
 
 ## make lint       warnings of gcc -fanalyzer, clang-tidy, cppcheck, shellcheck; format, layers
 lint: deps-lint layers
-	tests/lint/lint --build $(B)
+	+tests/lint/lint --build $(B)
 ## make layers     who may include whom
 layers:
 	tests/lint/layers

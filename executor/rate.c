@@ -61,7 +61,7 @@ static int by_time(const void *a, const void *b)
 /* When so many plans will have left the window that one more may begin. */
 static int64_t free_at(const struct rate_log *log, int64_t max)
 {
-	int64_t at[RATE_ENTRIES_MAX];
+	int64_t at[RATE_ENTRIES_MAX] = {0};
 	for (size_t i = 0; i < log->n; i++)
 		at[i] = log->items[i].at_ms;
 	qsort(at, log->n, sizeof(at[0]), by_time);
