@@ -99,6 +99,7 @@ static const struct {
 	{"bus", doctor_bus},
 	{"notifier", doctor_notifier},
 	{"sandbox", doctor_sandbox},
+	{"docker", doctor_docker},
 	{"clock", doctor_clock},
 };
 

@@ -22,5 +22,7 @@ void doctor_bus(struct doctor *d);
 void doctor_configuration(struct doctor *d);
 void doctor_sandbox(struct doctor *d);
 void doctor_clock(struct doctor *d);
+/* doctor_docker.c */
+void doctor_docker(struct doctor *d);
 
 #endif

@@ -4,9 +4,9 @@
 #include <sys/syscall.h>
 #include <sys/timex.h>
 
-/* ---- configuration of the four stages ---- */
+/* ---- configuration of the programs ---- */
 
-static void look_at_stage(struct doctor *d, const char *program)
+static void look_at_program(struct doctor *d, const char *program)
 {
 	const char *argv[] = {NULL, "-c", ctl_config_dir(d->ctl), "--check", NULL};
 	auto_buf said = {0};
@@ -31,10 +31,11 @@ static void look_at_stage(struct doctor *d, const char *program)
 void doctor_configuration(struct doctor *d)
 {
 	static const char *const programs[] = {"healbus-monitor", "healbus-reasoner",
-					       "healbus-executor", "healbus-notifier"};
+					       "healbus-executor", "healbus-notifier",
+					       "healbus-docker-broker"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		look_at_stage(d, programs[i]);
+		look_at_program(d, programs[i]);
 }
 
 /* ---- sandbox ---- */

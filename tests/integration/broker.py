@@ -328,7 +328,7 @@ def main():
         test_rename_in_between(e, b)
         test_tricks(e, b, web)
         test_faults(e, b, web)
-        b.stop()
+        ok(b.stop() == 0, "after all that it ends as it should")
         b = Broker(dir, e.path)
         test_slow_ones_hold_up_nobody(e, b, web)
         test_queue(e, dir)

@@ -136,6 +136,18 @@ if [ -x "$build/healbus-monitor" ]; then
 	ctl doctor --only configuration
 	check "a broken configuration is named with its line" 1 $? '^fail +configuration +healbus-monitor: .*monitor.yaml:1'
 fi
+if [ -x "$build/healbus-docker-broker" ]; then
+	engine() { HEALBUS_BROKER_LISTEN=$dir/no-broker HEALBUS_BROKER_ENGINE_SOCKET=$1 ctl doctor --only docker; }
+	engine "$dir/no-engine"
+	check "without a Docker Engine there is nothing to say" 0 $? '^ok +docker +no Engine at'
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/engine"
+	chmod 660 "$dir/engine"
+	engine "$dir/engine"
+	check "an Engine without a broker is a warning" 0 $? '^warn +docker +there is an Engine, and no broker'
+	chmod 666 "$dir/engine"
+	engine "$dir/engine"
+	check "an Engine that anybody may use is a failure" 1 $? '^fail +docker +anybody may use'
+fi
 ctl doctor --only nothing
 check "no such part: 64" 64 $? 'no such part'
 echo "1..$n"
