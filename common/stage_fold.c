@@ -291,6 +291,9 @@ static int open_store(struct fold_loop *l, struct why *out_why)
 				 .retain_ms = c->outbox_retain_ms};
 	struct why why = {0};
 	int rc = fold_open(l->def, &o, &l->fold, &why);
+	if (rc == ERR_UNSUPPORTED)
+		return why_set(out_why, rc, "%s. Or move %s away: it is rebuilt from the bus",
+			       why.text, dir);
 	if (rc != ERR_CORRUPT && rc != ERR_SCHEMA)
 		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
 	LOG(ERROR, "state set aside, rebuilding it from the bus", S("worker", l->name),

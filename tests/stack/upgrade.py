@@ -31,7 +31,8 @@ class Upgrade(chaos.Chaos):
     def __init__(self, args, releases):
         super().__init__(args)
         self.releases = releases  # {name: folder of programs}
-        self.answers, self.swaps = [], 0
+        self.answers, self.swaps, self.newer = [], 0, {}
+        self.refused = self.turns_back = 0
 
     # ---- replacing ----
 
@@ -40,14 +41,31 @@ class Upgrade(chaos.Chaos):
         began, stage = time.monotonic(), part.split("-")[0]
         self.world.program[part] = os.path.join(self.releases[release], "healbus-" + stage)
         old = self.world.process[part]
+        self.held.add(part)
         old.send_signal(signal.SIGKILL if self.swaps % 2 else signal.SIGTERM)
         wait_for("%s has ended" % part, lambda: old.poll() is not None, 60)
+        if self.newer.get(part) and release != "next" and stage != "executor":
+            self.back(part)
+        self.newer[part] = release == "next"
+        self.held.discard(part)
         good = wait_for("%s of %s is ready" % (part, release), lambda: self.world.process[part] is not old
                         and self.world.ready(part), chaos.RECOVER_S)
         self.swaps += 1
         self.recoveries.append((part, int((time.monotonic() - began) * 1000), 0))
         if not good:
             self.answers.append(("%s of %s becomes ready" % (part, release), False))
+
+    def back(self, part):
+        """An older release does not take what a later one wrote for its own: it says what to do, and that is done."""
+        process = self.world.start(part)
+        wait_for("%s refuses its state" % part, lambda: process.poll() is not None, 60)
+        self.refused += process.poll() not in (None, 0) and "a later release wrote it" in self.world.tail(part, 3) \
+            and "it is rebuilt from the bus" in self.world.tail(part, 3)
+        self.turns_back += 1
+        state = self.world.path("state", part)
+        for name in os.listdir(state):
+            if os.path.exists(os.path.join(state, name, "data.mdb")):
+                os.rename(os.path.join(state, name), self.world.path("away-%d-%s-%s" % (self.swaps, part, name)))
 
     def roll(self, stages, release):
         """One part after the other; after each stage an alert goes through all of it."""
@@ -135,6 +153,8 @@ class Upgrade(chaos.Chaos):
         for row in dead[:5]:
             chaos.say("dead:", row["subject"], row["message"].get("error"), row["message"].get("subject"))
         self.answers += [
+            ("each older program refused the state of a newer one, and said what to do: %d of %d" % (
+                self.refused, self.turns_back), 0 < self.turns_back == self.refused),
             ("unknown fields are still in what this release forwards", f["forwarded"] > 0 and not f["dropped"]),
             ("so are values of an enum that it does not know", f["severities"] > 0 and not f["severities dropped"]),
             ("nothing was unreadable to anyone, nor was a kind of message that nobody knows", not dead)]
