@@ -241,6 +241,18 @@ fault: deps-test
 fault-run: all $(INTEGRATION_T) $(FAULT_T)
 	tests/fault/run --build $(B) --seeds $(SEEDS)
 
+## make upgrade-test  this release beside the coming and the one before, forward and back under load
+upgrade-test: deps-test
+	@$(MAKE) --no-print-directory B=$(B) upgrade-run
+upgrade-run: all $(INTEGRATION_T) $(FAULT_T)
+	HEALBUS_BUILD=$(abspath $(B)) tests/stack/upgrade.py --full
+
+## make cluster-test  three nodes of the bus (nats-server 2.10): killed, frozen, without a majority, under load
+cluster-test: deps-test
+	@$(MAKE) --no-print-directory B=$(B) cluster-run
+cluster-run: all $(INTEGRATION_T) $(FAULT_T)
+	HEALBUS_BUILD=$(abspath $(B)) tests/stack/cluster.py --full
+
 ## make fuzz T=60  T seconds of libFuzzer for each target; the corpora stay in tests/fuzz/corpus
 # Each target is linked twice: with libFuzzer, and with a main that replays its corpus for `make test`.
 FUZZ_T := $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
@@ -313,6 +325,6 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run fuzz fuzz-run lint \
+.PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run upgrade-test upgrade-run cluster-test cluster-run fuzz fuzz-run lint \
 	layers format cover sim bench profile compose-test demo demo-ci man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

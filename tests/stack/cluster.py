@@ -186,10 +186,9 @@ class Cluster(chaos.Chaos):
         self.recovered("two nodes down for %d s" % NO_MAJORITY_S, began)
 
     def kill_all(self):
-        steps = [lambda: self.kill_leader("STORY"), lambda: self.kill_leader("RAW"), self.kill_connected,
-                 self.no_majority, self.kill_executor_and_leader, self.freeze_leader]
+        steps = [lambda: self.kill_leader("STORY"), self.no_majority, self.kill_executor_and_leader]
         if self.args.full:
-            steps += [lambda s=s: self.kill_leader(s) for s in STREAMS] * 2
+            steps += [self.kill_connected, self.freeze_leader, *[lambda s=s: self.kill_leader(s) for s in STREAMS]] * 2
             self.dice.shuffle(steps)
         for step in steps:
             step()

@@ -186,7 +186,7 @@ def run(args):
 
 def main():
     args = chaos.arguments(small=(60, 400))
-    args.kills = 150 if args.full else 22  # alerts come for as long as it would take to kill so often
+    args.kills = 60 if args.full else 10  # alerts come for as long as it would take to kill so often
     why = missing()
     if why:
         print("1..0 # skip " + why)
