@@ -4,7 +4,7 @@
 #include "common/metrics.h"
 #include "notifier/channel_state.h"
 #include "notifier/config.h"
-#include "notifier/view.h"
+#include "notifier/figures.h"
 
 enum {
 	ROUND_MS = 15 * 1000,
@@ -32,9 +32,9 @@ struct watch {
 	int64_t at_ms;     /* by clock_mono_ms() */
 };
 
-static struct metric undelivered = METRIC_GAUGE(
-	"healbus_notices_undelivered",
-	"Notices that nobody has got yet: queued, or failed and to be said anew.", "state");
+static struct metric pending =
+	METRIC_GAUGE("healbus_consumer_pending_messages",
+		     "Messages on the bus that a stage's consumer was not given yet.", "consumer");
 
 static void slowest_find(struct stage *s, Healbus__Health *out)
 {
@@ -46,8 +46,10 @@ static void slowest_find(struct stage *s, Healbus__Health *out)
 	for (size_t i = 0; i < ARRAY_SIZE(consumers); i++) {
 		struct bus_consumer_state state;
 		if (bus_consumer_state(stage_bus(s), consumers[i].stream, consumers[i].consumer,
-				       &state, NULL) ||
-		    state.pending <= out->behind)
+				       &state, NULL))
+			continue;
+		metric_set(&pending, (double)state.pending, consumers[i].consumer);
+		if (state.pending <= out->behind)
 			continue;
 		SET(out, behind, state.pending);
 		out->slowest = (char *)consumers[i].consumer;
@@ -107,21 +109,13 @@ static void channels_find(struct stage *s, struct channel_state *states, char **
 	stage_config_put(s, config);
 }
 
-static void undelivered_count(struct stage *s)
-{
-	auto_txn txn = store_begin_read(fold_store(stage_fold(s, 0, 0)));
-	struct unsent_counts n = view_unsent_counts(txn, clock_real_ms());
-	metric_set(&undelivered, (double)n.queued, "queued");
-	metric_set(&undelivered, (double)n.failed, "failed");
-}
-
 static void look(struct stage *s, struct watch *w)
 {
 	struct bus_stream_state dead;
 	struct channel_state states[CHANNEL_STATES_MAX];
 	char *names[CHANNEL_STATES_MAX];
 	Healbus__Health now = HEALBUS__HEALTH__INIT;
-	undelivered_count(s);
+	figures_take(s);
 	if (!bus_epoch(stage_bus(s)) || bus_stream_state(stage_bus(s), STREAM_DEAD, &dead, NULL))
 		return;
 	SET(&now, dead_seq, dead.last_seq);

@@ -207,6 +207,21 @@ def healctl(*words):
     return subprocess.run([os.path.join(BUILD, "healctl"), *words], env=env, capture_output=True, text=True, timeout=60)
 
 
+def healctl_json(*words):
+    return json.loads(healctl(*words, "--json").stdout)
+
+
+def metrics():
+    """{series: value}, once the figures of the last day are there."""
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port, timeout=10) as r:
+            lines = r.read().decode().splitlines()
+    except OSError:
+        return None
+    found = {s: float(v) for s, v in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+    return found if "healbus_day_autonomous_ratio" in found else None
+
+
 def read_all():
     r = healctl("status", "--json")
     return r.returncode == 0 and json.loads(r.stdout)["lag"].get("behind") == 0
@@ -258,6 +273,19 @@ route: {escalation: night}
     wait_for("it is read", read_all)
     acks = [json.loads(line)["message"] for line in busctl("dump", "STORY", "heal.control.inc000").splitlines()]
     ok(r.returncode == 0 and acks[-1].get("false_alarm") is True, "a false alarm is said with healctl ack", (r.stdout, r.stderr, acks[-1:]))
+
+    # What it has read is in its metrics at once when it starts.
+    procs[-1].terminate()
+    procs[-1].wait()
+    procs.append(subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", base], env=env,
+                                  stderr=open(base + "/notifier.log", "a")))
+    shown = wait_for("the last day is among the metrics", metrics) or {}
+    counts = healctl_json("status")["incidents"]
+    ok({k: shown.get('healbus_incidents{state="%s"}' % k) for k in counts} == counts, "metrics: incidents by state", (shown, counts))
+    day = get("/api/kpis?since_ms=%d&until_ms=%d" % (now_ms() - DAY, now_ms() + 1))["overall"]
+    ok(shown['healbus_day_incidents{what="healed"}'] == day["healed"] and
+       shown['healbus_day_time_to_heal_seconds{quantile="0.5"}'] == (day["time_to_heal_p50_ms"] or 0) / 1000 and
+       'healbus_approvals_pending' in shown and 'healbus_paused' in shown, "metrics: the last day", (shown, day))
 
     now = get("/api/oncall")
     ok(now["oncall"][0]["name"] == "primary" and [c["kind"] for c in now["escalations"][0]["calls"]]
