@@ -69,6 +69,8 @@ struct bus_msg {
 	size_t len;
 	bool again;             /* the bus had acknowledged it before */
 	bool expect_no_message; /* refuse when the subject holds one: ERR_EXISTS */
+	uint64_t expect_last; /* refuse when the stream's last message is another; 0: whatever it is
+			       */
 	/* In an outlet that packs: may be sent up to a few ms later, together with others. Order is
 	 * kept among those that may, and among those that may not. */
 	bool may_wait;
@@ -165,6 +167,10 @@ int bus_fold_consumer(struct bus *b, const char *stream, const char *name, const
  */
 int bus_shared_consumer(struct bus *b, const struct topic_consumer *c, struct why *out_why);
 
+/* A new shared durable that begins at this message, when its stream was laid anew. */
+int bus_shared_consumer_from(struct bus *b, const struct topic_consumer *c, uint64_t start_seq,
+			     struct why *out_why);
+
 /* Missing is fine. */
 int bus_consumer_delete(struct bus *b, const char *stream, const char *name, struct why *out_why);
 struct bus_consumer_state {
@@ -172,6 +178,8 @@ struct bus_consumer_state {
 	uint64_t unacked;     /* delivered and not settled */
 	uint64_t redelivered; /* of those, more than once */
 	uint64_t waiting;     /* pull requests */
+	uint64_t settled_seq; /* up to this message of the stream, all are acknowledged */
+	uint64_t seq;         /* last message of the stream that was delivered */
 };
 int bus_consumer_state(struct bus *b, const char *stream, const char *name,
 		       struct bus_consumer_state *out, struct why *out_why);
@@ -192,6 +200,8 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
  * needs an admin user. */
 int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
 		  struct why *out_why);
+/* The same for one of them, by its name in the table. */
+int bus_provision_one(struct bus *b, const char *name, struct why *out_why);
 /* Compares the server's streams and buckets with the topic table; one line per difference; 0 when
  * none, ERR_CONFIG. */
 int bus_check_streams(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,

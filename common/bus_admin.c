@@ -72,14 +72,20 @@ int bus_fold_consumer(struct bus *b, const char *stream, const char *name, const
 	return consumer_create(b, stream, name, config, out_why);
 }
 
-static json_t *shared_config(const struct topic_consumer *c, int64_t start_ms)
+static json_t *shared_config(const struct topic_consumer *c, uint64_t start_seq, int64_t start_ms)
 {
 	json_t *config = json_pack("{s:s, s:s, s:I, s:i, s:i, s:s, s:s}", "durable_name", c->name,
 				   "ack_policy", "explicit", "ack_wait", c->ack_wait_ms * MS_TO_NS,
 				   "max_ack_pending", c->max_ack_pending, "max_deliver", -1,
 				   "filter_subject", c->filter, "replay_policy", "instant");
-	set_start(config, 0, start_ms);
+	set_start(config, start_seq, start_ms);
 	return config;
+}
+
+int bus_shared_consumer_from(struct bus *b, const struct topic_consumer *c, uint64_t start_seq,
+			     struct why *out_why)
+{
+	return consumer_create(b, c->stream, c->name, shared_config(c, start_seq, 0), out_why);
 }
 
 static int compare_shared(const struct topic_consumer *c, const json_t *info, struct why *out_why)
@@ -112,7 +118,7 @@ static int recreate_if_ahead(struct bus *b, const struct topic_consumer *c, cons
 	bus_delivery_free(&last);
 	rc = consumer_delete(b, c->stream, c->name, out_why);
 	return rc ? rc
-		  : consumer_create(b, c->stream, c->name, shared_config(c, start_ms), out_why);
+		  : consumer_create(b, c->stream, c->name, shared_config(c, 0, start_ms), out_why);
 }
 
 int bus_shared_consumer(struct bus *b, const struct topic_consumer *c, struct why *out_why)
@@ -123,7 +129,7 @@ int bus_shared_consumer(struct bus *b, const struct topic_consumer *c, struct wh
 	struct why why = {0};
 	int rc = bus_api(b, subject, NULL, &info, &why);
 	if (rc == ERR_NOT_FOUND)
-		return consumer_create(b, c->stream, c->name, shared_config(c, 0), out_why);
+		return consumer_create(b, c->stream, c->name, shared_config(c, 0, 0), out_why);
 	if (rc)
 		return why_set(out_why, rc, "%s", why.text);
 	rc = compare_shared(c, info, out_why);
@@ -143,6 +149,8 @@ int bus_consumer_state(struct bus *b, const char *stream, const char *name,
 	out->unacked = (uint64_t)bus_json_int(info, "num_ack_pending");
 	out->redelivered = (uint64_t)bus_json_int(info, "num_redelivered");
 	out->waiting = (uint64_t)bus_json_int(info, "num_waiting");
+	out->settled_seq = (uint64_t)bus_json_int(json_object_get(info, "ack_floor"), "stream_seq");
+	out->seq = (uint64_t)bus_json_int(json_object_get(info, "delivered"), "stream_seq");
 	return 0;
 }
 
@@ -192,7 +200,7 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 	return 0;
 }
 
-static const char *stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8])
+const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8])
 {
 	snprintf(out, TOKEN_MAX + 8, "%s%s", t->bucket ? "KV_" : "", t->name);
 	return out;
@@ -209,7 +217,7 @@ static json_t *stream_subjects(const struct topic_stream *t)
 	return subjects;
 }
 
-static json_t *stream_config(const struct bus *b, const struct topic_stream *t)
+json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t)
 {
 	char name[TOKEN_MAX + 8];
 	int64_t age_ms = t->bucket ? t->bucket_ttl_ms : t->max_age_ms;
@@ -217,7 +225,7 @@ static json_t *stream_config(const struct bus *b, const struct topic_stream *t)
 	if (age_ms > 0)
 		window_ms = MIN(window_ms, age_ms);
 	json_t *config = json_pack("{s:s, s:o, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i}", "name",
-				   stream_name(t, name), "subjects", stream_subjects(t),
+				   bus_stream_name(t, name), "subjects", stream_subjects(t),
 				   "retention", "limits", "storage", "file", "discard", "new",
 				   "num_replicas", b->replicas, "max_consumers", -1, "max_msgs", -1,
 				   "max_msg_size", -1, "max_msgs_per_subject", t->bucket ? 1 : -1);
@@ -277,8 +285,8 @@ static int check_stream(struct bus *b, const struct topic_stream *t, const struc
 {
 	char name[TOKEN_MAX + 8];
 	auto_json info = NULL;
-	auto_json wanted = stream_config(b, t);
-	int rc = stream_info(b, stream_name(t, name), &info, out_why);
+	auto_json wanted = bus_stream_config(b, t);
+	int rc = stream_info(b, bus_stream_name(t, name), &info, out_why);
 	return rc ? rc : compare_stream(wanted, json_object_get(info, "config"), s);
 }
 
@@ -286,9 +294,9 @@ static int create_stream(struct bus *b, const struct topic_stream *t, const stru
 			 struct why *out_why)
 {
 	char name[TOKEN_MAX + 8], subject[SUBJECT_MAX + 1];
-	stream_name(t, name);
+	bus_stream_name(t, name);
 	snprintf(subject, sizeof(subject), "$JS.API.STREAM.CREATE.%s", name);
-	auto_json wanted = stream_config(b, t);
+	auto_json wanted = bus_stream_config(b, t);
 	auto_json answer = NULL;
 	int rc = bus_api(b, subject, json_incref(wanted), &answer, out_why);
 	if (rc)
@@ -316,6 +324,17 @@ int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void
 			return why_set(out_why, rc, "%s: %s", topic_streams[i].name, why.text);
 	}
 	return worst ? why_set(out_why, worst, "streams differ from the topic table") : 0;
+}
+
+int bus_provision_one(struct bus *b, const char *name, struct why *out_why)
+{
+	const struct says nobody = {0};
+	size_t i = 0;
+	while (i < topic_streams_n && !str_eq(topic_streams[i].name, name))
+		i++;
+	assert(i < topic_streams_n);
+	int rc = check_stream(b, &topic_streams[i], &nobody, NULL);
+	return rc == ERR_NOT_FOUND ? create_stream(b, &topic_streams[i], &nobody, out_why) : rc;
 }
 
 int bus_check_streams(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,

@@ -266,6 +266,7 @@ void bus_msg_headers(struct bus *b, const struct bus_msg *m, struct bus_headers 
 	out->id_hash = bus_id_hash(m->id);
 	unsigned tries = bus_staged_tries(b, out->id_hash);
 	snprintf(out->time, sizeof(out->time), "%" PRId64, m->time_ms);
+	snprintf(out->last, sizeof(out->last), "%" PRIu64, m->expect_last);
 	if (tries > 0)
 		snprintf(out->id, sizeof(out->id), "%s~%u", m->id, tries);
 	const struct bus_header headers[] = {
@@ -277,6 +278,7 @@ void bus_msg_headers(struct bus *b, const struct bus_msg *m, struct bus_headers 
 		{HEADER_SCHEMA, SCHEMA_VERSION},
 		{HEADER_AGAIN, m->again ? "1" : NULL},
 		{"Nats-Expected-Last-Subject-Sequence", m->expect_no_message ? "0" : NULL},
+		{"Nats-Expected-Last-Sequence", m->expect_last ? out->last : NULL},
 	};
 	static_assert(ARRAY_SIZE(headers) <= BUS_HEADERS_MAX, "room for all");
 	memcpy(out->items, headers, sizeof(headers));

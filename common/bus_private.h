@@ -22,7 +22,7 @@
 
 enum {
 	BUS_INBOX_BYTES = TOKEN_MAX + 48,
-	BUS_HEADERS_MAX = 9,
+	BUS_HEADERS_MAX = 10,
 	BUS_VALUE_MAX_BYTES = 64 << 10,
 	BUS_GONE_MAX = 256,
 	BUS_STAGED_MAX = 1024,
@@ -188,6 +188,9 @@ int bus_msg_status(natsMsg *m);
 int bus_api(struct bus *b, const char *subject, json_t *body, json_t **out, struct why *out_why);
 /* The `error` member of an answer as one of our codes; 0 when there is none. */
 int bus_api_error(const json_t *answer, struct why *out_why);
+/* How the topic table wants a stream: its name on the server, and its configuration. */
+const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8]);
+json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t);
 /* Reads a publish acknowledgement. */
 int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why);
 /* What bus_publish and bus_outlet_send put into headers, and the texts that these borrow. */
@@ -196,6 +199,7 @@ struct bus_headers {
 	size_t n;
 	uint64_t id_hash; /* for bus_staged_answered */
 	char time[24];
+	char last[24];
 	char id[BUS_ID_MAX + 16];
 };
 void bus_msg_headers(struct bus *b, const struct bus_msg *m, struct bus_headers *out);

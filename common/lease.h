@@ -39,6 +39,10 @@ struct claim {
 	struct buf note; /* with CLAIM_DONE: the packed StepReport */
 };
 
+/* The time (ms, as decimal digits) at which this bus was made from a backup, as a key of the CLAIM
+ * bucket; none: never. What was planned before may have been done without a trace, see recall.h. */
+#define CLAIM_RESTORED "restored"
+
 const char *claim_state_name(enum claim_state s);
 void claim_release(struct claim *c);
 /* CLAIM_NONE with revision 0 when nobody ever claimed it. */

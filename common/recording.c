@@ -33,11 +33,19 @@ struct body_head {
 	uint8_t stream;
 	uint8_t zero[3];
 };
-static_assert(sizeof(struct file_head) == 32 && sizeof(struct body_head) == 40, "no padding");
+static_assert(sizeof(struct file_head) == RECORDING_HEAD_BYTES && sizeof(struct body_head) == 40,
+	      "no padding");
 
 const char *const recording_streams[RECORDING_STREAMS] = {STREAM_RAW, STREAM_EVENTS, STREAM_STORY,
 							  STREAM_DEAD};
-static const char *const prefixes[RECORDING_STREAMS] = {"raw.", "event.", "heal.", "dead."};
+static const char *const prefixes[RECORDING_KINDS] = {"raw.",       "event.", "heal.",  "dead.",
+						      "$KV.CLAIM.", "file.",  "backup."};
+
+/* A plain recording holds streams only. */
+static unsigned kinds_of(uint32_t version)
+{
+	return version == RECORDING_VERSION_BACKUP ? RECORDING_KINDS : RECORDING_STREAMS;
+}
 
 static uint32_t record_crc(uint32_t len, const void *body)
 {
@@ -49,6 +57,7 @@ static uint32_t record_crc(uint32_t len, const void *body)
 struct recording_writer {
 	char *path;
 	int fd;
+	uint32_t version;
 	struct buf out;
 };
 
@@ -68,11 +77,10 @@ static int write_out(struct recording_writer *w, struct why *out_why)
 	return 0;
 }
 
-int recording_create(const char *path, int64_t made_ms, struct recording_writer **out,
-		     struct why *out_why)
+static int create(const char *path, const struct file_head *with, struct recording_writer **out,
+		  struct why *out_why)
 {
-	struct file_head head = {
-		.version = RECORDING_VERSION, .bytes = sizeof(head), .made_ms = made_ms};
+	struct file_head head = *with;
 	memcpy(head.magic, magic, sizeof(magic));
 	head.crc = crc32c(0, &head, offsetof(struct file_head, crc));
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -82,17 +90,34 @@ int recording_create(const char *path, int64_t made_ms, struct recording_writer 
 	struct recording_writer *w = mem_alloc(sizeof(*w));
 	w->path = mem_strdup(path);
 	w->fd = fd;
+	w->version = head.version;
 	buf_add(&w->out, &head, sizeof(head));
 	*out = w;
 	return 0;
 }
 
-static int check_written(const struct recording_record *r, size_t texts[static 4],
-			 struct why *out_why)
+int recording_create(const char *path, int64_t made_ms, struct recording_writer **out,
+		     struct why *out_why)
+{
+	const struct file_head head = {
+		.version = RECORDING_VERSION, .bytes = sizeof(head), .made_ms = made_ms};
+	return create(path, &head, out, out_why);
+}
+
+int recording_create_backup(const char *path, int64_t made_ms, struct recording_writer **out,
+			    struct why *out_why)
+{
+	const struct file_head head = {
+		.version = RECORDING_VERSION_BACKUP, .bytes = sizeof(head), .made_ms = made_ms};
+	return create(path, &head, out, out_why);
+}
+
+static int check_written(const struct recording_writer *w, const struct recording_record *r,
+			 size_t texts[static 4], struct why *out_why)
 {
 	size_t total = sizeof(struct body_head) + r->len;
 	const char *const text[] = {r->subject, r->id, r->cause, r->content_type};
-	if (r->stream >= RECORDING_STREAMS || !str_starts(r->subject, prefixes[r->stream]))
+	if (r->stream >= kinds_of(w->version) || !str_starts(r->subject, prefixes[r->stream]))
 		return why_set(out_why, ERR_INVALID, "%s: not a subject of that stream",
 			       r->subject);
 	for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
@@ -111,7 +136,7 @@ static int check_written(const struct recording_record *r, size_t texts[static 4
 int recording_add(struct recording_writer *w, const struct recording_record *r, struct why *out_why)
 {
 	size_t texts[4] = {0};
-	int rc = check_written(r, texts, out_why);
+	int rc = check_written(w, r, texts, out_why);
 	if (rc)
 		return rc;
 	struct body_head head = {.seq = r->seq,
@@ -155,6 +180,7 @@ int recording_finish(struct recording_writer *w, struct why *out_why)
 struct recording {
 	char *path;
 	int fd;
+	uint32_t version;
 	uint64_t bytes;
 	uint64_t at; /* file offset of data[start] */
 	char *data;
@@ -198,13 +224,14 @@ static int read_head(struct recording *r, struct why *out_why)
 	if (have < sizeof(head) || memcmp(r->data, magic, sizeof(magic)) != 0)
 		return why_set(out_why, ERR_INVALID, "%s: not a recording", r->path);
 	memcpy(&head, r->data, sizeof(head));
-	if (head.version != RECORDING_VERSION)
+	if (head.version != RECORDING_VERSION && head.version != RECORDING_VERSION_BACKUP)
 		return why_set(out_why, ERR_SCHEMA,
-			       "%s: a recording of version %u; this build reads version %d",
-			       r->path, head.version, RECORDING_VERSION);
+			       "%s: a recording of version %u; this build reads versions %d and %d",
+			       r->path, head.version, RECORDING_VERSION, RECORDING_VERSION_BACKUP);
 	if (head.crc != crc32c(0, &head, offsetof(struct file_head, crc)) ||
 	    head.bytes != sizeof(head))
 		return why_set(out_why, ERR_CORRUPT, "%s: its first 32 bytes are damaged", r->path);
+	r->version = head.version;
 	r->start = r->at = sizeof(head);
 	return 0;
 }
@@ -278,7 +305,7 @@ static const char *take_text(const char **at, const char *end, size_t bytes)
 	return text;
 }
 
-static int parse_body(const char *body, size_t len, struct recording_record *out)
+static int parse_body(const char *body, size_t len, unsigned kinds, struct recording_record *out)
 {
 	struct body_head head;
 	const char *at = body + sizeof(head), *end = body + len;
@@ -295,14 +322,14 @@ static int parse_body(const char *body, size_t len, struct recording_record *out
 			return ERR_CORRUPT;
 	}
 	r.data = at;
-	if ((size_t)(end - at) != r.len || r.stream >= RECORDING_STREAMS || head.zero[0] ||
-	    head.zero[1] || head.zero[2] || !str_starts(r.subject, prefixes[r.stream]))
+	if ((size_t)(end - at) != r.len || r.stream >= kinds || head.zero[0] || head.zero[1] ||
+	    head.zero[2] || !str_starts(r.subject, prefixes[r.stream]))
 		return ERR_CORRUPT;
 	*out = r;
 	return 0;
 }
 
-int recording_next(struct recording *r, struct recording_record *out, struct why *out_why)
+int recording_next_any(struct recording *r, struct recording_record *out, struct why *out_why)
 {
 	uint32_t prefix[2];
 	size_t have = 0;
@@ -325,9 +352,22 @@ int recording_next(struct recording *r, struct recording_record *out, struct why
 	const char *body = r->data + r->start + PREFIX_BYTES;
 	if (record_crc(len, body) != prefix[1])
 		return torn(r, "is damaged: its checksum is wrong", out_why);
-	if (parse_body(body, len, out))
+	if (parse_body(body, len, kinds_of(r->version), out))
 		return torn(r, "is not one of ours", out_why);
 	r->start += PREFIX_BYTES + len;
 	r->at += PREFIX_BYTES + len;
 	return 0;
+}
+
+int recording_next(struct recording *r, struct recording_record *out, struct why *out_why)
+{
+	int rc = recording_next_any(r, out, out_why);
+	while (!rc && out->stream >= RECORDING_STREAMS)
+		rc = recording_next_any(r, out, out_why);
+	return rc;
+}
+
+bool recording_is_backup(const struct recording *r)
+{
+	return r->version == RECORDING_VERSION_BACKUP;
 }

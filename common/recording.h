@@ -9,6 +9,9 @@
  * strings, the payload. Records stand in the order of the stream's time; those of one stream in
  * that of their sequence numbers. There is no index and no end mark: a file whose writer died is
  * good up to its last whole record.
+ *
+ * A backup (notifier/ctl/backup.h) is a recording of version 2: it also has records of three more
+ * kinds, which recording_next() passes over, and its streams stand one behind the other.
  */
 #ifndef COMMON_RECORDING_H
 #define COMMON_RECORDING_H
@@ -18,15 +21,23 @@
 
 enum {
 	RECORDING_VERSION = 1,
+	RECORDING_VERSION_BACKUP = 2,
 	RECORDING_RECORD_MAX = 2 << 20, /* bytes of one body; the bus takes 1 MiB */
 	RECORDING_STREAMS = 4,
+	/* more kinds, in backups only, in the place of a stream's number */
+	RECORDING_CLAIM = 4, /* $KV.CLAIM.<key>: a claim's value; seq: its revision */
+	RECORDING_FILE = 5,  /* file.<n>: part n of a file, id: its name; parts come in order */
+	RECORDING_NOTE = 6,  /* backup.begin, backup.end: JSON */
+	RECORDING_KINDS = 7,
+	RECORDING_PART_MAX = 1 << 20, /* bytes of one part of a file */
+	RECORDING_HEAD_BYTES = 32,    /* where the first record begins */
 };
 
 /* RAW, EVENTS, STORY, DEAD: their numbers in the file. */
 extern const char *const recording_streams[RECORDING_STREAMS];
 
 struct recording_record {
-	unsigned stream; /* index of recording_streams */
+	unsigned stream; /* index of recording_streams, or one of the kinds above */
 	uint64_t seq;
 	int64_t stream_ns; /* when the stream took it */
 	int64_t time_ms;   /* its own time, never later than the stream's */
@@ -44,6 +55,9 @@ struct recording_writer;
 /* A new file, mode 0600. ERR_EXISTS when there is one of this name. made_ms: now. */
 int recording_create(const char *path, int64_t made_ms, struct recording_writer **out,
 		     struct why *out_why);
+/* The same, for a backup. */
+int recording_create_backup(const char *path, int64_t made_ms, struct recording_writer **out,
+			    struct why *out_why);
 /* ERR_INVALID or ERR_TOO_LARGE for what the reader would not take; ERR_IO, ERR_FULL. */
 int recording_add(struct recording_writer *w, const struct recording_record *record,
 		  struct why *out_why);
@@ -62,6 +76,9 @@ void recording_close(struct recording *r);
  * behind it cannot be read.
  */
 int recording_next(struct recording *r, struct recording_record *out, struct why *out_why);
+/* The same, without passing over anything. */
+int recording_next_any(struct recording *r, struct recording_record *out, struct why *out_why);
+bool recording_is_backup(const struct recording *r);
 /* Where the next record begins; recording_seek() goes back there. */
 uint64_t recording_offset(const struct recording *r);
 int recording_seek(struct recording *r, uint64_t offset, struct why *out_why);

@@ -268,20 +268,10 @@ void store_close(struct store *s)
 
 int store_backup(struct store *s, const char *dir, struct why *out_why)
 {
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		return why_set(out_why, err_from_errno(errno), "%s: %s", dir, strerror(errno));
-	auto_free char *path = mem_printf("%s/data.mdb", dir);
-	if (access(path, F_OK) == 0)
-		return why_set(out_why, ERR_EXISTS, "%s is there already", path);
 	pthread_rwlock_rdlock(&s->resizing);
-	int rc = mdb_env_copy2(s->env, dir, MDB_CP_COMPACT);
+	int rc = store_copy_env(s->env, dir, out_why);
 	pthread_rwlock_unlock(&s->resizing);
-	if (rc)
-		return why_set(out_why, store_rc(rc), "%s: %s", path, mdb_strerror(rc));
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		return why_set(out_why, ERR_IO, "%s: %s", path, strerror(errno));
-	return 0;
+	return rc;
 }
 
 /* ---- transactions ---- */

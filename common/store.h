@@ -185,6 +185,9 @@ bool store_is_full(struct store *s);
 
 /* A hot, compacted copy into an empty directory; readers and the writer go on. */
 int store_backup(struct store *s, const char *dir, struct why *out_why);
+/* The same from outside: of the environment in from_dir, which another process of this machine (and
+ * of the same PID namespace) may have open and write to. ERR_NOT_FOUND: there is none. */
+int store_copy(const char *from_dir, const char *dir, struct why *out_why);
 
 /* SHA-256 over every row of the given tables in order: two equal states have equal hashes. */
 int store_hash(struct store_txn *txn, const struct store_table *const *tables, size_t n,

@@ -70,6 +70,9 @@ int store_check_files(const struct store_options *options, struct why *out_why);
 /* Pages that are free inside the file, from `first_page` on; walks LMDB's own list of them. */
 int store_free_pages(MDB_txn *txn, size_t first_page, size_t *out);
 
+/* A compacted copy into a directory, made when it is missing, that holds none yet. */
+int store_copy_env(MDB_env *env, const char *dir, struct why *out_why);
+
 /* Address of the environment's map; NULL when it cannot be found. Reads /proc/self/maps. */
 void *store_map_address(MDB_env *env);
 

@@ -115,9 +115,10 @@ const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when
  * Who may publish and read what, per user of the bus: the four stages; "operator" (healctl and
  * its like: set-up, publish, record, replay, doctor); and "source", which stands for one user
  * "source-<source>" an external alerter: it publishes raw.<source>, hears whether that was stored,
- * and nothing else. An allow-list; nobody may purge or delete a stream or read past their own;
- * only the operator may create one. Consumers by name: folds "monitor-00" to "monitor-15",
- * "reasoner", "notifier"; a fold that rebuilds reads its own outputs on STORY through
+ * and nothing else. An allow-list; nobody may delete a stream or read past their own; only the
+ * operator may create one, and purge it while it is laid anew (bus_lay.h). Consumers by name: folds
+ * "monitor-00" to "monitor-15", "reasoner", "notifier"; a fold that rebuilds reads its own outputs
+ * on STORY through
  * "<fold>-rebuild"; `healbus-monitor record` reads each stream through "healctl".
  */
 enum { TOPIC_REPLICAS = 3 }; /* notifiers on one bus: "notifier", "notifier-2", "notifier-3" */

@@ -47,6 +47,13 @@
 	PUB("operator", "$JS.API.CONSUMER.LIST." stream, "doctor"),                                \
 	PUB("operator", "$JS.API.CONSUMER.INFO." stream ".*", "doctor")
 
+/* Purging works while a stream is laid anew: after that its configuration forbids it for ever. */
+#define RESTORE(stream)                                                                            \
+	PUB("operator", "$JS.API.STREAM.PURGE." stream, "restore, before the stream is in use")
+
+#define RESTORE_CONSUMER(stream, consumer)                                                         \
+	PUB("operator", "$JS.API.CONSUMER.DURABLE.CREATE." stream "." consumer, "restore")
+
 const struct topic_right topic_rights[] = {
 	CONNECTED("monitor"),
 	PUB("monitor", "raw.*", "what webhooks and checks brought"),
@@ -117,6 +124,13 @@ const struct topic_right topic_rights[] = {
 	PUB("operator", "$JS.API.STREAM.LIST", "set-up, doctor"),
 	INSPECT(STREAM_RAW), INSPECT(STREAM_EVENTS), INSPECT(STREAM_STORY), INSPECT(STREAM_DEAD),
 	OPERATE("KV_" BUCKET_CLAIM), OPERATE("KV_" BUCKET_LOCK), OPERATE("KV_" BUCKET_LIVE),
+
+	RESTORE(STREAM_RAW), RESTORE(STREAM_EVENTS), RESTORE(STREAM_STORY), RESTORE(STREAM_DEAD),
+	RESTORE_CONSUMER(STREAM_RAW, "normaliser"), RESTORE_CONSUMER(STREAM_STORY, "relay"),
+	RESTORE_CONSUMER(STREAM_STORY, "plans"), RESTORE_CONSUMER(STREAM_STORY, "decisions"),
+	RESTORE_CONSUMER(STREAM_STORY, "diagnoses"), RESTORE_CONSUMER(STREAM_STORY, "notices"),
+	OWN_CONSUMER("operator", "KV_" BUCKET_CLAIM, "healctl"),
+	PUB("operator", "$KV." BUCKET_CLAIM ".>", "restore"),
 
 	/* {source}: the rest of the user's name. */
 	PUB("source", "raw.{source}", "alerts of its own"),

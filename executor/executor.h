@@ -35,6 +35,8 @@ struct recall {
 	bool known[WIRE_STEPS_MAX];
 	int pause_rc;
 	struct why pause_why;
+	bool in_doubt; /* any step may have been done in a time that a restored bus knows nothing of
+			*/
 };
 
 enum { RUN_REPORTS_MAX = 4 * WIRE_STEPS_MAX };

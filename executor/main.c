@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/metrics.h"
 #include "common/stage.h"
+#include "executor/backup.h"
 #include "executor/decision.h"
 #include "executor/executor.h"
 #include "executor/mcp.h"
@@ -345,6 +346,16 @@ static const struct stage_command commands[] = {
 	 .help = "audit [JOURNAL_DIR]: print the audit records of a stopped executor and check "
 		 "their chain",
 	 .run = run_audit},
+	{.name = "backup",
+	 .help = "backup DIR: copy the journals of this executor, running or not, into DIR",
+	 .run = backup_command},
+	{.name = "check",
+	 .help = "check DIR: are such copies readable, and their audit chains whole?",
+	 .run = backup_check_command},
+	{.name = "restore",
+	 .help = "restore DIR: put such copies where this executor looks for its journals; it must "
+		 "not have any",
+	 .run = backup_restore_command},
 	{.name = "mcp",
 	 .help = "mcp pin SERVER [TOOL]: print what a tool of an MCP server is now, to be put into "
 		 "tools_dir",

@@ -1,6 +1,12 @@
 /*
  * What the bus says about a plan, asked in one round trip once the plan's lock is held: how far the
  * plan and each of its steps are, and whether all is paused.
+ *
+ * A bus that was restored from a backup (healctl restore) has forgotten what was done between the
+ * backup and its loss, and stages that read it again come to the same plans, with the same ids. So
+ * of a plan that was made before the restore, or for an incident that was open by then, no step is
+ * begun: what neither claim nor journal knows the end of is unknown, for a check or a human to
+ * settle. What people ask for after the restore, and incidents that open after it, go their way.
  */
 #ifndef EXECUTOR_RECALL_H
 #define EXECUTOR_RECALL_H

@@ -326,6 +326,25 @@ static enum step_end found_end(struct attempt *a)
 	return end_of(a->report);
 }
 
+static const char bus_restored[] =
+	"the bus was restored from a backup since it was planned: whether it was started, nobody "
+	"knows";
+
+/* What the journal saw the end of, it knows; a claim that has no end says too little. */
+static enum step_end found_in_doubt(struct attempt *a)
+{
+	struct why why = {0};
+	Healbus__StepReport *last = NULL;
+	int rc = journal_read(a->run->ex->journal, a->slot->id, a->run->arena, &last, &why);
+	if (rc && rc != ERR_NOT_FOUND)
+		return hold(a, BUS_WAIT_MS, &why);
+	if (rc || last->state == HEALBUS__STEP_STATE__STEP_STARTED ||
+	    last->state == HEALBUS__STEP_STATE__STEP_WAITING)
+		return settle_unknown(a, bus_restored);
+	a->report = last;
+	return conclude(a);
+}
+
 static enum step_end (*const found[])(struct attempt *a) = {
 	[CLAIM_NONE] = found_none, [CLAIM_CLAIMED] = found_claimed, [CLAIM_STARTED] = found_started,
 	[CLAIM_DONE] = found_end,  [CLAIM_UNKNOWN] = found_end,
@@ -339,7 +358,10 @@ enum step_end step_act(struct plan_run *run, const struct slot *slot,
 	int rc = recall_take(run, slot, &a.claim)
 			 ? 0
 			 : claim_get(run->ex->bus, slot->id, &a.claim, &why);
-	enum step_end end = rc ? hold(&a, BUS_WAIT_MS, &why) : found[a.claim.state](&a);
+	bool doubt = run->recall.in_doubt && a.claim.state < CLAIM_DONE;
+	enum step_end end = rc      ? hold(&a, BUS_WAIT_MS, &why)
+			    : doubt ? found_in_doubt(&a)
+				    : found[a.claim.state](&a);
 	if (end != STEP_END_WAIT && out_report)
 		*out_report = a.report;
 	claim_release(&a.claim);

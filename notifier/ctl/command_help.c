@@ -52,3 +52,27 @@ const char help_init[] =
 	"and .pub. To lock a user out, remove both and, for a source, run init. The "
 	"certificate lasts a year: healctl doctor warns 30 days before, --renew makes the "
 	"next one.";
+
+const char help_backup[] =
+	"Everything that healbus knows, while it works: the streams, the claims of the "
+	"executors, and their journals with the audit chain. The file is checked by healctl "
+	"verify, put back by healctl restore, and read by healctl backtest as a recording. Keep "
+	"it as you keep the bus. Not in it are secrets: the folder that healctl init made and "
+	"the notifier's *.key files.\n"
+	"Of executors whose configuration is not in -c DIR the journals must be named: those "
+	"here with --executor, those elsewhere by copying what `healbus-executor backup DIR` "
+	"made there and --with.";
+
+const char help_restore[] =
+	"Checks the file, then fills an empty bus from it: every message with its sequence "
+	"number, claims, the places of shared consumers; reads all of it back; gives the "
+	"journals to executors that have none. All stages must be stopped, and state folders "
+	"other than the executors' empty: they rebuild. A bus that has streams is left alone.\n"
+	"What was done after the backup nobody knows any more, so no step of a plan from before "
+	"the restore, or for an incident that was open then, is begun: it counts as unknown "
+	"unless a claim or a journal tells its end. New incidents are repaired as ever. With "
+	"--state-only the bus is not touched: for when it lives and a state folder is lost.";
+
+const char help_verify[] =
+	"Reads all of a backup: checksums, counts, digests, and the audit chains by "
+	"healbus-executor. With --bus it is compared with the bus, message by message.";

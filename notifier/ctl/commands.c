@@ -14,6 +14,9 @@
 		"limit", 0, "N", "At most so many, the newest first."                              \
 	}
 
+/* One word, which names such a thing. */
+#define ONE_OF(what) .args_min = 1, .args_max = 1, .names = (what)
+
 const struct ctl_command ctl_commands[] = {
 	{
 		.name = "status",
@@ -50,9 +53,7 @@ const struct ctl_command ctl_commands[] = {
 			"is "
 			"then one line. Exit code 1 when it ended in another way.",
 		.run = cmd_story,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_INCIDENT,
+		ONE_OF(NAMES_INCIDENT),
 		.flags = {{"follow", 'f', NULL, "Go on until the incident is resolved."},
 			  {"until", 0, "STATE",
 			   "With --follow: end at resolved (the default), or at closed, which is "
@@ -70,9 +71,7 @@ const struct ctl_command ctl_commands[] = {
 			"through the plan and says in the story what it would do; nothing is "
 			"changed.",
 		.run = cmd_plan,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_PLAN,
+		ONE_OF(NAMES_PLAN),
 		.flags = {{"dry-run", 0, NULL, "Rehearse it; nothing is changed."}},
 	},
 	{
@@ -90,9 +89,7 @@ const struct ctl_command ctl_commands[] = {
 			"second "
 			"one is told who decided.",
 		.run = cmd_approve,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_APPROVAL,
+		ONE_OF(NAMES_APPROVAL),
 		.flags = {REASON, BY},
 	},
 	{
@@ -101,9 +98,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "do not let a plan run",
 		.help = "The incident is escalated: the machine does not try something else.",
 		.run = cmd_deny,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_APPROVAL,
+		ONE_OF(NAMES_APPROVAL),
 		.flags = {REASON, BY},
 	},
 	{
@@ -114,9 +109,7 @@ const struct ctl_command ctl_commands[] = {
 			"it "
 			"is taken back.",
 		.run = cmd_info,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_APPROVAL,
+		ONE_OF(NAMES_APPROVAL),
 	},
 	{
 		.name = "feedback",
@@ -144,9 +137,7 @@ const struct ctl_command ctl_commands[] = {
 			"What runs already goes on to its end; a question that waits can still be "
 			"answered.",
 		.run = cmd_ack,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_INCIDENT,
+		ONE_OF(NAMES_INCIDENT),
 		.flags = {REASON,
 			  {"false-alarm", 0, NULL,
 			   "There was nothing to repair; counts in the key figures."}},
@@ -211,9 +202,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "end a silence now",
 		.help = "Incidents it muted open again when they still fire.",
 		.run = cmd_silence_expire,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_SILENCE,
+		ONE_OF(NAMES_SILENCE),
 	},
 	{
 		.name = "pause",
@@ -246,9 +235,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "take a change back",
 		.help = "Becomes a plan of its own, with the same policy, approvals and checks.",
 		.run = cmd_undo,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_CHANGE,
+		ONE_OF(NAMES_CHANGE),
 		.flags = {REASON},
 	},
 	{
@@ -265,9 +252,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "show one of them with its bytes",
 		.help = "Text as text, other bytes in hex.",
 		.run = cmd_dead_show,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_DEAD,
+		ONE_OF(NAMES_DEAD),
 	},
 	{
 		.name = "dead requeue",
@@ -275,9 +260,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "publish it again, after the cause is repaired",
 		.help = "Only what came in from outside (raw.*).",
 		.run = cmd_dead_requeue,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_DEAD,
+		ONE_OF(NAMES_DEAD),
 	},
 	{
 		.name = "shadow",
@@ -338,9 +321,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "what would have been planned, from a recording, without doing anything",
 		.help = help_backtest,
 		.run = cmd_backtest,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_FILE,
+		ONE_OF(NAMES_FILE),
 		.flags = {{"runbooks", 0, "DIR[,DIR]",
 			   "Runbooks in place of those that reasoner.yaml names; those of the "
 			   "second directory replace those of the first with the same name."},
@@ -360,9 +341,7 @@ const struct ctl_command ctl_commands[] = {
 		.summary = "why a job failed, from its log, and who should fix it",
 		.help = help_classify,
 		.run = cmd_classify,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_FILE,
+		ONE_OF(NAMES_FILE),
 		.flags = {{"workflow", 0, "NAME", "Name of the workflow, when it is known."},
 			  {"job", 0, "NAME", "Name of the job."},
 			  {"step", 0, "NAME", "Name of the step that failed."},
@@ -428,6 +407,38 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"out", 0, "FILE", "Write it there, in place of printing it."}},
 	},
 	{
+		.name = "backup",
+		.args = "FILE",
+		.summary = "put all that healbus knows into a file, while it works",
+		.help = help_backup,
+		.run = cmd_backup,
+		ONE_OF(NAMES_FILE),
+		.flags = {{"executor", 0, "DIR...", "An executor's configuration directory."},
+			  {"with", 0, "DIR...", "A copy of an executor's journals."}},
+	},
+	{
+		.name = "restore",
+		.args = "FILE",
+		.summary = "fill an empty bus, and empty journals, from a backup",
+		.help = help_restore,
+		.run = cmd_restore,
+		ONE_OF(NAMES_FILE),
+		.flags = {{"executor", 0, "DIR...",
+			   "An executor's configuration directory, in the order of the backup."},
+			  {"extract", 0, "DIR", "Write the journals there, for other hosts."},
+			  {"state-only", 0, NULL, "Journals only; the bus is not touched."},
+			  {"bus-only", 0, NULL, "No journals."}},
+	},
+	{
+		.name = "verify",
+		.args = "FILE",
+		.summary = "is a backup whole, and does the bus still hold it?",
+		.help = help_verify,
+		.run = cmd_verify,
+		ONE_OF(NAMES_FILE),
+		.flags = {{"bus", 0, NULL, "Compare it with the bus."}},
+	},
+	{
 		.name = "init",
 		.args = "[DIR]",
 		.summary = "make keys, certificates and configuration for a bus of one's own",
@@ -478,9 +489,7 @@ const struct ctl_command ctl_commands[] = {
 			"of "
 			"$fpath.",
 		.run = cmd_completion,
-		.args_min = 1,
-		.args_max = 1,
-		.names = NAMES_SHELL,
+		ONE_OF(NAMES_SHELL),
 	},
 	{
 		.name = "manual",

@@ -58,7 +58,8 @@ struct ctl_command {
 };
 
 /* Texts of the table below that are longer than a few lines: command_help.c. */
-extern const char help_backtest[], help_classify[], help_init[], help_shadow[];
+extern const char help_backtest[], help_backup[], help_restore[], help_verify[], help_classify[],
+	help_init[], help_shadow[];
 extern const struct ctl_command ctl_commands[];
 extern const size_t ctl_commands_n;
 extern const struct ctl_flag ctl_global_flags[];
@@ -225,6 +226,9 @@ int cmd_rates(struct ctl *c);
 int cmd_models(struct ctl *c);
 int cmd_token(struct ctl *c);
 int cmd_init(struct ctl *c);
+int cmd_backup(struct ctl *c);
+int cmd_restore(struct ctl *c);
+int cmd_verify(struct ctl *c);
 int cmd_doctor(struct ctl *c);
 int cmd_completion(struct ctl *c);
 int cmd_names(struct ctl *c);

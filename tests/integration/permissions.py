@@ -44,7 +44,7 @@ SAYS = {
     "executor": [r"heal\.(approval|step|outcome)\.[^.]+", r"heal\.control\.(catalogue|call)", r"dead\.executor",
                  r"\$KV\.(CLAIM|LOCK|LIVE)\..+"],
     "notifier": [r"heal\.(decision|notice|control)\.[^.]+", r"raw\.[^.]+", r"dead\.notifier"],
-    "operator": [r"raw\.[^.]+", r"event\.[^.]+\.[^.]+", r"heal\.[^.]+\.[^.]+", r"dead\.[^.]+"],
+    "operator": [r"raw\.[^.]+", r"event\.[^.]+\.[^.]+", r"heal\.[^.]+\.[^.]+", r"dead\.[^.]+", r"\$KV\.CLAIM\..+"],
     "source-am": [r"raw\.am"],
     "source-other": [r"raw\.other"],
 }
@@ -63,8 +63,10 @@ CONSUMERS = {
     "executor": {("STORY", n) for n in ("plans", "decisions")},
     "notifier": {("STORY", n) for n in ("notifier", "notifier-rebuild", "notifier-2", "notifier-2-rebuild", "notifier-3",
                                         "notifier-3-rebuild", "notices")},
-    "operator": {(s, "healctl") for s in ("RAW", "EVENTS", "STORY", "DEAD")},
+    "operator": {(s, "healctl") for s in ("RAW", "EVENTS", "STORY", "DEAD", "KV_CLAIM")},
 }
+# What a restore makes at the places where they were.
+LAYS = {("RAW", "normaliser")} | {("STORY", n) for n in ("relay", "plans", "decisions", "diagnoses", "notices")}
 # Whose consumers each may look at, to see whether they are behind.
 LOOKS = {
     "notifier": {("RAW", "normaliser"), ("STORY", "reasoner"), ("STORY", "plans"), ("STORY", "decisions")},
@@ -89,6 +91,8 @@ def may_ask(user, subject):
         return words[2] in READS[user]
     if verb in ("STREAM.CREATE", "STREAM.UPDATE"):
         return user == "operator" and words[2] in READS[user]
+    if verb == "STREAM.PURGE":  # which every stream forbids, but while it is laid anew
+        return user == "operator" and words[2] in ("RAW", "EVENTS", "STORY", "DEAD")
     if words[:3] == ["STREAM", "MSG", "GET"] or verb == "DIRECT.GET":
         return words[3 if verb == "STREAM.MSG" else 2] in READS[user]
     if verb in ("CONSUMER.NAMES", "CONSUMER.LIST"):
@@ -104,7 +108,9 @@ def may_consume(user, words):
         return (words[2], words[3]) in own
     if words[:2] == ["CONSUMER", "INFO"]:
         return (words[2], words[3]) in own | LOOKS.get(user, set())
-    if words[:3] in (["CONSUMER", "DURABLE", "CREATE"], ["CONSUMER", "MSG", "NEXT"]):
+    if words[:3] == ["CONSUMER", "DURABLE", "CREATE"]:
+        return (words[3], words[4]) in own | (LAYS if user == "operator" else set())
+    if words[:3] == ["CONSUMER", "MSG", "NEXT"]:
         return (words[3], words[4]) in own
     return False
 

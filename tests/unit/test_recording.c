@@ -321,11 +321,60 @@ static void test_other_files(void **state)
 	unlink(f->path);
 	write_samples(f->path);
 	assert_int_equal(buf_read_file(&whole, f->path, 1 << 20), 0);
-	whole.data[8] = 2;
+	whole.data[8] = 3;
 	write_file(f->path, whole.data, whole.len);
 	readable(f->path, &rc, &why);
 	assert_int_equal(rc, ERR_SCHEMA);
-	assert_non_null(strstr(why.text, "a recording of version 2; this build reads version 1"));
+	assert_non_null(
+		strstr(why.text, "a recording of version 3; this build reads versions 1 and 2"));
+}
+
+static const struct recording_record in_backups_only[] = {
+	{.stream = RECORDING_NOTE, .subject = "backup.begin", .data = "{}", .len = 2},
+	{.stream = RECORDING_CLAIM, .seq = 7, .subject = "$KV.CLAIM.abc", .data = "1", .len = 1},
+	{.stream = 0, .seq = 9, .subject = "raw.am", .data = "x", .len = 1},
+	{.stream = RECORDING_FILE, .seq = 1, .subject = "file.1", .data = "f", .len = 1},
+};
+
+static void write_backup(const char *path)
+{
+	struct recording_writer *w = NULL;
+	struct why why = {0};
+	assert_int_equal(recording_create_backup(path, 1, &w, &why), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(in_backups_only); i++) {
+		struct recording_record r = in_backups_only[i];
+		r.id = r.cause = r.content_type = "";
+		assert_int_equal(recording_add(w, &r, &why), 0);
+	}
+	assert_int_equal(recording_finish(w, &why), 0);
+}
+
+/* Who wants streams is given streams; a plain recording holds nothing else. */
+static void test_a_backup_is_a_recording(void **state)
+{
+	struct files *f = *state;
+	struct recording *r = NULL;
+	struct recording_record got;
+	struct why why = {0};
+	write_backup(f->path);
+	assert_int_equal(recording_open(f->path, &r, &why), 0);
+	assert_true(recording_is_backup(r));
+	assert_int_equal(recording_next(r, &got, &why), 0);
+	assert_string_equal(got.subject, "raw.am");
+	assert_int_equal(recording_next(r, &got, &why), ERR_NOT_FOUND);
+	assert_int_equal(recording_seek(r, RECORDING_HEAD_BYTES, &why), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(in_backups_only); i++) {
+		assert_int_equal(recording_next_any(r, &got, &why), 0);
+		assert_string_equal(got.subject, in_backups_only[i].subject);
+	}
+	recording_close(r);
+	unlink(f->path);
+	struct recording_writer *w = NULL;
+	got = in_backups_only[1];
+	got.id = got.cause = got.content_type = "";
+	assert_int_equal(recording_create(f->path, 1, &w, &why), 0);
+	assert_int_equal(recording_add(w, &got, &why), ERR_INVALID);
+	recording_finish(w, NULL);
 }
 
 int main(void)
@@ -338,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lies_with_a_right_sum, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_absurd_lengths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_backup_is_a_recording, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

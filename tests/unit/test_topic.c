@@ -154,10 +154,12 @@ static void test_no_stage_administers(void **state)
 		for (size_t j = 0; j < ARRAY_SIZE(admin_only); j++)
 			assert_null(strstr(subject, admin_only[j]));
 	}
+	/* Streams forbid purging, but while they are laid anew from a backup. */
 	for (size_t j = 2; j < ARRAY_SIZE(admin_only); j++)
 		for (size_t i = 0; i < topic_rights_n; i++)
 			assert_true(!topic_rights[i].publish ||
-				    !strstr(topic_rights[i].publish, admin_only[j]));
+				    !strstr(topic_rights[i].publish, admin_only[j]) ||
+				    str_eq(admin_only[j], "STREAM.PURGE"));
 }
 
 static void test_who_may_say_what(void **state)
