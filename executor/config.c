@@ -151,9 +151,10 @@ static const struct option rows[] = {
 		"dependencies, hosts, max_files, max_lines, max_line_bytes}. A repository's target "
 		"may say more in its attribute guard. Secrets, hidden characters, links out of the "
 		"tree, submodules and paths into .git never pass unasked."),
-	OPT_PATH(T, places.docker.socket, "docker.socket", "/var/run/docker.sock",
-		 "The Docker Engine's, for repositories whose attribute sandbox is docker: their "
-		 "checks run in containers. Whoever may use it is root."),
+	OPT_PATH(T, places.docker.socket, "docker.socket", NULL,
+		 "A Docker Engine's socket, for repositories whose attribute sandbox is docker: "
+		 "their checks run in containers. Whoever may use it is root there, so best an "
+		 "Engine of its own, rootless or elsewhere; never the broker's, which makes none."),
 	OPT_STRING(T, places.docker.image, "docker.image", NULL,
 		   "The image of those containers; it must be there already, with sh, sleep and "
 		   "what the checks need."),

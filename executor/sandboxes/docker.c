@@ -410,8 +410,11 @@ static void run(const struct place_settings *settings, const struct cell *c,
 
 static int check(const struct place_settings *s, struct why *out_why)
 {
-	bool there = s->docker.socket && s->docker.image && *s->docker.image;
-	return there ? 0 : why_set(out_why, ERR_CONFIG, "docker.image: not configured");
+	if (!s->docker.socket || !*s->docker.socket)
+		return why_set(out_why, ERR_CONFIG, "docker.socket: not configured");
+	if (!s->docker.image || !*s->docker.image)
+		return why_set(out_why, ERR_CONFIG, "docker.image: not configured");
+	return 0;
 }
 
 const struct place place_docker = {.name = "docker", .check = check, .run = run};

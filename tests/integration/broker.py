@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.error
+import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import executor as ex  # noqa: E402
 import lib_engine as le  # noqa: E402
-from executor import BUILD, ok, wait_for  # noqa: E402
+from executor import BUILD, free_port, ok, wait_for  # noqa: E402
 from lib_broker import LABEL, NOBODY, ROOT, Broker, ask, call, reason  # noqa: E402
 
 
@@ -282,6 +284,8 @@ def test_users(e, dir):
     ok(not ROOT or set(status["Uid"].split()) == {str(NOBODY)} and int(status["CapEff"], 16) == 0, "it is nobody, with no capability")
     r = subprocess.run([os.path.join(BUILD, "healbus-docker-broker"), "-c", b.conf, "--healthy"], capture_output=True)
     ok(r.returncode == 0, "--healthy says so", r.stderr)
+    s, _, body = b.get("/metrics")
+    ok(s == 200 and b'healbus_broker_requests_total{action="ping",status="200"}' in body, "it counts", body[:500])
     second = subprocess.run([os.path.join(dir, "healbus-docker-broker"), "-c", b.conf], capture_output=True, text=True,
                             env=dict(os.environ, HEALBUS_BROKER_ALLOW_ROOT="true"))
     ok(second.returncode == 78 and "somebody listens there" in second.stderr, "a second one does not take its place", second.stderr)
@@ -295,6 +299,20 @@ def test_users(e, dir):
     if ROOT:
         r = subprocess.run([os.path.join(BUILD, "healbus-docker-broker"), "-c", b.conf], capture_output=True, text=True)
         ok(r.returncode == 78 and "will not run as root" in r.stderr, "it does not run as root unasked", r.stderr)
+
+
+def test_http_listen(e, dir):
+    port = free_port()
+    b = Broker(dir, e.path, "tcp", http={"listen": "127.0.0.1:%d" % port})
+    found = {}
+    for path in ("/healthz", "/readyz", "/metrics", "/_ping", "/containers/json"):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path), timeout=10) as r:
+                found[path] = r.status
+        except urllib.error.HTTPError as error:
+            found[path] = error.code
+    ok(list(found.values()) == [200, 200, 200, 404, 404], "over TCP there is its health, and nothing of the Engine's", found)
+    b.stop()
 
 
 def test_configuration(dir):
@@ -334,6 +352,7 @@ def main():
         test_queue(e, dir)
         test_rates(e, dir)
         test_users(e, dir)
+        test_http_listen(e, dir)
         test_configuration(dir)
     except Exception:
         import traceback

@@ -273,7 +273,7 @@ static void test_bad_config(void **state)
 		{"targets:\n  - {id: a, kind: repository, attributes: {url: "
 		 "\"https://g.example/o/r\", "
 		 "sandbox: docker}}\n",
-		 "docker.image"},
+		 "docker.socket"},
 		{"targets:\n  - {id: a}\n  - {id: a}\n", "twice"},
 		{"targets:\n  - {id: 'a b'}\n", "id"},
 		{"targets:\n  - {id: a, paths: [var]}\n", "plain absolute path"},
