@@ -262,7 +262,7 @@ static int apply_input(struct fold *f, const struct fold_message *m, struct why 
 	if (topic.kind == KIND_RAW || topic.kind == KIND_DEAD)
 		return why_set(out_why, ERR_INVALID, "no fold reads such messages");
 	rc = wire_unpack(topic.kind, m->data, m->len, &f->arena, &msg, out_why);
-	if (rc)
+	if (rc || wire_check_topic(&topic, msg, out_why))
 		return ERR_INVALID;
 	if (is_tick(topic.kind, msg))
 		return 0;

@@ -63,6 +63,11 @@ int wire_check(enum kind kind, const ProtobufCMessage *msg, struct why *out_why)
 /* Appends the packed bytes. Deterministic: equal messages give equal bytes. */
 void wire_pack(const ProtobufCMessage *msg, struct buf *out);
 
+/* 0 when a message that was unpacked from this subject may be there: a Control only where its kind
+ * belongs, since who may say which kind is decided by subject. Kinds of later versions may be
+ * anywhere; nobody here acts on them. ERR_INVALID. */
+int wire_check_topic(const struct topic *topic, const ProtobufCMessage *msg, struct why *out_why);
+
 /* SHA-256 of exactly these bytes. */
 static inline void plan_digest(const void *packed, size_t len, uint8_t out[static DIGEST_BYTES])
 {
@@ -123,6 +128,11 @@ void approval_digest(const Healbus__ApprovalRequest *a, uint8_t out[static DIGES
 /* Sets key_id and signature; the signature's memory is in the arena. */
 int decision_sign(Healbus__Decision *d, const struct sign_key *key, struct arena *arena,
 		  struct why *out_why);
+/* The same for a Control, whose only readers hold the private key too. A signature of the one is
+ * none of the other. */
+int control_sign(Healbus__Control *c, const struct sign_key *key, struct arena *arena,
+		 struct why *out_why);
+int control_verify(const Healbus__Control *c, const struct sign_key *key, struct why *out_why);
 /* 0, or ERR_UNAUTHENTICATED. */
 int decision_verify(const Healbus__Decision *d, const struct verify_key *key, struct why *out_why);
 

@@ -341,3 +341,49 @@ int wire_check_fields(const ProtobufCMessage *msg, const char *name, bool strict
 	const struct place top = {.message = name};
 	return message_check(&top, msg, strict, out_why);
 }
+
+/* ---- where it may be ---- */
+
+/* NULL: on the subject of its incident. */
+static const struct {
+	Healbus__ControlKind kind;
+	const char *token;
+} control_places[] = {
+	{HEALBUS__CONTROL_KIND__CONTROL_PAUSE, "pause"},
+	{HEALBUS__CONTROL_KIND__CONTROL_RESUME, "pause"},
+	{HEALBUS__CONTROL_KIND__CONTROL_SILENCE, "silence"},
+	{HEALBUS__CONTROL_KIND__CONTROL_SILENCE_EXPIRE, "silence"},
+	{HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE, "catalogue"},
+	{HEALBUS__CONTROL_KIND__CONTROL_TICK, "tick"},
+	{HEALBUS__CONTROL_KIND__CONTROL_HEALTH, "health"},
+	{HEALBUS__CONTROL_KIND__CONTROL_CALL, "call"},
+	{HEALBUS__CONTROL_KIND__CONTROL_UNDO, NULL},
+	{HEALBUS__CONTROL_KIND__CONTROL_ACK, NULL},
+	{HEALBUS__CONTROL_KIND__CONTROL_VOTE, NULL},
+	{HEALBUS__CONTROL_KIND__CONTROL_FEEDBACK, NULL},
+};
+
+/* "control": what the monitor hands on to its partitions, event.<part>.control. */
+static bool control_fits(const Healbus__Control *c, const char *want, const char *token)
+{
+	if (str_eq(token, "control"))
+		return want && str_eq(want, "silence");
+	return str_eq(token, want ? want : c->incident ? c->incident : "");
+}
+
+int wire_check_topic(const struct topic *topic, const ProtobufCMessage *msg, struct why *out_why)
+{
+	const Healbus__Control *c = (const Healbus__Control *)msg;
+	for (size_t i = 0; topic->kind == KIND_CONTROL && i < ARRAY_SIZE(control_places); i++) {
+		if (control_places[i].kind != c->kind)
+			continue;
+		if (control_fits(c, control_places[i].token, topic->token))
+			return 0;
+		return why_set(out_why, ERR_INVALID,
+			       "control.kind: %s belongs on heal.control.%s, not on that of %s",
+			       wire_enum_name(&healbus__control_kind__descriptor, (int)c->kind),
+			       control_places[i].token ? control_places[i].token : "<its incident>",
+			       topic->token);
+	}
+	return 0;
+}

@@ -368,6 +368,8 @@ static const struct wire_rule control_rules[] = {
 	R_ANY("health"),
 	R_ANY("call"),
 	R_ANY("trusted"),
+	R_HEX16("key_id"),
+	{.field = "signature", .type = BYTES, .min = 64, .max = 64},
 };
 static const struct wire_rule health_rules[] = {
 	R_COUNT("dead_seq"),

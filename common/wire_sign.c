@@ -216,22 +216,46 @@ void approval_digest(const Healbus__ApprovalRequest *a, uint8_t out[static DIGES
 	digest_sha256(buf_str(&bytes), bytes.len, out);
 }
 
+static int sign_bytes(const struct buf *bytes, const struct sign_key *key, struct arena *arena,
+		      ProtobufCBinaryData *out)
+{
+	uint8_t *signature = arena_alloc(arena, SIGNATURE_BYTES);
+	auto_md *md = EVP_MD_CTX_new();
+	size_t len = SIGNATURE_BYTES;
+	if (!signature)
+		return ERR_TOO_LARGE;
+	if (!md || EVP_DigestSignInit(md, NULL, NULL, NULL, key->pkey) != 1 ||
+	    EVP_DigestSign(md, signature, &len, (const uint8_t *)bytes->data, bytes->len) != 1)
+		return ERR_INTERNAL;
+	*out = (ProtobufCBinaryData){len, signature};
+	return 0;
+}
+
+static int verify_bytes(const struct buf *bytes, EVP_PKEY *pkey,
+			const ProtobufCBinaryData *signature)
+{
+	auto_md *md = EVP_MD_CTX_new();
+	if (!md || EVP_DigestVerifyInit(md, NULL, NULL, NULL, pkey) != 1)
+		return ERR_INTERNAL;
+	return EVP_DigestVerify(md, signature->data, signature->len, (const uint8_t *)bytes->data,
+				bytes->len) == 1
+		       ? 0
+		       : ERR_UNAUTHENTICATED;
+}
+
 int decision_sign(Healbus__Decision *d, const struct sign_key *key, struct arena *arena,
 		  struct why *out_why)
 {
-	char *id = arena_strdup(arena, key->id);
-	uint8_t *signature = arena_alloc(arena, SIGNATURE_BYTES);
-	if (!id || !signature)
-		return why_set(out_why, ERR_TOO_LARGE, "no room for a signature");
-	d->key_id = id;
+	ProtobufCBinaryData signature;
 	auto_buf bytes = {0};
+	d->key_id = arena_strdup(arena, key->id);
+	if (!d->key_id)
+		return why_set(out_why, ERR_TOO_LARGE, "no room for a signature");
 	signed_bytes(d, &bytes);
-	auto_md *md = EVP_MD_CTX_new();
-	size_t len = SIGNATURE_BYTES;
-	if (!md || EVP_DigestSignInit(md, NULL, NULL, NULL, key->pkey) != 1 ||
-	    EVP_DigestSign(md, signature, &len, (const uint8_t *)bytes.data, bytes.len) != 1)
-		return why_set(out_why, ERR_INTERNAL, "cannot sign");
-	SET(d, signature, ((ProtobufCBinaryData){len, signature}));
+	int rc = sign_bytes(&bytes, key, arena, &signature);
+	if (rc)
+		return why_set(out_why, rc, "cannot sign");
+	SET(d, signature, signature);
 	return 0;
 }
 
@@ -245,11 +269,48 @@ int decision_verify(const Healbus__Decision *d, const struct verify_key *key, st
 			       d->key_id ? d->key_id : "(none)", key->id);
 	auto_buf bytes = {0};
 	signed_bytes(d, &bytes);
-	auto_md *md = EVP_MD_CTX_new();
-	if (!md || EVP_DigestVerifyInit(md, NULL, NULL, NULL, key->pkey) != 1)
-		return why_set(out_why, ERR_INTERNAL, "cannot verify");
-	if (EVP_DigestVerify(md, d->signature.data, d->signature.len, (const uint8_t *)bytes.data,
-			     bytes.len) != 1)
-		return why_set(out_why, ERR_UNAUTHENTICATED, "the decision's signature is wrong");
+	int rc = verify_bytes(&bytes, key->pkey, &d->signature);
+	return rc ? why_set(out_why, rc, "the decision's signature is wrong") : 0;
+}
+
+/* ---- controls ---- */
+
+/* No packed message begins with a NUL: what is signed here is never a Decision's bytes. */
+static void control_bytes(const Healbus__Control *c, struct buf *out)
+{
+	static const char domain[] = "\0healbus control";
+	Healbus__Control bare = *c;
+	auto_buf packed = {0};
+	bare.has_signature = 0;
+	bare.signature = (ProtobufCBinaryData){0};
+	wire_pack(&bare.base, &packed);
+	buf_add(out, domain, sizeof(domain));
+	buf_add(out, packed.data, packed.len);
+}
+
+int control_sign(Healbus__Control *c, const struct sign_key *key, struct arena *arena,
+		 struct why *out_why)
+{
+	ProtobufCBinaryData signature;
+	auto_buf bytes = {0};
+	c->key_id = arena_strdup(arena, key->id);
+	if (!c->key_id)
+		return why_set(out_why, ERR_TOO_LARGE, "no room for a signature");
+	control_bytes(c, &bytes);
+	int rc = sign_bytes(&bytes, key, arena, &signature);
+	if (rc)
+		return why_set(out_why, rc, "cannot sign");
+	SET(c, signature, signature);
 	return 0;
+}
+
+int control_verify(const Healbus__Control *c, const struct sign_key *key, struct why *out_why)
+{
+	auto_buf bytes = {0};
+	if (!c->has_signature || c->signature.len != SIGNATURE_BYTES || !c->key_id ||
+	    !str_eq(c->key_id, key->id))
+		return why_set(out_why, ERR_UNAUTHENTICATED, "not signed with key %s", key->id);
+	control_bytes(c, &bytes);
+	int rc = verify_bytes(&bytes, key->pkey, &c->signature);
+	return rc ? why_set(out_why, rc, "the signature is wrong") : 0;
 }

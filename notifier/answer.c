@@ -170,8 +170,13 @@ static int control_say(struct giving *g, Healbus__Control *c, const char *msg_id
 	c->channel = (char *)g->in->channel;
 	c->reason = reason;
 	SET(c, at_ms, clock_real_ms());
-	int rc = stage_publish(g->stage, KIND_CONTROL, token, &c->base, msg_id, NULL, c->at_ms,
-			       BUS_REQUEST_TIMEOUT_MS, out_seq, g->why);
+	int rc = c->kind == HEALBUS__CONTROL_KIND__CONTROL_VOTE
+			 ? control_sign(c, api_sign_key(g->stage), &g->out->arena, g->why)
+			 : 0;
+	if (rc)
+		return rc;
+	rc = stage_publish(g->stage, KIND_CONTROL, token, &c->base, msg_id, NULL, c->at_ms,
+			   BUS_REQUEST_TIMEOUT_MS, out_seq, g->why);
 	c->id = c->by = c->channel = c->reason = NULL;
 	return rc;
 }
@@ -187,10 +192,16 @@ static int seen(struct giving *g, uint64_t seq)
 	return 0;
 }
 
+static struct ballot_box box_of(struct giving *g, struct store_txn *txn)
+{
+	return (struct ballot_box){txn, g->config, api_sign_key(g->stage), &g->out->arena};
+}
+
 static int ballot(struct giving *g, struct ballot *out)
 {
 	auto_txn txn = look(g);
-	int rc = ballot_read(txn, g->config, g->subject, &g->out->arena, out, g->why);
+	struct ballot_box box = box_of(g, txn);
+	int rc = ballot_read(&box, g->subject, out, g->why);
 	if (!rc && g->person)
 		rc = approver_check(&g->config->people, &g->config->approvers, g->person,
 				    &out->facts, g->why);
@@ -205,7 +216,8 @@ static bool counted_already(struct giving *g)
 {
 	struct ballot b;
 	auto_txn txn = look(g);
-	if (ballot_read(txn, g->config, g->subject, &g->out->arena, &b, NULL))
+	struct ballot_box box = box_of(g, txn);
+	if (ballot_read(&box, g->subject, &b, NULL))
 		return false;
 	const Healbus__Decision *d = row_get(txn, &table_decisions, g->subject, Healbus__Decision,
 					     decision, &g->out->arena);

@@ -15,10 +15,18 @@ struct ballot {
 	int64_t votes;
 };
 
-/* Reads it in a read transaction. ERR_NOT_FOUND; ERR_UNAVAILABLE when rules exist and the plan is
+/* Where a ballot is read: all borrowed. */
+struct ballot_box {
+	struct store_txn *txn; /* reads */
+	const struct notifier_config *config;
+	const struct sign_key *key; /* of the notifiers: what it has not signed is no vote */
+	struct arena *arena;
+};
+
+/* ERR_NOT_FOUND; ERR_UNAVAILABLE when rules exist and the plan is
  * not known (yet). */
-int ballot_read(struct store_txn *txn, const struct notifier_config *config, const char *approval,
-		struct arena *arena, struct ballot *out, struct why *out_why);
+int ballot_read(const struct ballot_box *box, const char *approval, struct ballot *out,
+		struct why *out_why);
 /* Did this person vote? */
 bool ballot_voted(struct store_txn *txn, const char *approval, const char *person);
 

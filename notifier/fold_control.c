@@ -78,11 +78,13 @@ static void on_ack(struct fold *f, const Healbus__Control *c)
 	tell_taken(f, c);
 }
 
-/* The first yes of each is their vote. Who may vote is asked when votes are counted. */
+/* The first yes of each is their vote, signed as those of people are. By whose key, and who may
+ * vote, is asked when votes are counted. */
 static void on_vote(struct fold *f, const Healbus__Control *c)
 {
 	const char *by = str_or_empty(c->by);
-	if (!*by || strlen(by) > TOKEN_MAX || !token_valid(str_or_empty(c->approval)))
+	if (!c->has_signature || !*by || strlen(by) > TOKEN_MAX ||
+	    !token_valid(str_or_empty(c->approval)))
 		return;
 	struct key key = key_pair(c->approval, by);
 	struct store_val val;

@@ -1,7 +1,8 @@
 /*
  * The bus by hand, for integration tests. Messages are written and read as JSON, in the form of
  * wire_to_json. The server is $HEALBUS_BUS_URL, the user $HEALBUS_BUS_USER with
- * $HEALBUS_BUS_PASSWORD_FILE. Exit codes: 0, 1 (it failed, or a wait ran out), 64 (usage).
+ * $HEALBUS_BUS_PASSWORD_FILE; controls are signed with $BUSCTL_SIGN_KEY, where that is set. Exit
+ * codes: 0, 1 (it failed, or a wait ran out), 64 (usage).
  */
 #include "common/bus.h"
 #include "common/clock.h"
@@ -105,6 +106,17 @@ static int cmd_pub(int argc, char **argv)
 	return 0;
 }
 
+/* As a notifier with that key does with votes. */
+static int sign(Healbus__Control *c, struct arena *a, struct why *out_why)
+{
+	struct sign_key *key = NULL;
+	int rc = sign_key_load(getenv("BUSCTL_SIGN_KEY"), &key, out_why);
+	if (!rc)
+		rc = control_sign(c, key, a, out_why);
+	sign_key_free(key);
+	return rc;
+}
+
 /* Parses and packs one JSON text of this kind. */
 static int pack_json(const char *kind, const char *text, size_t len, struct buf *out)
 {
@@ -120,6 +132,8 @@ static int pack_json(const char *kind, const char *text, size_t len, struct buf 
 	if (!json)
 		return fail("JSON", ERR_INVALID, &(struct why){"not JSON"});
 	int rc = message_from_json(d, json, &a, &msg, &why);
+	if (!rc && k == KIND_CONTROL && getenv("BUSCTL_SIGN_KEY"))
+		rc = sign((Healbus__Control *)(void *)msg, &a, &why);
 	if (!rc)
 		wire_pack(msg, out);
 	json_decref(json);

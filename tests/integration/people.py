@@ -204,10 +204,23 @@ def test_door(w):
 def crashed_votes(w):
     """The last voter's notifier died between the vote and the decision."""
     ask(w, "crash", "drop_table")
-    for who in ("ann", "bob", "eve"):
-        w.send("control", "crash", {"id": "v-" + who, "kind": "vote", "by": who,
-                                    "approval": "ask-crash", "incident": "crash",
-                                    "at_ms": now_ms()}, "vote:ask-crash:" + who)
+
+    def say(token, who, msg_id):
+        w.send("control", token, {"id": "v-" + who, "kind": "vote", "by": who, "approval": "ask-crash", "incident": "crash",
+                                  "at_ms": now_ms()}, msg_id)
+
+    for who in ("ann", "bob"):
+        say("crash", who, "forged-" + who)
+    w.env["BUSCTL_SIGN_KEY"] = w.dir + "/decision.key"
+    for who in ("ann", "bob"):
+        say("tick", who, "elsewhere-" + who)
+    say("crash", "bob", "vote:ask-crash:bob")
+    say("crash", "eve", "vote:ask-crash:eve")
+    buried = wait_for("the misplaced", lambda: [d for d in w.dump("DEAD") if "vote belongs on" in d["message"].get("error", "")])
+    ok(len(buried or []) == 2 and not decisions(w, "crash"), "votes that no notifier signed, or said where they do not belong, count for nothing",
+       (buried, decisions(w, "crash")))
+    say("crash", "ann", "vote:ask-crash:ann")
+    del w.env["BUSCTL_SIGN_KEY"]
     made = wait_for("the decision", lambda: decisions(w, "crash"))
     ok(made and made[0]["by"] == "ann, bob" and made[0]["verdict"] == "approve",
        "votes that nobody counted are counted", made)

@@ -138,13 +138,25 @@ static void house_read(struct bench *b)
 	yaml_release(&doc);
 }
 
-static void vote(struct bench *b, const char *by)
+static struct sign_key *key, *other_key;
+
+static Healbus__Control vote_of(struct bench *b, const char *by)
 {
 	Healbus__Control c = HEALBUS__CONTROL__INIT;
+	c.id = (char *)"vote";
+	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_VOTE);
+	SET(&c, at_ms, b->now_ms);
 	c.by = (char *)by;
 	c.approval = (char *)"ask1";
 	c.incident = (char *)"inc1";
-	bench_control(b, &c, HEALBUS__CONTROL_KIND__CONTROL_VOTE, "inc1");
+	return c;
+}
+
+static void vote(struct bench *b, const char *by)
+{
+	Healbus__Control c = vote_of(b, by);
+	assert_int_equal(control_sign(&c, key, &b->arena, NULL), 0);
+	bench_send(b, KIND_CONTROL, "inc1", &c.base, NULL);
 }
 
 static struct ballot ballot(struct bench *b)
@@ -152,8 +164,69 @@ static struct ballot ballot(struct bench *b)
 	struct ballot out;
 	struct why why = {0};
 	auto_txn txn = store_begin_read(fold_store(b->fold));
-	assert_int_equal(ballot_read(txn, &b->config, "ask1", &b->arena, &out, &why), 0);
+	const struct ballot_box box = {txn, &b->config, key, &b->arena};
+	assert_int_equal(ballot_read(&box, "ask1", &out, &why), 0);
 	return out;
+}
+
+/* Whoever may say heal.control.<incident> is not whoever a person has told. */
+static void test_what_no_notifier_has_signed_is_no_vote(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, two_channels);
+	house_read(&b);
+	ask(&b);
+	Healbus__Control c = vote_of(&b, "ann");
+	bench_send(&b, KIND_CONTROL, "inc1", &c.base, NULL);
+	assert_int_equal(bench_rows(&b, &table_votes), 0);
+	vote(&b, "ann"); /* and it keeps no place */
+	assert_string_equal(ballot(&b).by, "ann");
+	c = vote_of(&b, "bob");
+	assert_int_equal(control_sign(&c, other_key, &b.arena, NULL), 0);
+	bench_send(&b, KIND_CONTROL, "inc1", &c.base, NULL);
+	assert_string_equal(ballot(&b).by, "ann");
+	bench_close(&b);
+}
+
+/* Rights at the bus go by subject: the reasoner may say heal.control.tick. */
+static void test_a_kind_is_read_on_its_own_subject_only(void **state UNUSED)
+{
+	static const char *const elsewhere[] = {"tick", "call", "catalogue", "pause", "inc2"};
+	struct bench b;
+	bench_open(&b, two_channels);
+	house_read(&b);
+	ask(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+		Healbus__Control c = vote_of(&b, "ann");
+		assert_int_equal(control_sign(&c, key, &b.arena, NULL), 0);
+		bench_send(&b, KIND_CONTROL, elsewhere[i], &c.base, NULL);
+	}
+	assert_int_equal(bench_rows(&b, &table_votes), 0);
+	bench_close(&b);
+}
+
+static int make_keys(void **state UNUSED)
+{
+	char dir[] = "/tmp/healbus-test-votes-XXXXXX";
+	struct sign_key **keys[] = {&key, &other_key};
+	if (!mkdtemp(dir))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		auto_free char *path = mem_printf("%s/%zu", dir, i);
+		auto_free char *public_path = mem_printf("%s.pub", path);
+		if (sign_key_load_or_create(path, keys[i], NULL))
+			return -1;
+		unlink(path);
+		unlink(public_path);
+	}
+	return rmdir(dir);
+}
+
+static int free_keys(void **state UNUSED)
+{
+	sign_key_free(key);
+	sign_key_free(other_key);
+	return 0;
 }
 
 static void test_votes_of_different_people_count(void **state UNUSED)
@@ -259,10 +332,12 @@ int main(void)
 		cmocka_unit_test(test_a_plan_that_ends_by_itself),
 		cmocka_unit_test(test_a_question_that_arrives_late),
 		cmocka_unit_test(test_later_notices_belong_to_the_first_message),
+		cmocka_unit_test(test_what_no_notifier_has_signed_is_no_vote),
+		cmocka_unit_test(test_a_kind_is_read_on_its_own_subject_only),
 		cmocka_unit_test(test_votes_of_different_people_count),
 		cmocka_unit_test(test_somebody_is_asked_whether_it_held),
 		cmocka_unit_test(test_nobody_is_asked_without_need),
 		cmocka_unit_test(test_the_first_word_about_it_stands),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_keys, free_keys);
 }
