@@ -174,6 +174,19 @@ static UNUSED void world_feed(struct world *w, const struct world_message *m)
 	}
 }
 
+/* The subject's last token: of a control, where its kind belongs. */
+static UNUSED const char *world_token(const char *kind, const json_t *j)
+{
+	static const char *const controls[] = {"catalogue", "call", "tick"};
+	const char *control = json_string_value(json_object_get(j, "kind"));
+	for (size_t i = 0; str_eq(kind, "control") && control && i < ARRAY_SIZE(controls); i++)
+		if (str_eq(controls[i], control))
+			return controls[i];
+	const char *token =
+		json_string_value(json_object_get(j, str_eq(kind, "incident") ? "id" : "incident"));
+	return token ? token : "tick";
+}
+
 /* Feeds a message given as JSON at the present time; its id in the stream is `id`. */
 static UNUSED void world_send(struct world *w, const char *kind, const char *id, const char *json)
 {
@@ -191,10 +204,7 @@ static UNUSED void world_send(struct world *w, const char *kind, const char *id,
 	if (message_from_json(d, j, &a, &msg, &why))
 		fail_msg("%s", why.text);
 	wire_pack(msg, &packed);
-	const char *token = json_string_value(json_object_get(j, "incident"));
-	if (str_eq(kind, "incident"))
-		token = json_string_value(json_object_get(j, "id"));
-	auto_free char *subject = mem_printf("heal.%s.%s", kind, token ? token : "tick");
+	auto_free char *subject = mem_printf("heal.%s.%s", kind, world_token(kind, j));
 	struct world_message m = {.subject = subject,
 				  .id = (char *)(uintptr_t)id,
 				  .time_ms = w->now_ms,
