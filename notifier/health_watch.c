@@ -59,8 +59,10 @@ static void slowest_find(struct stage *s, Healbus__Health *out)
 static uint64_t channels_hash(const Healbus__Health *h)
 {
 	uint64_t hash = 0;
-	for (size_t i = 0; i < h->n_channels; i++)
-		hash = fnv1a(hash ? hash : FNV_INIT, h->channels[i], strlen(h->channels[i]) + 1);
+	for (size_t i = 0; i < h->n_channels; i++) {
+		const char *name = str_or_empty(h->channels[i]);
+		hash = fnv1a(hash ? hash : FNV_INIT, name, strlen(name) + 1);
+	}
 	return hash;
 }
 
@@ -113,7 +115,7 @@ static void look(struct stage *s, struct watch *w)
 {
 	struct bus_stream_state dead;
 	struct channel_state states[CHANNEL_STATES_MAX];
-	char *names[CHANNEL_STATES_MAX];
+	char *names[CHANNEL_STATES_MAX] = {0};
 	Healbus__Health now = HEALBUS__HEALTH__INIT;
 	figures_take(s);
 	if (!bus_epoch(stage_bus(s)) || bus_stream_state(stage_bus(s), STREAM_DEAD, &dead, NULL))
