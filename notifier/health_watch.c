@@ -5,6 +5,7 @@
 #include "notifier/channel_state.h"
 #include "notifier/config.h"
 #include "notifier/figures.h"
+#include "notifier/tables.h"
 
 enum {
 	ROUND_MS = 15 * 1000,

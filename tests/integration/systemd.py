@@ -158,6 +158,34 @@ def called(path):
 OPTIONAL = {"rseq", "set_robust_list", "sched_setscheduler", "sched_setattr", "setpriority"}
 
 
+def traced(program, where, trace, started):
+    """The log of a program that is started and stopped under strace."""
+    with open(where + "/log", "wb") as log:
+        p = subprocess.Popen(["strace", "-f", "-qq", "-o", trace, *program], stderr=log)
+    try:
+        wait_for("it starts", lambda: started in open(where + "/log", "rb").read() or p.poll() is not None, 60)
+        with open("/proc/%d/task/%d/children" % (p.pid, p.pid)) as f:
+            for child in f.read().split():
+                os.kill(int(child), signal.SIGTERM)
+        p.wait(timeout=60)
+    finally:
+        if p.poll() is None:
+            p.kill()
+    with open(where + "/log", errors="replace") as f:
+        return f.read()
+
+
+def test_broker(where):
+    etc, trace = where + "/broker", where + "/broker.trace"
+    os.mkdir(etc)
+    with open(etc + "/broker.yaml", "w") as f:
+        f.write("listen: %s/docker.sock\nallow_root: true\ngroup: %d\nallow_users: '65534'\n" % (etc, os.getgid()))
+    text = traced([BUILD + "/healbus-docker-broker", "-c", etc], etc, trace, b'"msg":"started"')
+    ok('"msg":"stopped"' in text and "not confined" not in text, "broker: started, confined, and stopped under strace", text)
+    extra = called(trace) - allowed("healbus-docker-broker.service") - OPTIONAL
+    ok(not extra, "broker: every system call it made is allowed", sorted(extra))
+
+
 def test_calls(where, stage):
     """A stage starts, serves and stops; the executor tries its sandbox. All that it calls, its unit allows."""
     etc, trace = "%s/%s" % (where, stage), "%s/%s.trace" % (where, stage)
@@ -172,21 +200,8 @@ def test_calls(where, stage):
         for path in (etc, etc + "/bus.yaml", etc + "/executor.yaml"):
             os.chown(path, 65534, 65534)
         program = shut_in(etc, "", *program)
-    with open(etc + "/log", "wb") as log:
-        p = subprocess.Popen(["strace", "-f", "-qq", "-o", trace, *program], stderr=log)
-    try:
-        started = wait_for(stage + " starts", lambda: b'"msg":"started"' in open(etc + "/log", "rb").read() or
-                           p.poll() is not None, 60)
-        with open("/proc/%d/task/%d/children" % (p.pid, p.pid)) as f:
-            for child in f.read().split():
-                os.kill(int(child), signal.SIGTERM)
-        p.wait(timeout=60)
-    finally:
-        if p.poll() is None:
-            p.kill()
-    with open(etc + "/log", errors="replace") as f:
-        text = f.read()
-    ok(started and '"msg":"stopped"' in text, "%s: started and stopped under strace" % stage, text)
+    text = traced(program, etc, trace, b'"msg":"started"')
+    ok('"msg":"started"' in text and '"msg":"stopped"' in text, "%s: started and stopped under strace" % stage, text)
     if stage == "executor":
         levels = [json.loads(line).get("sandbox") for line in text.splitlines() if "executor ready" in line]
         ok(levels == ["full"], "executor: with its mounts and rights as in its unit, its sandbox is whole", text)
@@ -232,6 +247,7 @@ def main():
         test_secrets(where)
         for stage in STAGES:
             test_calls(where, stage)
+        test_broker(where)
         if os.geteuid() == 0 and shutil.which("bwrap"):
             test_sandbox(where)
         else:
