@@ -225,8 +225,8 @@ enum bus_ask_kind {
 	BUS_ASK_DEL,
 };
 
-/* Key-value with compare-and-set. Values at most 64 KiB. revision 0 in bus_kv_put: the key must not
- * exist. */
+/* Key-value with compare-and-set. Keys are tokens joined by dots. Values at most 64 KiB. revision 0
+ * in bus_kv_put: the key must not exist. */
 struct bus_kv_entry {
 	char *value; /* NUL-terminated; free() */
 	size_t len;
@@ -264,5 +264,8 @@ int bus_kv_del(struct bus *b, const char *bucket, const char *key, uint64_t revi
 	       struct why *out_why);
 /* The same, without waiting to hear whether it came about. */
 void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t revision);
+/* Calls visit for each key of the bucket; some may be deleted. */
+int bus_kv_keys(struct bus *b, const char *bucket, void (*visit)(void *ctx, const char *key),
+		void *ctx, struct why *out_why);
 
 #endif

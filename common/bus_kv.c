@@ -112,13 +112,29 @@ static int prepare_get(struct bus_ask *a, struct asking *w, struct bus_call *cal
 	return 0;
 }
 
+static bool key_valid(const char *key)
+{
+	char part[TOKEN_MAX + 1];
+	for (;;) {
+		size_t len = strcspn(key, ".");
+		if (len > TOKEN_MAX)
+			return false;
+		snprintf(part, sizeof(part), "%.*s", (int)len, key);
+		if (!token_valid(part))
+			return false;
+		if (!key[len])
+			return true;
+		key += len + 1;
+	}
+}
+
 static int prepare_write(struct bus_ask *a, struct asking *w, struct bus_call *call)
 {
 	bool set = a->kind == BUS_ASK_SET;
 	if (a->len > BUS_VALUE_MAX_BYTES)
 		return why_set(&a->why, ERR_TOO_LARGE, "bus: value of %s over 64 KiB", a->key);
-	if (!token_valid(a->key))
-		return why_set(&a->why, ERR_INVALID, "bus: key is not a token");
+	if (!key_valid(a->key))
+		return why_set(&a->why, ERR_INVALID, "bus: key is not one of tokens and dots");
 	snprintf(w->subject, sizeof(w->subject), "$KV.%s.%s", a->bucket, a->key);
 	snprintf(w->expected, sizeof(w->expected), "%" PRIu64, w->revision);
 	w->headers[0] = (struct bus_header){"KV-Operation", a->kind == BUS_ASK_DEL ? "DEL" : NULL};
@@ -352,4 +368,27 @@ void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t re
 	auto_conn c = bus_conn_get(b);
 	if (c && prepare_write(&a, &work, &call) == 0)
 		bus_conn_send(c, &call, NULL);
+}
+
+/* ---- keys ---- */
+
+int bus_kv_keys(struct bus *b, const char *bucket, void (*visit)(void *ctx, const char *key),
+		void *ctx, struct why *out_why)
+{
+	char subject[SUBJECT_MAX + 1], prefix[SUBJECT_MAX + 1];
+	auto_json answer = NULL;
+	const char *name;
+	json_t *messages;
+	snprintf(subject, sizeof(subject), "$JS.API.STREAM.INFO.KV_%s", bucket);
+	snprintf(prefix, sizeof(prefix), "$KV.%s.", bucket);
+	json_t *body = json_pack("{s:s+}", "subjects_filter", prefix, ">");
+	int rc = bus_api(b, subject, body, &answer, out_why);
+	json_t *subjects = json_object_get(json_object_get(answer, "state"), "subjects");
+	json_object_foreach(subjects, name, messages)
+	{
+		(void)messages;
+		if (str_starts(name, prefix))
+			visit(ctx, name + strlen(prefix));
+	}
+	return rc;
 }

@@ -168,6 +168,8 @@ uint64_t fold_outbox_oldest(struct fold *f);
  * outbox. Copies. */
 void fold_known_outputs_add(struct fold *f, const char *id);
 void fold_known_outputs_clear(struct fold *f);
+/* Marks the rows of the outbox that are in the set as acked. */
+void fold_outbox_settle_known(struct fold *f, int64_t now_ms);
 
 /* The bus went back behind our offset: load the ids of applied messages, so that redelivered ones
  * are passed over (on EVENTS, where a repeat keeps its id, those that are not newer than all that

@@ -205,6 +205,20 @@ void fold_outbox_acked(struct fold *f, uint64_t row, int64_t now_ms)
 	f->unacked--;
 }
 
+static int settle_known(void *ctx, const struct fold_row *row)
+{
+	struct fold *f = ctx;
+	if (id_set_has(&f->known, id_hash(row->msg.id)))
+		fold_outbox_acked(f, row->row, f->caller_now_ms);
+	return 0;
+}
+
+void fold_outbox_settle_known(struct fold *f, int64_t now_ms)
+{
+	f->caller_now_ms = now_ms;
+	fold_outbox_each(f, fold_outbox_oldest(f), settle_known, f);
+}
+
 void fold_outbox_unack(struct fold *f)
 {
 	for (size_t i = 0; i < f->acks_n; i++)

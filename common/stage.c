@@ -123,7 +123,7 @@ static bool all_joined(struct stage *s)
 	bool folds = stage_folds_joined(s);
 	bool effects = stage_effects_joined(s);
 	bool own = own_threads_joined(s);
-	return folds && effects && own;
+	return folds && effects && own && stage_life_joined(s);
 }
 
 /* Waits for all threads; a second signal or the end of patience leaves at once, which the stores
@@ -161,6 +161,7 @@ static void load_again(struct stage *s)
 		LOG(ERROR, "configuration not reloaded, the old one stays", S("why", why.text));
 		return;
 	}
+	stage_slot_apply(s, stage_snapshot_own(c));
 	set_log_level(stage_snapshot_values(c));
 	stage_config_swap(s, c);
 	LOG(INFO, "configuration reloaded");
@@ -177,7 +178,7 @@ static void reload(struct stage *s)
 
 /* ---- one life ---- */
 
-static int make_state_dir(const char *dir, struct why *out_why)
+int stage_make_dir(const char *dir, struct why *out_why)
 {
 	auto_free char *path = mem_strdup(dir);
 	for (char *p = path + 1; *p; p++) {
@@ -195,7 +196,7 @@ static int make_state_dir(const char *dir, struct why *out_why)
 static int open_all(struct stage *s, struct why *out_why)
 {
 	const struct stage_config *c = stage_snapshot_values(s->config);
-	int rc = make_state_dir(c->state_dir, out_why);
+	int rc = stage_make_dir(c->state_dir, out_why);
 	if (rc)
 		return rc;
 	rc = stage_bus_open(s->config_dir, s->def->name, &s->bus, out_why);
@@ -260,6 +261,8 @@ static void close_all(struct stage *s, bool started)
 	if (started && s->def->stop)
 		s->def->stop(s);
 	stage_effects_close(s);
+	if (started)
+		stage_life_end(s);
 	stage_folds_close(s);
 	bus_close(s->bus);
 	free(s->own_threads);
@@ -276,6 +279,7 @@ static void run(struct stage *s)
 		close_all(s, false);
 		return;
 	}
+	stage_life_start(s);
 	stage_folds_start(s);
 	stage_effects_start(s);
 	start_own_threads(s);
@@ -318,7 +322,15 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	pthread_condattr_destroy(&attr);
 	pthread_mutex_init(&s.lock, NULL);
 	name_instance(&s);
-	run(&s);
+	rc = stage_slot_take(&s, &set, &why);
+	if (rc == 0) {
+		stage_slot_apply(&s, stage_snapshot_own(s.config));
+		run(&s);
+	} else if (rc != ERR_CLOSED) {
+		LOG(ERROR, "no slot", S("why", why.text));
+		atomic_store(&s.exit_code, exit_code_of(rc));
+	}
+	stage_slot_release(&s);
 	stage_service_close(&s);
 	stage_snapshot_free(def, s.config);
 	return atomic_load(&s.exit_code);

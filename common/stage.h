@@ -20,11 +20,17 @@
 #include "common/fold.h"
 #include "common/http_server.h"
 
+enum { STAGE_SLOTS_MAX = 64 };
+
 struct stage;
 
 /* What every stage can be told. The first member of each stage's configuration struct. */
 struct stage_config {
-	char *state_dir;
+	char *state_dir;  /* of this process: with slots, its slot's */
+	char *shared_dir; /* as configured: what all slots share */
+	bool slots;
+	int64_t replicas; /* 0: as many as there may be; of a partitioned stage, 1 */
+	int64_t slot;     /* -1: the first that is free; in a running stage, the one it has */
 	char *http_listen;
 	char *http_token_file; /* one token a line */
 	char *http_tls_cert_file;
@@ -46,7 +52,19 @@ enum stage_ticks {
 /* Rows for the stage's option table. listen: "127.0.0.1:9095". */
 #define STAGE_OPTIONS(T, stage_name, listen)                                                       \
 	OPT_PATH(T, stage.state_dir, "state_dir", "/var/lib/healbus/" stage_name,                  \
-		 "Directory of this stage's LMDB files. One process each."),                       \
+		 "Directory of this stage's LMDB files. One process each, unless slots."),         \
+		OPT_BOOL(T, stage.slots, "slots", "false",                                         \
+			 "Several processes share state_dir, on one file system: each takes the "  \
+			 "first free slot-<n> below it and keeps it for life; one more than "      \
+			 "replicas stands by until a slot is free."),                              \
+		OPT_INT(T, stage.replicas, "replicas", "0", 0, STAGE_SLOTS_MAX,                    \
+			"How many processes of this stage run on the bus. Monitors share the 16 "  \
+			"partitions by it (p % replicas = slot): the same number for all. 0: one " \
+			"monitor; of the others, as many as start. Read at start."),               \
+		OPT_INT(T, stage.slot, "slot", "-1", -1, STAGE_SLOTS_MAX - 1,                      \
+			"This process's slot, from 0, where something else numbers them (the "     \
+			"ordinal of a StatefulSet's pod); without slots, each has a state_dir of " \
+			"its own. -1: the first that is free. Read at start."),                    \
 		OPT_STRING(T, stage.http_listen, "http.listen", listen,                            \
 			   "Address of the HTTP server: health, metrics, and what this stage "     \
 			   "offers. Port 0 picks one."),                                           \
@@ -127,6 +145,10 @@ struct effect_def {
 	const char *consumer;  /* a row of topic_consumers */
 	size_t workers_offset; /* of an int64_t in the stage's configuration; SIZE_MAX: 1 worker */
 	unsigned batch_max;    /* 0: 1 */
+	/* Its handler looks into the first fold's store: nothing is taken while another process
+	 * owns that fold, and handled only once the fold has read the message itself; when it may
+	 * have been handled before, all that the stream then held. */
+	bool after_fold;
 	/* Per worker; the result is `worker` below. NULL: none. */
 	int (*open)(struct stage *s, void **out_worker, struct why *out_why);
 	void (*close)(void *worker);
@@ -163,9 +185,10 @@ struct stage_def {
 	const struct fold_def *const *folds;
 	size_t n_folds;
 	uint32_t (*partitions)(const void *config); /* bit set of owned partitions; NULL: all */
-	/* Which of the processes that run this stage's folds at the same time this one is, from 1
-	 * to TOPIC_REPLICAS: each reads through a consumer of its own, and what all put out is
-	 * stored once, for equal outputs have equal ids. NULL: there is but one. */
+	/* Which of the processes that run this stage's unpartitioned folds at the same time this
+	 * one is, from 1 to TOPIC_REPLICAS: each reads through a consumer of its own, and what all
+	 * put out is stored once, for equal outputs have equal ids. With slots it is the slot.
+	 * NULL: only those. */
 	int64_t (*replica)(const void *config);
 	const struct effect_def *const *effects;
 	size_t n_effects;
@@ -211,6 +234,10 @@ const void *stage_config_get(struct stage *s);
 void stage_config_put(struct stage *s, const void *config);
 /* The store of fold i (partition p); for readers on other threads. */
 struct fold *stage_fold(struct stage *s, size_t i, unsigned partition);
+/* For what no bus keeps apart, such as asking a peer that wants to be asked by one only: is this
+ * the one of the stage's processes that does it? With slots the first that asked and still lives,
+ * else slot 0. *io_fd is -1 to begin with; closing it gives it up. Any thread. */
+bool stage_is_sole(struct stage *s, const char *what, int *io_fd);
 /* How far it is; fold_offset() and the outbox are for the fold's own thread. Any thread. */
 struct stage_fold_state {
 	uint64_t applied_seq; /* last message applied */

@@ -51,9 +51,15 @@ void stage_snapshot_free(const struct stage_def *def, struct stage_snapshot *c)
 		return;
 	if (def->unprepare)
 		def->unprepare(c->values);
+	free(stage_snapshot_own(c)->shared_dir);
 	config_release(def->options, c->values);
 	free(c->values);
 	free(c);
+}
+
+struct stage_config *stage_snapshot_own(struct stage_snapshot *c)
+{
+	return c->values;
 }
 
 const void *stage_snapshot_values(const struct stage_snapshot *c)
@@ -75,7 +81,11 @@ int stage_config_load(const struct stage_def *def, const char *dir, struct stage
 		free(c);
 		return rc;
 	}
-	rc = def->prepare ? def->prepare(c->values, out_why) : 0;
+	struct stage_config *values = c->values;
+	values->shared_dir = mem_strdup(values->state_dir);
+	rc = stage_slot_check(def, values, out_why);
+	if (rc == 0 && def->prepare)
+		rc = def->prepare(c->values, out_why);
 	if (rc) {
 		stage_snapshot_free(def, c);
 		return rc;

@@ -1,45 +1,13 @@
-#include "common/stage_private.h"
-#include "common/taken.h"
+#include "common/stage_effect_private.h"
 
 enum {
 	EFFECT_SLICE_MS = 500, /* how long a stop may go unnoticed */
 	EFFECT_BATCH_BYTES = 2 << 20,
-	EFFECT_RETRY_BASE_MS = 1000,
-	EFFECT_RETRY_CAP_MS = 60000,
-	EFFECT_DEAD_RETRY_MS = 5000,
 	EFFECT_BEAT_MS = 500,
 	EFFECT_FEW = 2,
-};
-
-struct effect_worker {
-	struct effect_pool *pool;
-	pthread_t thread;
-	bool running;
-	struct stage_pulse *pulse;
-	void *state;
-	struct bus_puller *puller;
-	struct arena arena;
-	bool many;            /* acks under way together may wait for each other */
-	pthread_mutex_t lock; /* guards what follows: the beat reads it */
-	struct effect_job *jobs;
-	size_t n;
-	int64_t beat_at_mono_ms;
-};
-
-struct effect_pool {
-	struct stage *stage;
-	const struct effect_def *def;
-	const struct topic_consumer *consumer;
-	struct effect_worker *workers;
-	size_t n_workers;
-	unsigned batch_max;
-	struct taken *taken; /* NULL: not noted */
-	pthread_mutex_t lock;
-	uint64_t checked_epoch; /* the consumer is as it must be on this connection */
-	atomic_int last_error;
-	pthread_t beat;            /* of the first pool only */
-	struct stage_pulse *pulse; /* its */
-	bool beating;
+	EFFECT_FOLD_LOOK_MS = 50,
+	EFFECT_FOLD_STEP_MS = 2,
+	EFFECT_FOLD_WAIT_MS = 10000, /* for the fold to have read what a handler builds on */
 };
 
 /* ---- the consumer ---- */
@@ -67,10 +35,19 @@ static void note_error(struct effect_pool *p, int rc, const struct why *why)
 		    S("why", why->text));
 }
 
+static bool must_wait(const struct effect_worker *w)
+{
+	return w->pool->def->after_fold && !stage_folds_reading(w->pool->stage);
+}
+
 static int connect_worker(struct effect_worker *w)
 {
 	struct effect_pool *p = w->pool;
 	struct why why = {0};
+	if (must_wait(w)) {
+		stage_sleep(p->stage, EFFECT_FOLD_LOOK_MS);
+		return 0;
+	}
 	int rc = bus_wait(p->stage->bus, EFFECT_SLICE_MS, &why);
 	if (rc == ERR_TIMEOUT)
 		return 0;
@@ -92,88 +69,6 @@ static void disconnect_worker(struct effect_worker *w, int rc)
 	pthread_mutex_lock(&w->pool->lock);
 	w->pool->checked_epoch = 0;
 	pthread_mutex_unlock(&w->pool->lock);
-}
-
-/* ---- settling ---- */
-
-static int64_t retry_delay_ms(const struct effect_job *job)
-{
-	if (job->retry_ms > 0)
-		return job->retry_ms;
-	uint64_t tries = MIN(job->delivered > 0 ? job->delivered - 1 : 0, 6);
-	return MIN((int64_t)EFFECT_RETRY_BASE_MS << tries, (int64_t)EFFECT_RETRY_CAP_MS);
-}
-
-static int publish_dead(struct effect_worker *w, struct effect_job *job, struct why *out_why)
-{
-	const char *stage = w->pool->stage->def->name;
-	Healbus__Dead dead = HEALBUS__DEAD__INIT;
-	char id[ID_BYTES], seq[24], ns[24];
-	struct arena *a = &w->arena;
-	snprintf(seq, sizeof(seq), "%" PRIu64, job->seq);
-	snprintf(ns, sizeof(ns), "%" PRId64, job->delivery.stream_ns);
-	id_make(id, "dead", w->pool->def->consumer, seq, ns);
-	dead.id = id;
-	dead.stage = (char *)(uintptr_t)stage;
-	dead.subject = wire_text(a, job->subject, strlen(job->subject), SUBJECT_MAX);
-	dead.message_id = wire_text(a, job->id, strlen(job->id), BUS_ID_MAX);
-	if (job->content_type)
-		dead.content_type =
-			wire_text(a, job->content_type, strlen(job->content_type), SUBJECT_MAX);
-	dead.error = wire_text(a, job->why.text, strlen(job->why.text), WIRE_REASON_MAX);
-	SET(&dead, seq, job->seq);
-	SET(&dead, at_ms, clock_real_ms());
-	dead.has_data = 1;
-	dead.data.data = (uint8_t *)(uintptr_t)job->data;
-	dead.data.len = MIN(job->len, (size_t)WIRE_MESSAGE_MAX_BYTES - 8192);
-	return stage_publish(w->pool->stage, KIND_DEAD, stage, &dead.base, id, job->id,
-			     clock_real_ms(), 0, NULL, out_why);
-}
-
-/* The letter is stored before the message goes; without that it stays. */
-static void reject(struct effect_worker *w, struct effect_job *job)
-{
-	const char *name = w->pool->def->consumer;
-	struct why why = {0};
-	int rc = publish_dead(w, job, &why);
-	if (rc) {
-		LOG(ERROR, "cannot store a dead letter", S("worker", name), S("why", why.text));
-		bus_nak(w->puller, &job->delivery, EFFECT_DEAD_RETRY_MS);
-		return;
-	}
-	LOG(WARN, "message rejected", S("worker", name), S("id", job->id),
-	    S("subject", job->subject), S("why", job->why.text));
-	metric_add(&stage_dead, 1, name);
-	bus_term(w->puller, &job->delivery);
-}
-
-static void settle_done(struct effect_worker *w, struct effect_job *job)
-{
-	if (w->many)
-		bus_ack_many(w->puller, &job->delivery);
-	else
-		bus_ack(w->puller, &job->delivery);
-}
-
-static void settle_retry(struct effect_worker *w, struct effect_job *job)
-{
-	metric_add(&stage_retries, 1, w->pool->def->consumer);
-	bus_nak(w->puller, &job->delivery, retry_delay_ms(job));
-}
-
-static void let_go(struct effect_worker *w, struct effect_job *job)
-{
-	taken_drop(w->pool->taken, job->row);
-	bus_delivery_free(&job->delivery);
-}
-
-static void settle(struct effect_worker *w, struct effect_job *job)
-{
-	static void (*const by_verdict[])(struct effect_worker *, struct effect_job *) = {
-		[DONE] = settle_done, [RETRY] = settle_retry, [REJECT] = reject};
-	FAILPOINT("before-settle");
-	by_verdict[job->verdict](w, job);
-	let_go(w, job);
 }
 
 /* ---- taking ---- */
@@ -215,8 +110,8 @@ static void add_job(struct effect_worker *w, const struct bus_delivery *d, size_
 	char *token = arena_alloc(&w->arena, sizeof(((struct topic *)NULL)->token));
 	if (!token || unpack(w, job, token)) {
 		job->token = "";
-		reject(w, job);
-		let_go(w, job);
+		effect_reject(w, job);
+		effect_let_go(w, job);
 		return;
 	}
 	pthread_mutex_lock(&w->lock);
@@ -267,6 +162,48 @@ static int collect(struct effect_worker *w)
 	return rc == ERR_TIMEOUT ? 0 : rc;
 }
 
+/* How far the fold must be for what was taken. */
+static uint64_t fold_goal(const struct effect_worker *w)
+{
+	struct bus_stream_state state = {0};
+	uint64_t goal = 0;
+	bool again = false;
+	for (size_t i = 0; i < w->n; i++) {
+		goal = MAX(goal, w->jobs[i].seq);
+		again |= w->jobs[i].again || w->jobs[i].delivered > 1;
+	}
+	if (again &&
+	    !bus_stream_state(w->pool->stage->bus, w->pool->consumer->stream, &state, NULL))
+		goal = MAX(goal, state.last_seq);
+	return goal;
+}
+
+static bool fold_is_there(struct effect_worker *w)
+{
+	struct stage *s = w->pool->stage;
+	if (!w->pool->def->after_fold)
+		return true;
+	uint64_t goal = fold_goal(w);
+	int64_t until = clock_mono_ms() + EFFECT_FOLD_WAIT_MS;
+	while (stage_fold_state(s, 0, 0).applied_seq < goal)
+		if (stage_sleep(s, EFFECT_FOLD_STEP_MS) || clock_mono_ms() > until)
+			return false;
+	return true;
+}
+
+static void handle_jobs(struct effect_worker *w)
+{
+	struct effect_pool *p = w->pool;
+	if (fold_is_there(w)) {
+		p->def->handle(p->stage, w->state, w->jobs, w->n);
+		return;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		w->jobs[i].verdict = RETRY;
+		why_set(&w->jobs[i].why, ERR_UNAVAILABLE, "the fold is not there yet");
+	}
+}
+
 static void handle(struct effect_worker *w)
 {
 	struct effect_pool *p = w->pool;
@@ -274,7 +211,7 @@ static void handle(struct effect_worker *w)
 	metric_add(&stage_messages, (double)w->n, p->def->consumer);
 	FAILPOINT("before-handle");
 	stage_pulse_rest(w->pulse);
-	p->def->handle(p->stage, w->state, w->jobs, w->n);
+	handle_jobs(w);
 	stage_pulse(w->pulse);
 	metric_observe(&stage_effect_seconds, (double)(clock_mono_ms() - began) / 1000,
 		       p->def->consumer);
@@ -284,11 +221,15 @@ static void handle(struct effect_worker *w)
 	pthread_mutex_unlock(&w->lock);
 	w->many = n > EFFECT_FEW;
 	for (size_t i = 0; i < n; i++)
-		settle(w, &w->jobs[i]);
+		effect_settle(w, &w->jobs[i]);
 }
 
 static void work(struct effect_worker *w)
 {
+	if (w->puller && must_wait(w)) {
+		bus_puller_return(w->puller);
+		disconnect_worker(w, 0);
+	}
 	int rc = w->puller ? collect(w) : connect_worker(w);
 	if (w->n > 0)
 		handle(w);

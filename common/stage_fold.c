@@ -64,6 +64,8 @@ static void refresh_config(struct fold_loop *l)
 static int apply_batch(struct fold_loop *l)
 {
 	struct why why = {0};
+	if (!fold_owner_is(l))
+		return ERR_BUSY;
 	for (size_t i = 0; i < l->n; i++)
 		to_message(&l->batch[i], &l->msgs[i]);
 	refresh_config(l);
@@ -93,85 +95,6 @@ static int apply_batch(struct fold_loop *l)
 	return rc;
 }
 
-/* ---- time ---- */
-
-/* What time it is for timers; INT64_MIN: nobody here knows. */
-static int64_t tick_now(const struct fold_loop *l)
-{
-	const struct stage_config *c = l->config;
-	struct fold_offset last = fold_offset(l->fold);
-	/* A clock that was put back does not hold time up: it goes on from the last message. */
-	if (c->ticks == TICKS_CLOCK)
-		return MAX(clock_real_ms(), last.time_ms + clock_mono_ms() - l->read_mono_ms);
-	if (c->ticks == TICKS_OFF || last.seq == 0)
-		return INT64_MIN;
-	return clock_real_ms() - MAX(0, last.stream_ns / 1000000 - last.time_ms);
-}
-
-static void send_tick(struct fold_loop *l, int64_t due, int64_t now)
-{
-	Healbus__Tick tick = HEALBUS__TICK__INIT;
-	Healbus__Control control = HEALBUS__CONTROL__INIT;
-	char subject[SUBJECT_MAX + 1], id[BUS_ID_MAX];
-	snprintf(id, sizeof(id), "tick:%s:%" PRId64, l->name, due);
-	if (l->ticks > 0)
-		snprintf(id, sizeof(id), "tick:%s:%" PRId64 ":%u", l->name, due, l->ticks);
-	tick.stage = (char *)(uintptr_t)l->def->name;
-	SET(&tick, due_ms, due);
-	SET(&tick, at_ms, now);
-	char control_id[ID_BYTES];
-	id_make(control_id, "tick", id);
-	control.id = control_id;
-	SET(&control, kind, HEALBUS__CONTROL_KIND__CONTROL_TICK);
-	control.by = tick.stage;
-	SET(&control, at_ms, now);
-	control.tick = &tick;
-	auto_buf packed = {0};
-	if (l->def->partitioned)
-		subject_event(subject, l->partition, "tick");
-	else
-		subject_story(subject, KIND_CONTROL, "tick");
-	wire_pack(l->def->partitioned ? &tick.base : &control.base, &packed);
-	struct bus_msg m = {.subject = subject,
-			    .id = id,
-			    .time_ms = now,
-			    .data = packed.data,
-			    .len = packed.len};
-	bus_outlet_send(l->outlet, &m, FOLD_LOOP_TICK_TOKEN);
-}
-
-/* Nothing is left to read and a timer is due: somebody must say that time has passed. */
-static void tick_if_due(struct fold_loop *l)
-{
-	int64_t due = fold_next_due_ms(l->fold);
-	int64_t now = clock_mono_ms();
-	int64_t time = tick_now(l);
-	if (due > time)
-		return;
-	if (due == l->tick_due_ms && now < l->tick_at_mono_ms + FOLD_LOOP_TICK_MS)
-		return;
-	l->ticks = due == l->tick_due_ms ? l->ticks + 1 : 0;
-	l->tick_due_ms = due;
-	l->tick_at_mono_ms = now;
-	send_tick(l, due, time);
-}
-
-static int64_t wait_ms(const struct fold_loop *l)
-{
-	int64_t wait = FOLD_LOOP_SLICE_MS;
-	int64_t due = fold_next_due_ms(l->fold);
-	int64_t now = tick_now(l);
-	if (fold_outbox_unacked(l->fold) > 0)
-		wait = MIN(wait, 50);
-	if (now == INT64_MIN)
-		return wait;
-	if (due > now)
-		return MIN(wait, due - now);
-	if (due == l->tick_due_ms)
-		return MIN(wait, MAX(1, l->tick_at_mono_ms + FOLD_LOOP_TICK_MS - clock_mono_ms()));
-	return MIN(wait, 50);
-}
-
 /* A slow bus is no sign that everything is read: not while it said that more is to come, nor before
  * its first word. Only when it stays silent. */
 static bool more_expected(const struct fold_loop *l, int64_t now)
@@ -188,7 +111,7 @@ static int idle(struct fold_loop *l)
 	if (more_expected(l, now))
 		return 0;
 	atomic_store(&l->lag, 0);
-	tick_if_due(l);
+	fold_loop_tick(l);
 	if (now < l->trimmed_mono_ms + FOLD_LOOP_TRIM_MS)
 		return 0;
 	l->trimmed_mono_ms = now;
@@ -202,6 +125,8 @@ static int idle(struct fold_loop *l)
 
 static int turn(struct fold_loop *l)
 {
+	if (!fold_owner_is(l))
+		return ERR_BUSY;
 	int rc = fold_loop_acks(l, 0);
 	if (rc == 0)
 		rc = fold_loop_resend_late(l);
@@ -209,7 +134,7 @@ static int turn(struct fold_loop *l)
 		return rc;
 	if (l->paused || fold_outbox_unacked(l->fold) > FOLD_LOOP_UNACKED_MAX)
 		return fold_loop_acks(l, 50);
-	rc = collect(l, wait_ms(l));
+	rc = collect(l, fold_loop_wait_ms(l));
 	if (rc == ERR_TIMEOUT)
 		return idle(l);
 	if (l->n == 0)
@@ -259,10 +184,58 @@ static void flush(struct fold_loop *l)
 	}
 }
 
+/* ---- the store ---- */
+
+static int open_store(struct fold_loop *l, struct why *out_why)
+{
+	const struct stage_config *c = stage_snapshot_values(l->stage->config);
+	struct fold_options o = {.dir = l->dir,
+				 .partition = l->partition,
+				 .config = c,
+				 .map_bytes = c->map_bytes,
+				 .retain_ms = c->outbox_retain_ms};
+	struct fold *f = NULL;
+	struct why why = {0};
+	int rc = fold_open(l->def, &o, &f, &why);
+	if (rc == ERR_UNSUPPORTED)
+		return why_set(out_why, rc, "%s. Or move %s away: it is rebuilt from the bus",
+			       why.text, l->dir);
+	if (rc == ERR_CORRUPT || rc == ERR_SCHEMA) {
+		LOG(ERROR, "state set aside, rebuilding it from the bus", S("worker", l->name),
+		    S("why", why.text));
+		rc = store_set_aside(l->dir, &why);
+		if (rc == 0)
+			rc = fold_open(l->def, &o, &f, &why);
+	}
+	atomic_store(&l->fold, f);
+	return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+}
+
+/* Where slots share a folder, the process that had this partition before may not have ended yet. */
+static bool store_is_open(struct fold_loop *l)
+{
+	while (!atomic_load(&l->fold) && !stage_sleep(l->stage, FOLD_LOOP_STORE_MS)) {
+		struct why why = {0};
+		stage_pulse(l->pulse);
+		int rc = open_store(l, &why);
+		if (rc && rc != ERR_BUSY) {
+			fold_loop_error(l, rc, &why);
+			stage_fail(l->stage, EXIT_INTERNAL);
+			return false;
+		}
+		atomic_store(&l->standing_by, rc == ERR_BUSY);
+	}
+	return atomic_load(&l->fold) != NULL;
+}
+
 static void *run(void *arg)
 {
 	struct fold_loop *l = arg;
 	stage_background(l->stage);
+	if (!store_is_open(l)) {
+		stage_pulse_rest(l->pulse);
+		return NULL;
+	}
 	refresh_config(l);
 	while (!stage_stopping(l->stage)) {
 		stage_pulse(l->pulse);
@@ -271,6 +244,7 @@ static void *run(void *arg)
 			recover(l, rc);
 	}
 	flush(l);
+	fold_owner_release(l);
 	fold_loop_disconnect(l, true);
 	stage_config_put(l->stage, l->config);
 	stage_pulse_rest(l->pulse);
@@ -280,26 +254,12 @@ static void *run(void *arg)
 
 /* ---- all of them ---- */
 
-static int open_store(struct fold_loop *l, struct why *out_why)
+static int64_t replica_of(const struct stage *s)
 {
-	const struct stage_config *c = stage_snapshot_values(l->stage->config);
-	auto_free char *dir = mem_printf("%s/%s", c->state_dir, l->name);
-	struct fold_options o = {.dir = dir,
-				 .partition = l->partition,
-				 .config = c,
-				 .map_bytes = c->map_bytes,
-				 .retain_ms = c->outbox_retain_ms};
-	struct why why = {0};
-	int rc = fold_open(l->def, &o, &l->fold, &why);
-	if (rc == ERR_UNSUPPORTED)
-		return why_set(out_why, rc, "%s. Or move %s away: it is rebuilt from the bus",
-			       why.text, dir);
-	if (rc != ERR_CORRUPT && rc != ERR_SCHEMA)
-		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
-	LOG(ERROR, "state set aside, rebuilding it from the bus", S("worker", l->name),
-	    S("why", why.text));
-	rc = store_set_aside(dir, out_why);
-	return rc ? rc : fold_open(l->def, &o, &l->fold, out_why);
+	const struct stage_config *c = stage_snapshot_values(s->config);
+	if (c->slots || c->replicas > 1)
+		return s->slot.n + 1;
+	return s->def->replica ? s->def->replica(c) : 1;
 }
 
 static int open_loop(struct stage *s, const struct fold_def *def, unsigned partition,
@@ -323,18 +283,28 @@ static int open_loop(struct stage *s, const struct fold_def *def, unsigned parti
 		snprintf(l->filter, sizeof(l->filter), "%s", def->filter);
 	}
 	l->pulse = stage_pulse_new(s, l->name);
-	int64_t replica = s->def->replica ? s->def->replica(stage_snapshot_values(s->config)) : 1;
-	if (replica > 1)
+	int64_t replica = replica_of(s);
+	if (replica > 1 && !def->partitioned)
 		snprintf(l->consumer, sizeof(l->consumer), "%s-%" PRId64, l->name, replica);
 	else
 		snprintf(l->consumer, sizeof(l->consumer), "%s", l->name);
-	return open_store(l, out_why);
+	/* A partition lies where whoever owns it next finds it. */
+	const struct stage_config *c = stage_snapshot_values(s->config);
+	bool moves = def->partitioned && c->slots;
+	l->dir = mem_printf("%s/%s", moves ? c->shared_dir : c->state_dir, l->name);
+	int rc = open_store(l, out_why);
+	if (rc != ERR_BUSY || !moves)
+		return rc;
+	LOG(WARN, "another process has the store, waiting for it", S("worker", l->name));
+	atomic_store(&l->standing_by, true);
+	return 0;
 }
 
 int stage_folds_open(struct stage *s, struct why *out_why)
 {
 	const void *config = stage_snapshot_values(s->config);
 	uint32_t owned = s->def->partitions ? s->def->partitions(config) : UINT32_MAX;
+	owned &= stage_slot_partitions(s);
 	s->folds = mem_calloc(s->def->n_folds * PARTITIONS, sizeof(struct fold_loop *));
 	for (size_t i = 0; i < s->def->n_folds; i++) {
 		const struct fold_def *def = s->def->folds[i];
@@ -375,6 +345,7 @@ void stage_folds_close(struct stage *s)
 	for (size_t i = 0; i < s->n_folds; i++) {
 		struct fold_loop *l = s->folds[i];
 		fold_close(l->fold);
+		free(l->dir);
 		free(l->batch);
 		free(l->msgs);
 		free(l);
@@ -417,6 +388,10 @@ void stage_folds_ready(struct stage *s, struct buf *reasons)
 	for (size_t i = 0; i < s->n_folds; i++) {
 		struct fold_loop *l = s->folds[i];
 		int64_t still_ms = clock_mono_ms() - atomic_load(&l->moved_mono_ms);
+		if (atomic_load(&l->standing_by)) {
+			buf_printf(reasons, "%s: another process owns it, standing by\n", l->name);
+			continue;
+		}
 		if (!atomic_load(&l->reading))
 			buf_printf(reasons, "%s: not reading yet\n", l->name);
 		else if (still_ms > FOLD_LOOP_STUCK_MS)
@@ -426,7 +401,8 @@ void stage_folds_ready(struct stage *s, struct buf *reasons)
 		if (rc)
 			buf_printf(reasons, "%s: %s: %s\n", l->name, err_name(rc),
 				   err_recovery(err_class(rc)));
-		if (store_is_full(fold_store(l->fold)))
+		struct fold *f = atomic_load(&l->fold);
+		if (f && store_is_full(fold_store(f)))
 			buf_printf(reasons, "%s: its store is full\n", l->name);
 	}
 }
@@ -437,6 +413,21 @@ void stage_folds_measure(struct stage *s)
 		struct fold_loop *l = s->folds[i];
 		metric_set(&stage_lag, (double)atomic_load(&l->lag), l->name);
 		metric_set(&stage_outbox, (double)atomic_load(&l->unacked), l->name);
-		metric_set(&stage_store_percent, store_used_percent(fold_store(l->fold)), l->name);
+		if (atomic_load(&l->fold))
+			metric_set(&stage_store_percent, store_used_percent(fold_store(l->fold)),
+				   l->name);
 	}
+}
+
+bool stage_folds_reading(const struct stage *s)
+{
+	return s->n_folds > 0 && atomic_load(&s->folds[0]->reading);
+}
+
+bool stage_folds_stand_by(const struct stage *s)
+{
+	for (size_t i = 0; i < s->n_folds; i++)
+		if (atomic_load(&s->folds[i]->standing_by))
+			return true;
+	return false;
 }

@@ -23,6 +23,8 @@ static int send_row(void *ctx, const struct fold_row *row)
 {
 	struct fold_loop *l = ctx;
 	if (!row->acked) {
+		if (!fold_owner_is(l))
+			return ERR_BUSY;
 		struct bus_msg m = {.subject = row->msg.subject,
 				    .id = row->msg.id,
 				    .cause = row->cause,
@@ -144,7 +146,7 @@ int fold_loop_resend_late(struct fold_loop *l)
 	return send_from(l, fold_outbox_oldest(l->fold));
 }
 
-/* ---- rebuild: what the deleted state had already said ---- */
+/* ---- what the deleted state, or somebody else, had already said ---- */
 
 static int scan_to(struct fold_loop *l, struct bus_puller *p, uint64_t last_seq)
 {
@@ -168,13 +170,14 @@ static int scan_to(struct fold_loop *l, struct bus_puller *p, uint64_t last_seq)
 	return 0;
 }
 
-static int scan_story(struct fold_loop *l, uint64_t last_seq, struct why *out_why)
+/* From start_ms on; 0: all of it. */
+static int scan_story(struct fold_loop *l, uint64_t last_seq, int64_t start_ms, struct why *out_why)
 {
 	char consumer[sizeof(l->consumer) + 16];
 	struct bus_puller *p = NULL;
 	struct bus *b = stage_bus(l->stage);
 	snprintf(consumer, sizeof(consumer), "%s-rebuild", l->consumer);
-	int rc = bus_fold_consumer(b, STREAM_STORY, consumer, "heal.>", 0, 0, out_why);
+	int rc = bus_fold_consumer(b, STREAM_STORY, consumer, "heal.>", 0, start_ms, out_why);
 	if (rc)
 		return rc;
 	rc = bus_puller_open(b, STREAM_STORY, consumer, 2 * FOLD_BATCH_MAX, &p);
@@ -186,25 +189,54 @@ static int scan_story(struct fold_loop *l, uint64_t last_seq, struct why *out_wh
 	return rc;
 }
 
-/* A fold without state on a bus with history: its old outputs are there already. */
+static int note_time(void *ctx, const struct fold_row *row)
+{
+	if (row->acked)
+		return 0;
+	*(int64_t *)ctx = row->msg.time_ms;
+	return 1;
+}
+
+/* Since when there may be outputs of ours on STORY that it would store a second time: 0 all of it,
+ * INT64_MAX none. Within the stream's duplicate window it says so by itself; after that, what a
+ * bus without an answer took from us long ago counts, and what another process said in our place: a
+ * replica of ours, or who owned the partition. */
+static int64_t unknown_since_ms(struct fold_loop *l, const struct bus_stream_state *story)
+{
+	struct fold_offset o = fold_offset(l->fold);
+	int64_t old = clock_real_ms() - FOLD_LOOP_KNOWN_MS, row_ms = INT64_MAX;
+	int64_t read_ms = o.stream_ns / 1000000;
+	bool others = l->def->partitioned ? l->foreign : story->last_seq > o.seq;
+	if (o.seq == 0)
+		return 0;
+	fold_outbox_each(l->fold, fold_outbox_oldest(l->fold), note_time, &row_ms);
+	if (row_ms >= old && (read_ms >= old || !others))
+		return INT64_MAX;
+	return MAX(1, MIN(row_ms, read_ms) - FOLD_LOOP_MARGIN_MS);
+}
+
 static int learn_outputs(struct fold_loop *l, struct why *out_why)
 {
 	struct bus_stream_state story = {0}, input = {0};
 	struct bus *b = stage_bus(l->stage);
-	if (l->rebuild_checked || fold_offset(l->fold).seq > 0)
+	if (l->rebuild_checked)
 		return 0;
 	int rc = bus_stream_state(b, STREAM_STORY, &story, out_why);
 	if (rc == 0)
 		rc = bus_stream_state(b, l->def->stream, &input, out_why);
 	if (rc)
 		return rc;
-	if (story.messages > 0 && input.messages > 0) {
-		LOG(INFO, "no state: rebuilding it from the bus", S("worker", l->name),
-		    I("messages", input.messages));
+	int64_t since_ms = unknown_since_ms(l, &story);
+	if (story.messages > 0 && input.messages > 0 && since_ms < INT64_MAX) {
+		LOG(INFO,
+		    since_ms ? "away for long: looking up what was said meanwhile"
+			     : "no state: rebuilding it from the bus",
+		    S("worker", l->name), I("messages", input.messages));
 		l->rebuild_mono_ms = clock_mono_ms();
-		rc = scan_story(l, story.last_seq, out_why);
+		rc = scan_story(l, story.last_seq, since_ms, out_why);
 		if (rc)
 			return rc;
+		fold_outbox_settle_known(l->fold, clock_mono_ms());
 		l->rebuild_head = input.last_seq;
 	}
 	l->rebuild_checked = true;
@@ -286,12 +318,21 @@ static int open_outlet(struct fold_loop *l)
 	return 0;
 }
 
+static int own(struct fold_loop *l, struct why *out_why)
+{
+	int rc = fold_owner_take(l, out_why);
+	atomic_store(&l->standing_by, rc == ERR_BUSY);
+	return rc;
+}
+
 int fold_loop_connect(struct fold_loop *l)
 {
 	struct why why = {0};
 	int rc = bus_wait(stage_bus(l->stage), FOLD_LOOP_SLICE_MS, &why);
 	if (rc == ERR_TIMEOUT)
 		return 0;
+	if (rc == 0)
+		rc = own(l, &why);
 	bool fresh = rc == 0 && !l->outlet;
 	if (fresh)
 		rc = open_outlet(l);

@@ -1,6 +1,7 @@
 /*
- * One fold's thread: stage_fold.c turns, stage_fold_bus.c keeps its place on the bus. Only these
- * two include this.
+ * One fold's thread: stage_fold.c turns, stage_fold_tick.c says that time has passed,
+ * stage_fold_bus.c keeps its place on the bus, stage_owner.c sees that it is the only one. Only
+ * these include this.
  */
 #ifndef COMMON_STAGE_FOLD_PRIVATE_H
 #define COMMON_STAGE_FOLD_PRIVATE_H
@@ -18,7 +19,9 @@ enum {
 	FOLD_LOOP_RETRY_MS = 500, /* between tries of an output that the bus refused */
 	FOLD_LOOP_UNACKED_MAX = 16 * FOLD_BATCH_MAX,
 	FOLD_LOOP_STUCK_MS = 30000,
-	FOLD_LOOP_MARGIN_MS = 60000, /* resuming by time starts this much earlier */
+	FOLD_LOOP_MARGIN_MS = 60000,       /* resuming by time starts this much earlier */
+	FOLD_LOOP_KNOWN_MS = 12 * 3600000, /* STORY knows an id twice as long: see topic.c */
+	FOLD_LOOP_STORE_MS = 300, /* between looks whether another process left the store */
 };
 #define FOLD_LOOP_TICK_TOKEN UINT64_MAX
 
@@ -29,8 +32,9 @@ struct fold_loop {
 	char name[TOKEN_MAX + 8];      /* of directory, metrics and ticks: "monitor-03" */
 	char consumer[TOKEN_MAX + 32]; /* the same, or "notifier-2" for the second of several */
 	char filter[SUBJECT_MAX + 1];
-	unsigned window; /* messages asked for ahead */
-	struct fold *fold;
+	char *dir;                 /* of the store */
+	unsigned window;           /* messages asked for ahead */
+	struct fold *_Atomic fold; /* NULL: another process has the store */
 	pthread_t thread;
 	bool running;
 	struct stage_pulse *pulse;
@@ -39,6 +43,9 @@ struct fold_loop {
 	const void *config;
 	struct bus_outlet *outlet;
 	struct bus_puller *puller;
+	uint64_t term;        /* in which the fold was claimed */
+	uint64_t claim;       /* revision */
+	bool foreign;         /* somebody with another store owned it before us */
 	uint64_t expected;    /* consumer sequence */
 	int64_t read_mono_ms; /* when the consumer was made or the last message came */
 	struct bus_delivery *batch;
@@ -60,6 +67,7 @@ struct fold_loop {
 
 	/* for everybody */
 	atomic_bool reading;
+	atomic_bool standing_by; /* another process owns it */
 	atomic_int last_error;
 	_Atomic uint64_t lag;
 	_Atomic uint64_t unacked;
@@ -67,7 +75,18 @@ struct fold_loop {
 	_Atomic int64_t moved_mono_ms;
 };
 
-/* Outlet, rebuild, resend, position, puller: whatever is missing. */
+/* stage_fold_tick.c. When nothing is left to read and a timer is due; how long until then, at most
+ * a slice. */
+void fold_loop_tick(struct fold_loop *l);
+int64_t fold_loop_wait_ms(const struct fold_loop *l);
+
+/* stage_owner.c. Take: ERR_BUSY while another process owns it; blocks for a few round trips. */
+int fold_owner_take(struct fold_loop *l, struct why *out_why);
+/* Before each thing that only the owner may do; cheap. */
+bool fold_owner_is(const struct fold_loop *l);
+void fold_owner_release(struct fold_loop *l);
+
+/* Owner, outlet, rebuild, resend, position, puller: whatever is missing. */
 int fold_loop_connect(struct fold_loop *l);
 void fold_loop_disconnect(struct fold_loop *l, bool outlet_too);
 int fold_loop_send_new(struct fold_loop *l);

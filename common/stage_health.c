@@ -18,17 +18,26 @@ struct metric stage_dead =
 	METRIC_COUNTER("healbus_dead_letters_total", "Messages put on dead.*.", "worker");
 struct metric stage_bus_connected =
 	METRIC_GAUGE("healbus_bus_connected", "1 while the bus is connected.");
+static struct metric stage_standing_by =
+	METRIC_GAUGE("healbus_standing_by",
+		     "1 while another process has the slot or a fold that this one wants.");
 struct metric stage_resets = METRIC_COUNTER("healbus_consumer_resets_total",
 					    "Consumers made anew after a gap or a loss.", "worker");
 
 /* ---- answers ---- */
+
+static bool stands_by(const struct stage *s)
+{
+	return atomic_load(&s->slot.standing_by) || stage_folds_stand_by(s);
+}
 
 static void answer_metrics(void *ctx, struct http_request *req)
 {
 	struct stage *s = ctx;
 	auto_buf out = {0};
 	stage_folds_measure(s);
-	metric_set(&stage_bus_connected, bus_epoch(s->bus) ? 1 : 0);
+	metric_set(&stage_bus_connected, s->bus && bus_epoch(s->bus) ? 1 : 0);
+	metric_set(&stage_standing_by, stands_by(s) ? 1 : 0);
 	metrics_render(&out);
 	http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
 }
@@ -72,6 +81,10 @@ static void add_json_lines(struct buf *out, const char *lines)
 
 void stage_reasons(struct stage *s, struct buf *reasons)
 {
+	if (atomic_load(&s->slot.standing_by)) {
+		buf_add_str(reasons, "all slots are taken: standing by\n");
+		return;
+	}
 	if (stage_stopping(s))
 		buf_add_str(reasons, "stopping\n");
 	add_bus_reasons(s, reasons);
@@ -91,6 +104,13 @@ static void answer_ready(void *ctx, struct http_request *req)
 	add_json_lines(&out, buf_str(&reasons));
 	buf_add_str(&out, "]}\n");
 	http_reply(req, ready ? 200 : 503, "application/json", out.data, out.len);
+}
+
+/* Whoever asks finds another, or comes again. */
+static void answer_standing_by(void *ctx, struct http_request *req)
+{
+	(void)ctx;
+	http_reply_error(req, ERR_UNAVAILABLE, &(struct why){"all slots are taken: standing by"});
 }
 
 /* ---- the server ---- */
@@ -125,12 +145,19 @@ int stage_http_open(struct stage *s, struct why *out_why)
 		{"GET", "/healthz", answer_health, s, HTTP_AUTH_NONE},
 		{"GET", "/readyz", answer_ready, s, HTTP_AUTH_NONE},
 	};
-	size_t n = ARRAY_SIZE(own) + s->def->n_routes;
+	static const struct http_route waiting[] = {
+		{"GET", "/**", answer_standing_by, NULL, HTTP_AUTH_NONE},
+		{"POST", "/**", answer_standing_by, NULL, HTTP_AUTH_NONE},
+	};
+	bool waits = atomic_load(&s->slot.standing_by);
+	const struct http_route *more = waits ? waiting : s->def->routes;
+	size_t n_more = waits ? ARRAY_SIZE(waiting) : s->def->n_routes;
+	size_t n = ARRAY_SIZE(own) + n_more;
 	struct http_route *routes = mem_calloc(n, sizeof(*routes));
 	s->routes = routes;
 	memcpy(routes, own, sizeof(own));
-	for (size_t i = 0; i < s->def->n_routes; i++) {
-		routes[ARRAY_SIZE(own) + i] = s->def->routes[i];
+	for (size_t i = 0; i < n_more; i++) {
+		routes[ARRAY_SIZE(own) + i] = more[i];
 		routes[ARRAY_SIZE(own) + i].ctx = s;
 	}
 	struct http_server_options o = {.listen = c->http_listen,

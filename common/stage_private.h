@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 enum {
@@ -23,6 +24,54 @@ enum {
 	EXIT_LOCKED = 75,
 	EXIT_CONFIG = 78,
 };
+
+/*
+ * Slots (stage_slot.c): which of the stage's processes this is. With `slots: true` by a lock on
+ * <state_dir>/slot-<n>, held for life: whoever dies frees it, and it is taken up, with what lies in
+ * it, by the process that is started in its place or by one that stood by.
+ */
+struct stage_slot {
+	int fd;
+	bool shared;
+	unsigned n, of;    /* partition p is ours when p % of == n */
+	unsigned replicas; /* for people */
+	atomic_bool standing_by;
+};
+
+/*
+ * Owners (stage_owner.c): one process reads a fold's input and puts out what comes of it, even
+ * where two want to (an old and a new process in a rolling change, two volumes, one configuration
+ * used twice). The claim on a fold lies in CLAIM, written by compare-and-set; that its owner lives,
+ * in LIVE, which forgets after LIVE_TTL_MS. A claim is taken over when its owner gave it back, when
+ * he is certainly dead (an earlier process on the same folder and host, a process number that this
+ * kernel does not have), or when LIVE has forgotten him. The other stands by.
+ *
+ * What holds. An owner counts its last beat from before it was sent, by a clock that runs on while
+ * the process is stopped; after STAGE_FENCE_MS it neither applies nor sends, and only a claim
+ * renewed by compare-and-set lets it go on: a beat that came late has begun a new term, and claims
+ * of an earlier term count for nothing. So two processes never both own a fold, as long as clocks
+ * run at the same rate to within (LIVE_TTL_MS - STAGE_FENCE_MS) of ten seconds, the servers' (of
+ * which one forgets and another may have written) included. A taker makes the consumer anew, so a
+ * former owner reads nothing more.
+ *
+ * What is left. A process stopped between looking at the clock and the write of one output, and
+ * what lay in its socket when the network was cut: that output reaches the bus late. It was made
+ * from input that the new owner reads as well; from the same state and configuration comes the same
+ * output, and the stream stores an id once in its duplicate window (24 h on STORY). Outputs older
+ * than that are looked up on STORY before they are said again (stage_fold_bus.c). So the one way to
+ * two different words about one message is a process stopped at that instruction whose
+ * configuration or state (EVENTS aged out under it) was another than its successor's.
+ */
+struct stage_life {
+	pthread_t thread;
+	bool running;
+	atomic_bool over;
+	pthread_mutex_t lock;         /* one beat at a time */
+	uint64_t revision;            /* of the last beat; guarded */
+	_Atomic int64_t beat_mono_ms; /* when the last that the bus took was sent; 0: none yet */
+	_Atomic uint64_t term;        /* begins anew when LIVE may have forgotten us */
+};
+enum { STAGE_FENCE_MS = 7000 };
 
 struct fold_loop;
 struct effect_pool;
@@ -52,6 +101,8 @@ struct stage {
 	sem_t applying;       /* folds in fold_apply */
 	pthread_cond_t wake;
 	struct stage_snapshot *config;
+	struct stage_slot slot;
+	struct stage_life life;
 	struct fold_loop **folds;
 	size_t n_folds;
 	struct effect_pool **effects;
@@ -69,6 +120,7 @@ struct stage {
 
 /* stage.c: ends the process with this exit code, after the usual drain. */
 void stage_fail(struct stage *s, int exit_code);
+int stage_make_dir(const char *dir, struct why *out_why);
 pthread_t stage_spawn(const char *name, void *(*run)(void *), void *arg);
 /* True when the thread has ended, joined. */
 bool stage_try_join(pthread_t t);
@@ -101,7 +153,26 @@ int stage_config_load(const struct stage_def *def, const char *dir, struct stage
 		      struct why *out_why);
 void stage_snapshot_free(const struct stage_def *def, struct stage_snapshot *c);
 const void *stage_snapshot_values(const struct stage_snapshot *c);
+struct stage_config *stage_snapshot_own(struct stage_snapshot *c); /* not yet shared */
 void stage_config_swap(struct stage *s, struct stage_snapshot *c);
+
+/* stage_slot.c */
+int stage_slot_check(const struct stage_def *def, const struct stage_config *c,
+		     struct why *out_why);
+/* Blocks while all are taken. ERR_CLOSED: one of the signals, which are blocked, asked us to end.
+ */
+int stage_slot_take(struct stage *s, const sigset_t *signals, struct why *out_why);
+void stage_slot_release(struct stage *s);
+/* Turns a configuration as loaded into this process's. */
+void stage_slot_apply(const struct stage *s, struct stage_config *c);
+uint32_t stage_slot_partitions(const struct stage *s); /* bit set */
+char *stage_slot_dir(const char *state_dir, unsigned n);
+
+/* stage_owner.c. Nothing where the stage has no fold. */
+void stage_life_start(struct stage *s);
+bool stage_life_joined(struct stage *s); /* asks it to end, too: nothing else is at work */
+void stage_life_end(struct stage *s);    /* the threads have ended */
+bool stage_is_fresh(const struct stage *s);
 
 /* stage_fold.c */
 int stage_folds_open(struct stage *s, struct why *out_why);
@@ -111,6 +182,9 @@ void stage_folds_close(struct stage *s);
 /* Adds one reason a line for each fold that is not ready. */
 void stage_folds_ready(struct stage *s, struct buf *reasons);
 void stage_folds_measure(struct stage *s);
+bool stage_folds_stand_by(const struct stage *s);
+/* The first fold is ours, and reads. */
+bool stage_folds_reading(const struct stage *s);
 
 /* stage_effect.c */
 int stage_effects_open(struct stage *s, struct why *out_why);

@@ -121,7 +121,7 @@ const struct topic_consumer *topic_consumer_find(const char *name); /* NULL when
  * on STORY through
  * "<fold>-rebuild"; `healbus-monitor record` reads each stream through "healctl".
  */
-enum { TOPIC_REPLICAS = 3 }; /* notifiers on one bus: "notifier", "notifier-2", "notifier-3" */
+enum { TOPIC_REPLICAS = 4 }; /* of an unpartitioned fold: "notifier", "notifier-2", ... */
 struct topic_right {
 	const char *stage;     /* "monitor", ..., "operator", "source" */
 	const char *publish;   /* subject pattern; NULL */

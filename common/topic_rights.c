@@ -31,9 +31,22 @@
 	STREAM_READ(user, "KV_" bucket),                                                           \
 	PUB(user, "$KV." bucket ".>", "compare-and-set")
 
-#define FOLD_PARTITION(part)                                                                       \
-	OWN_CONSUMER("monitor", STREAM_EVENTS, "monitor-" part),                                   \
-	OWN_CONSUMER("monitor", STREAM_STORY, "monitor-" part "-rebuild")
+/* Who reads it, that he lives, and whether another does. */
+#define FOLD_OWNERS(user)                                                                          \
+	STREAM_READ(user, "KV_" BUCKET_CLAIM),                                                     \
+	STREAM_READ(user, "KV_" BUCKET_LIVE),                                                      \
+	PUB(user, "$KV." BUCKET_LIVE "." user ".*", "that it lives")
+
+#define FOLD(user, stream, fold)                                                                   \
+	OWN_CONSUMER(user, stream, fold),                                                          \
+	OWN_CONSUMER(user, STREAM_STORY, fold "-rebuild"),                                         \
+	PUB(user, "$KV." BUCKET_CLAIM ".fold." fold, "who owns the fold")
+
+#define FOLD_PARTITION(part) FOLD("monitor", STREAM_EVENTS, "monitor-" part)
+
+#define FOLD_REPLICAS(user)                                                                        \
+	FOLD(user, STREAM_STORY, user), FOLD(user, STREAM_STORY, user "-2"),                       \
+	FOLD(user, STREAM_STORY, user "-3"), FOLD(user, STREAM_STORY, user "-4")
 
 /* Of a stream: what there is, who reads it, its making; reading it through a consumer of one's own. */
 #define OPERATE(stream)                                                                            \
@@ -65,6 +78,7 @@ const struct topic_right topic_rights[] = {
 	STREAM_READ("monitor", STREAM_STORY),
 	OWN_CONSUMER("monitor", STREAM_RAW, "normaliser"),
 	OWN_CONSUMER("monitor", STREAM_STORY, "relay"),
+	FOLD_OWNERS("monitor"),
 	FOLD_PARTITION("00"), FOLD_PARTITION("01"), FOLD_PARTITION("02"), FOLD_PARTITION("03"),
 	FOLD_PARTITION("04"), FOLD_PARTITION("05"), FOLD_PARTITION("06"), FOLD_PARTITION("07"),
 	FOLD_PARTITION("08"), FOLD_PARTITION("09"), FOLD_PARTITION("10"), FOLD_PARTITION("11"),
@@ -77,8 +91,8 @@ const struct topic_right topic_rights[] = {
 	PUB("reasoner", "heal.control.tick", "time passed"),
 	PUB("reasoner", "dead.reasoner", "what it could not read"),
 	STREAM_READ("reasoner", STREAM_STORY),
-	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner"),
-	OWN_CONSUMER("reasoner", STREAM_STORY, "reasoner-rebuild"),
+	FOLD_OWNERS("reasoner"),
+	FOLD_REPLICAS("reasoner"),
 	OWN_CONSUMER("reasoner", STREAM_STORY, "diagnoses"),
 
 	CONNECTED("executor"),
@@ -103,12 +117,8 @@ const struct topic_right topic_rights[] = {
 	PUB("notifier", "dead.notifier", "what it could not read"),
 	STREAM_READ("notifier", STREAM_STORY),
 	STREAM_READ("notifier", STREAM_DEAD),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier"),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-rebuild"),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-2"),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-2-rebuild"),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-3"),
-	OWN_CONSUMER("notifier", STREAM_STORY, "notifier-3-rebuild"),
+	FOLD_OWNERS("notifier"),
+	FOLD_REPLICAS("notifier"),
 	OWN_CONSUMER("notifier", STREAM_STORY, "notices"),
 	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_RAW ".normaliser", "is it behind"),
 	PUB("notifier", "$JS.API.CONSUMER.INFO." STREAM_STORY ".reasoner", "is it behind"),

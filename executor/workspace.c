@@ -42,10 +42,19 @@ static int let_through(const char *state_dir, struct why *out_why)
 	struct stat st;
 	if (geteuid() != 0)
 		return 0;
+	auto_free char *path = mem_strdup(state_dir);
+	char *slot = strrchr(path, '/');
 	if (stat(state_dir, &st) == 0 && !(st.st_mode & S_IXOTH) &&
 	    chmod(state_dir, (st.st_mode | S_IXOTH) & 07777))
 		return beneath_error(state_dir, errno, out_why);
-	auto_free char *path = mem_strdup(state_dir);
+	/* What executors share is ours like the slot in it. */
+	if (slot && str_starts(slot, "/slot-")) {
+		*slot = 0;
+		if (stat(path, &st) == 0 && !(st.st_mode & S_IXOTH) &&
+		    chmod(path, (st.st_mode | S_IXOTH) & 07777))
+			return beneath_error(path, errno, out_why);
+		*slot = '/';
+	}
 	for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
 		*slash = 0;
 		if (stat(path, &st) == 0 && !(st.st_mode & S_IXOTH))

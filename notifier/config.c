@@ -90,7 +90,7 @@ void notifier_key_path(const struct notifier_config *c, struct buf *out)
 	if (c->decision_key_file)
 		buf_add_str(out, c->decision_key_file);
 	else
-		buf_printf(out, "%s/decision.key", c->stage.state_dir);
+		buf_printf(out, "%s/decision.key", c->stage.shared_dir);
 }
 
 void notifier_token_path(const struct notifier_config *c, struct buf *out)
@@ -98,7 +98,7 @@ void notifier_token_path(const struct notifier_config *c, struct buf *out)
 	if (c->token_key_file)
 		buf_add_str(out, c->token_key_file);
 	else
-		buf_printf(out, "%s/token.key", c->stage.state_dir);
+		buf_printf(out, "%s/token.key", c->stage.shared_dir);
 }
 
 int64_t notifier_replica(const void *config)

@@ -33,7 +33,8 @@ extern const struct option_table notifier_options;
 /* struct stage_def's hooks: names agree. */
 int notifier_prepare(void *config, struct why *out_why);
 
-/* Where the key that signs decisions is: as configured, or decision.key in the state directory. The
+/* Where the key that signs decisions is: as configured, or decision.key in the state directory
+ * that all slots share. The
  * same for tokens: token.key. */
 void notifier_key_path(const struct notifier_config *c, struct buf *out);
 void notifier_token_path(const struct notifier_config *c, struct buf *out);

@@ -367,6 +367,7 @@ const struct effect_def notices_effect = {
 	.consumer = "notices",
 	.workers_offset = offsetof(struct notifier_config, notice_workers),
 	.batch_max = 1,
+	.after_fold = true,
 	.open = worker_open,
 	.close = worker_close,
 	.handle = notices_handle,

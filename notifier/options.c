@@ -17,9 +17,9 @@ static const struct option rows[] = {
 		 "Secret (0600) that the tokens of buttons and links are made with; created on the "
 		 "first start. Without it: token.key in the state directory."),
 	OPT_INT(CONFIG, replica, "replica", "1", 1, TOPIC_REPLICAS,
-		"Several notifiers may run on one bus, with the same configuration and keys but "
-		"for "
-		"this number and their own state_dir: each notice is sent by one of them."),
+		"Without slots and replicas: several notifiers may run on one bus, with the same "
+		"configuration and keys but for this number and their own state_dir: each notice "
+		"is sent by one of them."),
 	OPT_INT(CONFIG, notice_workers, "notice_workers", "2", 1, 64, "Threads that send notices."),
 	OPT_DURATION(CONFIG, give_up_after_ms, "give_up_after", "24h", 1000, 30 * DAY_MS,
 		     "A notice that its channel does not take for so long goes to the receiver's "

@@ -140,6 +140,7 @@ static void handle(struct stage *s, void *worker, struct effect_job *jobs, size_
 
 const struct effect_def inquiry_effect = {
 	.consumer = "diagnoses",
+	.after_fold = true,
 	.workers_offset = offsetof(struct reasoner_config, diagnosis_workers),
 	.open = worker_open,
 	.close = worker_close,

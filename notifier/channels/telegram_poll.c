@@ -10,7 +10,12 @@
 
 #define SECRET_HEADER "X-Telegram-Bot-Api-Secret-Token"
 
-enum { ANSWER_TRIES = 3, RETRY_MAX_MS = 3000, ROUND_MS = TELEGRAM_POLL_S * 1000 };
+enum {
+	ANSWER_TRIES = 3,
+	RETRY_MAX_MS = 3000,
+	STAND_BY_MS = 1000,
+	ROUND_MS = TELEGRAM_POLL_S * 1000
+};
 
 static struct metric updates =
 	METRIC_COUNTER("healbus_telegram_updates_total",
@@ -18,6 +23,7 @@ static struct metric updates =
 
 struct polling {
 	struct http_client *http;
+	int sole; /* lock of the one that asks; -1 */
 };
 
 /* One update being worked on. */
@@ -210,22 +216,38 @@ static int inbox_open(struct stage *s, const struct channel *c, struct why *out_
 {
 	const struct telegram *bot = c->settings;
 	const struct notifier_config *config = stage_config_get(s);
-	auto_free char *path = mem_printf("%s/telegram-%s.seen", config->stage.state_dir, c->name);
+	/* Who asks next goes on where the one before was; what is posted to us is our own. */
+	auto_free char *path = mem_printf("%s/telegram-%s.seen",
+					  bot->mode == TELEGRAM_POLL ? config->stage.shared_dir
+								     : config->stage.state_dir,
+					  c->name);
 	stage_config_put(s, config);
 	return telegram_inbox_open(bot->inbox, path, out_why);
+}
+
+/* Telegram lets one ask; another, who stands by, asks when that one has ended. */
+static bool is_asker(struct stage *s, const struct channel *c, struct polling *p)
+{
+	auto_free char *what = mem_printf("telegram-%s", c->name);
+	return stage_is_sole(s, what, &p->sole);
 }
 
 int telegram_poll(struct stage *s, const struct channel *c, void **io_state, struct why *out_why)
 {
 	const struct telegram *bot = c->settings;
 	struct polling *p = *io_state;
-	int rc = inbox_open(s, c, out_why);
-	if (rc)
-		return rc;
+	int rc = 0;
 	if (!p) {
 		p = *io_state = mem_alloc(sizeof(*p));
+		p->sole = -1;
 		rc = http_client_new(&p->http);
 	}
+	if (!rc && bot->mode == TELEGRAM_POLL && !is_asker(s, c, p)) {
+		stage_sleep(s, STAND_BY_MS);
+		return 0;
+	}
+	if (!rc)
+		rc = inbox_open(s, c, out_why);
 	if (rc)
 		return rc;
 	return bot->mode == TELEGRAM_POLL ? ask(s, c, p, out_why) : work_inbox(s, c, p, out_why);
@@ -237,6 +259,8 @@ void telegram_poll_end(void *state)
 	if (!p)
 		return;
 	http_client_free(p->http);
+	if (p->sole >= 0)
+		close(p->sole);
 	free(p);
 }
 

@@ -469,7 +469,8 @@ const struct ctl_command ctl_commands[] = {
 	{
 		.name = "doctor",
 		.args = "",
-		.summary = "check configuration, bus, permissions, sandbox, Docker and clock",
+		.summary = "check configuration, bus, permissions, who lives, sandbox, Docker and "
+			   "clock",
 		.help = "Each finding is ok, warn or fail, with what to do about it. Exit code 1 "
 			"when "
 			"one fails. With --fix it creates the streams and buckets that are "
@@ -477,7 +478,8 @@ const struct ctl_command ctl_commands[] = {
 		.run = cmd_doctor,
 		.flags = {{"fix", 0, NULL, "Create missing streams and buckets."},
 			  {"only", 0, "PART",
-			   "Examine one part: configuration, bus, notifier, sandbox, docker or "
+			   "Examine one part: configuration, bus, shares, notifier, sandbox, "
+			   "docker or "
 			   "clock."}},
 	},
 	{

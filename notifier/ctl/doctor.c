@@ -97,6 +97,7 @@ static const struct {
 } checks[] = {
 	{"configuration", doctor_configuration},
 	{"bus", doctor_bus},
+	{"shares", doctor_shares},
 	{"notifier", doctor_notifier},
 	{"sandbox", doctor_sandbox},
 	{"docker", doctor_docker},

@@ -18,6 +18,8 @@ void finding(struct doctor *d, enum finding_level level, const char *about, cons
 
 /* doctor_bus.c */
 void doctor_bus(struct doctor *d);
+/* doctor_shares.c */
+void doctor_shares(struct doctor *d);
 /* doctor_host.c */
 void doctor_configuration(struct doctor *d);
 void doctor_sandbox(struct doctor *d);

@@ -30,7 +30,7 @@ struct feed {
 
 static char *cursor_path(const struct feed *f, const struct memory_store *s)
 {
-	return mem_printf("%s/memories/%s", f->config->stage.state_dir, s->name);
+	return mem_printf("%s/memories/%s", f->config->stage.shared_dir, s->name);
 }
 
 static uint64_t cursor_read(const struct feed *f, const struct memory_store *s)
@@ -42,7 +42,7 @@ static uint64_t cursor_read(const struct feed *f, const struct memory_store *s)
 
 static int cursor_write(const struct feed *f, const struct memory_store *s, uint64_t next)
 {
-	auto_free char *dir = mem_printf("%s/memories", f->config->stage.state_dir);
+	auto_free char *dir = mem_printf("%s/memories", f->config->stage.shared_dir);
 	auto_free char *path = cursor_path(f, s);
 	auto_free char *new = mem_printf("%s.new", path);
 	if (mkdir(dir, 0700) && errno != EEXIST)
@@ -108,11 +108,13 @@ static void tell_all(struct feed *f)
 void memory_feed_run(struct stage *s)
 {
 	struct feed f = {.stage = s};
+	auto_fd int sole = -1;
 	int64_t pause = FEED_PAUSE_MS;
 	if (http_client_new(&f.memories.http))
 		return;
 	while (!stage_sleep(s, pause)) {
-		tell_all(&f);
+		if (stage_is_sole(s, "memories", &sole))
+			tell_all(&f);
 		pause = f.failed ? MIN(pause * 2, FEED_BACK_OFF_MAX_MS) : FEED_PAUSE_MS;
 	}
 	http_client_free(f.memories.http);

@@ -54,8 +54,8 @@ class Chaos:
         self.recoveries, self.threads, self.probes = [], [], []
         self.lock, self.held = threading.Lock(), set()  # held: what is not started again
         targets = ["s%03d" % i for i in range(SERVICES)] + ["p%d" % i for i in range(PROBES)]
-        self.world = World(monitors=4, executors=2, targets=targets, never=["locked%d" % i for i in range(LOCKED)],
-                           keep=args.keep, **of_world)
+        self.world = self.make_world(targets=targets, never=["locked%d" % i for i in range(LOCKED)], keep=args.keep,
+                                     **of_world)
         self.dir = self.world.path("judge")
         os.mkdir(self.dir)
         os.symlink(self.world.ledger, self.dir + "/LEDGER")
@@ -68,6 +68,10 @@ class Chaos:
         self.ears = Ears(self.world)
         self.senders = senders(self.world, self.dir + "/ACKED")
         self.probers = Senders(self.world, self.dir + "/ACKED", 3, pause_s=0.1)  # never behind the load
+
+    @staticmethod
+    def make_world(**more):
+        return World(monitors=4, executors=2, **more)
 
     # ---- probes: one alert each, to see that a part works again ----
 

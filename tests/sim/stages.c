@@ -1,5 +1,5 @@
 /* A stage around its fold: the real loop of stage_fold*.c, with what stage.c gives it. */
-#include "common/stage_private.h"
+#include "common/stage_fold_private.h"
 #include "tests/sim/sim.h"
 
 struct metric stage_messages = METRIC_COUNTER("sim_messages", "", "worker");
@@ -80,6 +80,41 @@ void stage_config_put(struct stage *s UNUSED, const void *config UNUSED)
 const void *stage_snapshot_values(const struct stage_snapshot *c)
 {
 	return &c->config;
+}
+
+/* Here one process has a fold: the judge sees what several would do to each other in the tests of
+ * the real programs. */
+int fold_owner_take(struct fold_loop *l UNUSED, struct why *out_why UNUSED)
+{
+	return 0;
+}
+
+bool fold_owner_is(const struct fold_loop *l UNUSED)
+{
+	return true;
+}
+
+void fold_owner_release(struct fold_loop *l UNUSED)
+{
+}
+
+uint32_t stage_slot_partitions(const struct stage *s UNUSED)
+{
+	return UINT32_MAX;
+}
+
+/* Nobody watches over hangs. */
+struct stage_pulse *stage_pulse_new(struct stage *s UNUSED, const char *name UNUSED)
+{
+	return NULL;
+}
+
+void stage_pulse(struct stage_pulse *p UNUSED)
+{
+}
+
+void stage_pulse_rest(struct stage_pulse *p UNUSED)
+{
 }
 
 /* ---- lives ---- */
