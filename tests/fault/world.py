@@ -67,10 +67,11 @@ def free_ports(count):
 
 class World:
     def __init__(self, monitors=1, executors=1, targets=("web",), never=(), options=None, keep=False, nodes=1,
-                 nats="nats-server"):
+                 nats=os.environ.get("HEALBUS_NATS", "nats-server")):
         """targets: what ledger_act may act upon; never: targets on which nothing is allowed. options: extra YAML lines
         for {monitor, reasoner, executor, notifier}. keep: leave the directory behind. nodes: of the bus; several are
-        parts nats-0, nats-1, ..., one is nats. nats: the server's program."""
+        parts nats-0, nats-1, ..., one is nats. nats: the server's program; any but the machine's own is of 2.10 or
+        newer, and told to sync always."""
         self.dir = tempfile.mkdtemp(prefix="healbus-fault-")
         self.keep = keep
         self.monitors = ["monitor-%d" % i for i in range(monitors)]
