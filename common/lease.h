@@ -12,6 +12,14 @@
  * are one process at a time (they lock their state directory), so it is taken over, by
  * compare-and-set. Locks of others are left to expire, however dead they look: a process that is
  * only cut off goes on acting until LOCK_KILL_MS.
+ *
+ * What expires does so by the bus's clock: a key's time is set by the leader of its bucket, and
+ * each node that has a copy drops it by its own clock. So where nodes' clocks differ by d, or a new
+ * leader is ahead by d, a lock may go d early: up to LOCK_TTL_MS - LOCK_KILL_MS nobody acts on
+ * beside its holder, and beyond that the claim still holds. A live executor may be taken for dead
+ * from LIVE_TTL_MS - LIVE_BEAT_MS on; a step of his is then called unknown, never started again.
+ * Claims know no clock. A claim is moved by the leader; what is read of one may be a replica's and
+ * old, and then the move conflicts. Locks and lives are read from the leader.
  */
 #ifndef COMMON_LEASE_H
 #define COMMON_LEASE_H
