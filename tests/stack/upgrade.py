@@ -33,6 +33,7 @@ class Upgrade(chaos.Chaos):
         self.releases = releases  # {name: folder of programs}
         self.answers, self.swaps, self.newer = [], 0, {}
         self.refused = self.turns_back = 0
+        self.last = None  # message on STORY that this release can answer for
 
     # ---- replacing ----
 
@@ -94,6 +95,7 @@ class Upgrade(chaos.Chaos):
             self.roll(order[::-1], "next")
             self.roll(order[::-1], "this")
         if self.args.full and "previous" in self.releases:
+            self.last = self.admin.state("STORY")["last_seq"]
             self.roll(order, "previous")
             self.roll(order, "this")
         wait_for("the load is done", self.loaded, 120)
@@ -103,7 +105,8 @@ class Upgrade(chaos.Chaos):
     def raw(self, stream):
         """Every message of a stream as the bytes it is: [(subject, fields)]."""
         state = self.admin.state(stream)
-        for seq in range(state["first_seq"], state["last_seq"] + 1):
+        last = self.last if stream == "STORY" and self.last else state["last_seq"]
+        for seq in range(state["first_seq"], last + 1):
             m = self.admin.api("STREAM.MSG.GET." + stream, {"seq": seq})["message"]
             yield m["subject"], fields(base64.b64decode(m.get("data", "")))
 
