@@ -320,6 +320,7 @@ static struct bus *bus_new(const struct bus_options *o)
 	b->cert_file = mem_strdup(o->cert_file);
 	b->key_file = mem_strdup(o->key_file);
 	b->replicas = MAX(1, o->replicas);
+	memcpy(b->keep, o->keep, sizeof(b->keep));
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_mutex_init(&b->trash.lock, NULL);
 	pthread_condattr_t attr;

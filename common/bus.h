@@ -26,6 +26,13 @@ enum {
 
 struct bus;
 
+/* How long and how much is kept, where that is not what the topic table says; 0: as there. */
+enum bus_kept { BUS_RAW, BUS_EVENTS, BUS_STORY, BUS_DEAD, BUS_CLAIM, BUS_KEPT };
+struct bus_keep {
+	int64_t age_ms; /* of claims: it follows from STORY's */
+	int64_t bytes;
+};
+
 struct bus_options {
 	const char *url;  /* "nats://127.0.0.1:4222", comma-separated for several */
 	const char *name; /* shown by the server, and the inbox prefix: _INBOX_<name> */
@@ -36,6 +43,7 @@ struct bus_options {
 	const char *cert_file;
 	const char *key_file;
 	int64_t replicas; /* copies of each stream that are made and checked for; 0: 1 */
+	struct bus_keep keep[BUS_KEPT]; /* the same */
 };
 
 /* Starts connecting and returns at once; ERR_CONFIG for options that can never work. */
@@ -186,7 +194,8 @@ int bus_consumer_state(struct bus *b, const char *stream, const char *name,
 
 struct bus_stream_state {
 	uint64_t first_seq, last_seq, messages, bytes;
-	int64_t max_bytes; /* -1: no limit */
+	int64_t max_bytes;  /* -1: no limit */
+	int64_t max_age_ms; /* 0: no limit */
 	int64_t created_ns;
 	unsigned copies; /* that the server knows of; current: have all of it, the leader among them
 			  */
@@ -196,8 +205,9 @@ struct bus_stream_state {
 };
 int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state *out,
 		     struct why *out_why);
-/* Creates what is missing of the topic table's streams and buckets and says so through `said`;
- * needs an admin user. */
+/* Creates what is missing of the topic table's streams and buckets, changes for how long and how
+ * much they keep, and says so through `said`; needs the operator. ERR_CONFIG: they differ in what
+ * cannot be changed. */
 int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
 		  struct why *out_why);
 /* The same for one of them, by its name in the table. */
@@ -214,6 +224,9 @@ int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery
 	    struct why *out_why);
 int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
 		 struct why *out_why);
+/* The first message from seq on that the filter takes, as one of the stream's replicas knows. */
+int bus_get_next(struct bus *b, const struct topic_consumer *of, uint64_t seq,
+		 struct bus_delivery *out, struct why *out_why);
 
 /* Calls of which several are made at once: all are sent, in this order, before the first answer is
  * awaited. The server may carry them out in any order. */

@@ -193,6 +193,7 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 		.messages = (uint64_t)bus_json_int(state, "messages"),
 		.bytes = (uint64_t)bus_json_int(state, "bytes"),
 		.max_bytes = bus_json_int(json_object_get(info, "config"), "max_bytes"),
+		.max_age_ms = bus_json_int(json_object_get(info, "config"), "max_age") / MS_TO_NS,
 		.created_ns = bus_time_ns(bus_json_str(info, "created")),
 	};
 	read_copies(json_object_get(info, "cluster"), &s);
@@ -217,10 +218,31 @@ static json_t *stream_subjects(const struct topic_stream *t)
 	return subjects;
 }
 
+/* What the topic table says, or the configuration in its place. */
+static struct bus_keep keep_of(const struct bus *b, const struct topic_stream *t)
+{
+	static const char *const names[BUS_KEPT] = {
+		[BUS_RAW] = STREAM_RAW,   [BUS_EVENTS] = STREAM_EVENTS, [BUS_STORY] = STREAM_STORY,
+		[BUS_DEAD] = STREAM_DEAD, [BUS_CLAIM] = BUCKET_CLAIM,
+	};
+	struct bus_keep keep = {t->bucket ? t->bucket_ttl_ms : t->max_age_ms, t->max_bytes};
+	for (size_t i = 0; i < BUS_KEPT; i++) {
+		if (!str_eq(names[i], t->name))
+			continue;
+		int64_t age_ms = b->keep[i].age_ms;
+		if (i == BUS_CLAIM && b->keep[BUS_STORY].age_ms)
+			age_ms = b->keep[BUS_STORY].age_ms + TOPIC_CLAIM_EXTRA_MS;
+		keep.age_ms = age_ms ? age_ms : keep.age_ms;
+		keep.bytes = b->keep[i].bytes ? b->keep[i].bytes : keep.bytes;
+	}
+	return keep;
+}
+
 json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t)
 {
 	char name[TOKEN_MAX + 8];
-	int64_t age_ms = t->bucket ? t->bucket_ttl_ms : t->max_age_ms;
+	const struct bus_keep keep = keep_of(b, t);
+	int64_t age_ms = keep.age_ms;
 	int64_t window_ms = t->duplicate_window_ms ? t->duplicate_window_ms : 120000;
 	if (age_ms > 0)
 		window_ms = MIN(window_ms, age_ms);
@@ -230,7 +252,7 @@ json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t)
 				   "num_replicas", b->replicas, "max_consumers", -1, "max_msgs", -1,
 				   "max_msg_size", -1, "max_msgs_per_subject", t->bucket ? 1 : -1);
 	json_object_set_new(config, "max_age", json_integer(age_ms * MS_TO_NS));
-	json_object_set_new(config, "max_bytes", json_integer(t->max_bytes ? t->max_bytes : -1));
+	json_object_set_new(config, "max_bytes", json_integer(keep.bytes ? keep.bytes : -1));
 	json_object_set_new(config, "duplicate_window", json_integer(window_ms * MS_TO_NS));
 	json_object_set_new(config, "allow_direct", json_true());
 	json_object_set_new(config, "allow_rollup_hdrs", json_boolean(t->bucket));
@@ -306,6 +328,49 @@ static int create_stream(struct bus *b, const struct topic_stream *t, const stru
 	return compare_stream(wanted, json_object_get(answer, "config"), s);
 }
 
+static bool may_change(const char *key)
+{
+	static const char *const keys[] = {"max_age", "max_bytes", "duplicate_window"};
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (str_eq(keys[i], key))
+			return true;
+	return false;
+}
+
+/* Nothing but what can be changed under load? */
+static bool only_kept_differs(const json_t *wanted, const json_t *got)
+{
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
+	{
+		if (!may_change(key) && !same_value(value, json_object_get(got, key)))
+			return false;
+	}
+	return true;
+}
+
+static int change_stream(struct bus *b, const struct topic_stream *t, const struct says *s,
+			 struct why *out_why)
+{
+	char name[TOKEN_MAX + 8], subject[SUBJECT_MAX + 1];
+	auto_json info = NULL;
+	auto_json answer = NULL;
+	auto_json wanted = bus_stream_config(b, t);
+	int rc = stream_info(b, bus_stream_name(t, name), &info, out_why);
+	if (rc)
+		return rc;
+	if (!only_kept_differs(wanted, json_object_get(info, "config")))
+		return why_set(out_why, ERR_CONFIG, "%s differs in what cannot be changed", name);
+	snprintf(subject, sizeof(subject), "$JS.API.STREAM.UPDATE.%s", name);
+	rc = bus_api(b, subject, json_incref(wanted), &answer, out_why);
+	if (rc)
+		return rc;
+	auto_free char *line = mem_printf("%s: changed to that", name);
+	say(s, line);
+	return compare_stream(wanted, json_object_get(answer, "config"), s);
+}
+
 int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void *ctx,
 		  struct why *out_why)
 {
@@ -317,6 +382,8 @@ int bus_provision(struct bus *b, void (*said)(void *ctx, const char *line), void
 		if (rc == ERR_NOT_FOUND) {
 			why = (struct why){0};
 			rc = create_stream(b, &topic_streams[i], &s, &why);
+		} else if (rc == ERR_CONFIG) {
+			rc = change_stream(b, &topic_streams[i], &s, &why);
 		}
 		if (rc == ERR_CONFIG)
 			worst = rc;

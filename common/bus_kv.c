@@ -72,6 +72,17 @@ int bus_get(struct bus *b, const char *stream, uint64_t seq, struct bus_delivery
 	return leader_get(b, &call, out, out_why);
 }
 
+int bus_get_next(struct bus *b, const struct topic_consumer *of, uint64_t seq,
+		 struct bus_delivery *out, struct why *out_why)
+{
+	char subject[SUBJECT_MAX + 1], body[SUBJECT_MAX + 64];
+	snprintf(subject, sizeof(subject), "$JS.API.DIRECT.GET.%s", of->stream);
+	snprintf(body, sizeof(body), "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%s\"}", seq,
+		 of->filter);
+	struct bus_call call = {.subject = subject, .data = body, .len = strlen(body)};
+	return direct_get(b, &call, out, out_why);
+}
+
 /* ---- key-value: several calls at once ---- */
 
 /* A call on its way, with the text that it borrows. */

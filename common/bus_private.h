@@ -80,6 +80,7 @@ struct bus {
 	char *cert_file;
 	char *key_file;
 	int64_t replicas;
+	struct bus_keep keep[BUS_KEPT];
 	pthread_t thread;
 	struct bus_trash trash;
 	pthread_mutex_t lock; /* guards what follows */

@@ -104,6 +104,7 @@ struct bus_config {
 	char *cert_file;
 	char *key_file;
 	int64_t replicas;
+	struct bus_keep keep[BUS_KEPT];
 };
 extern const struct option_table bus_option_table;
 /* Reads config_dir/bus.yaml and opens the bus as `name` ("monitor", "operator"); for commands and

@@ -3,6 +3,17 @@
 const char *const stage_log_levels[] = {"debug", "info", "warn", "error", NULL};
 const char *const stage_ticks_names[] = {"clock", "follow", "off", NULL};
 
+#define HOUR_MS 3600000.0
+#define KEEP(kept, name, age, least, bytes_, help)                                                 \
+	OPT_DURATION(struct bus_config, keep[kept].age_ms, "keep." name "_age", age, least,        \
+		     87600 * HOUR_MS,                                                              \
+		     "How long the bus keeps " help                                                \
+		     ". `healctl doctor --fix` changes it while all runs."),                       \
+		OPT_BYTES(struct bus_config, keep[kept].bytes, "keep." name "_bytes", bytes_,      \
+			  1 << 20, 1e15,                                                           \
+			  "And how much of it at most: when that is reached nothing is thrown "    \
+			  "away, new messages are refused until old ones have aged out.")
+
 static const struct option bus_options[] = {
 	OPT_STRING(
 		struct bus_config, url, "url", "nats://127.0.0.1:4222",
@@ -24,6 +35,17 @@ static const struct option bus_options[] = {
 		"Copies of each stream, on as many nodes, that `healctl doctor --fix` makes and "
 		"`healctl doctor` looks for: 1, or 3 or 5 where the bus is a cluster (nats-server "
 		"2.10 or newer)."),
+	KEEP(BUS_RAW, "raw", "72h", HOUR_MS, "1GiB", "what arrived, untouched"),
+	KEEP(BUS_EVENTS, "events", "72h", HOUR_MS, "1GiB",
+	     "events, from which the monitor rebuilds its incidents: not shorter than its own "
+	     "`retention`"),
+	KEEP(BUS_STORY, "story", "90d", 25 * HOUR_MS, "2GiB",
+	     "what happened to incidents; claims are kept a week longer"),
+	KEEP(BUS_DEAD, "dead", "90d", HOUR_MS, "256MiB", "what could not be read"),
+	OPT_BYTES(struct bus_config, keep[BUS_CLAIM].bytes, "keep.claim_bytes", "640MiB", 1 << 20,
+		  1e15,
+		  "Room for claims, 1.5 kB for a plan of one step, a third of what it takes of "
+		  "STORY; when it is full, no step begins."),
 };
 
 const struct option_table bus_option_table = {
@@ -179,6 +201,7 @@ int stage_bus_open(const char *config_dir, const char *name, struct bus **out, s
 				.cert_file = c.cert_file,
 				.key_file = c.key_file,
 				.replicas = c.replicas};
+	memcpy(o.keep, c.keep, sizeof(o.keep));
 	rc = bus_open(&o, out, out_why);
 	config_release(&bus_option_table, &c);
 	return rc;

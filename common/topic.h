@@ -96,6 +96,8 @@ struct topic_stream {
 };
 extern const struct topic_stream topic_streams[];
 extern const size_t topic_streams_n;
+/* A claim guards a plan for as long as that can be read: it outlives STORY by so much. */
+#define TOPIC_CLAIM_EXTRA_MS (INT64_C(7) * 86400 * 1000)
 
 /* A durable consumer shared by the workers of a stage. */
 struct topic_consumer {

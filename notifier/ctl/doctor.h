@@ -20,6 +20,10 @@ void finding(struct doctor *d, enum finding_level level, const char *about, cons
 void doctor_bus(struct doctor *d);
 /* doctor_shares.c */
 void doctor_shares(struct doctor *d);
+/* doctor_keep.c: is there room, and is everybody read before it is thrown away? */
+struct bus;
+void doctor_room(struct doctor *d, struct bus *b);
+void doctor_readers(struct doctor *d, struct bus *b);
 /* doctor_host.c */
 void doctor_configuration(struct doctor *d);
 void doctor_sandbox(struct doctor *d);

@@ -108,8 +108,9 @@ static void look_at_streams(struct doctor *d, struct bus *b)
 	struct lines lines = {
 		.doctor = d,
 		.level = FINDING_FAIL,
-		.next = "healctl doctor --fix creates what is missing; what differs must "
-			"be changed with the nats tool"};
+		.next = "healctl doctor --fix creates what is missing and changes how long "
+			"and how much is kept; what else differs must be changed with the nats "
+			"tool"};
 	int rc = bus_check_streams(b, on_line, &lines, &why);
 
 	if (rc == 0)
@@ -256,6 +257,8 @@ static void look_at_bus(struct doctor *d, const struct bus_config *config)
 		look_at_streams(d, b);
 		look_at_cluster(d, b, config->replicas);
 		look_at_time(d, b);
+		doctor_room(d, b);
+		doctor_readers(d, b);
 	}
 	bus_close(b);
 }
