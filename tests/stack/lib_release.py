@@ -103,8 +103,10 @@ def patch(folder):
     check = "int wire_check(enum kind kind, const ProtobufCMessage *msg, struct why *out_why)\n{\n"
     replaced(wire, check, FILL + check + "\twire_next_fill(msg);\n")
     # What is signed is what is sent.
-    replaced(os.path.join(folder, "common/wire_sign.c"), "\td->key_id = id;\n",
-             "\td->key_id = id;\n\tvoid wire_next_fill(const ProtobufCMessage *msg);\n\twire_next_fill(&d->base);\n")
+    for what, name in (("signed", "d"), ("control", "c")):
+        old = "\t%s_bytes(%s, &bytes);\n\tint rc = sign_bytes(" % (what, name)
+        replaced(os.path.join(folder, "common/wire_sign.c"), old,
+                 "\tvoid wire_next_fill(const ProtobufCMessage *msg);\n\twire_next_fill(&%s->base);\n%s" % (name, old))
     replaced(os.path.join(folder, "common/fold.c"), 'fold_meta_table = {"fold_meta", 2', 'fold_meta_table = {"fold_meta", 3')
 
 
