@@ -425,6 +425,35 @@ static void test_an_ack_names_what_is_stored(void **state)
 	bus_close(b);
 }
 
+/* An id that the server knows and does not store goes out under another name, and is read by its
+ * own. */
+static void test_a_staged_id_is_renamed(void **state)
+{
+	(void)state;
+	struct bus *b = server_open_bus("operator");
+	struct bus_msg m = {.subject = "raw.renamed", .id = "renamed-1", .data = "x", .len = 1};
+	uint64_t hash = bus_id_hash(m.id);
+	bus_staged_answered(b, hash, ERR_UNAVAILABLE, true);
+	assert_int_equal(bus_staged_tries(b, hash), 0);
+	bus_staged_answered(b, hash, ERR_UNAVAILABLE, true);
+	assert_int_equal(bus_staged_tries(b, hash),
+			 0); /* not at once: the first may be under way */
+	b->staged[(hash ^ hash >> 32) % BUS_STAGED_MAX].since_mono_ms -= BUS_STAGED_MS;
+	bus_staged_answered(b, hash, ERR_UNAVAILABLE, true);
+	assert_int_equal(bus_staged_tries(b, hash), 1);
+	assert_int_equal(bus_publish(b, &m, 2000, NULL, NULL), 0);
+	struct bus_ask a = {
+		.kind = BUS_ASK_LAST, .bucket = STREAM_RAW, .key = "raw.renamed", .leader = true};
+	bus_ask(b, &a, 1);
+	assert_int_equal(a.rc, 0);
+	assert_string_equal(a.delivery.id, "renamed-1");
+	assert_string_equal(bus_header_get(a.delivery.private, HEADER_ID), "renamed-1~1");
+	bus_delivery_free(&a.delivery);
+	assert_int_equal(bus_staged_tries(b, hash), 0); /* it is stored: that is over */
+	assert_int_equal(atomic_load(&b->staged_n), 0);
+	bus_close(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_packing_outlet_misses_no_ack),
 		cmocka_unit_test(test_the_leader_is_asked),
 		cmocka_unit_test(test_an_ack_names_what_is_stored),
+		cmocka_unit_test(test_a_staged_id_is_renamed),
 		cmocka_unit_test(test_pull_in_order),
 		cmocka_unit_test(test_settling),
 		cmocka_unit_test(test_reconnect),
