@@ -220,6 +220,37 @@ int slack_interaction(const char *body, size_t len, struct interaction *out, str
 	return type && str_eq(type, "block_actions") ? slack_click(j, out, out_why) : 0;
 }
 
+static json_t *blocks_without_buttons(const json_t *blocks)
+{
+	json_t *out = json_array(), *block;
+	size_t i;
+	json_array_foreach(blocks, i, block)
+	{
+		const char *type = json_string_value(json_object_get(block, "type"));
+		if (type && !str_eq(type, "actions"))
+			json_array_append(out, block);
+	}
+	return out;
+}
+
+json_t *slack_bare(const char *body, size_t len)
+{
+	auto_buf payload = {0};
+	auto_json *j = NULL;
+	if (payload_find(body, len, &payload) ||
+	    object_read(buf_str(&payload), payload.len, &j, NULL))
+		return NULL;
+	const json_t *message = json_object_get(j, "message");
+	json_t *blocks = json_object_get(message, "blocks");
+	const char *ts = json_string_value(json_object_get(message, "ts"));
+	const char *text = json_string_value(json_object_get(message, "text"));
+	const char *place = json_string_value(json_object_get(json_object_get(j, "channel"), "id"));
+	if (!ts || !place || !json_array_size(blocks))
+		return NULL;
+	return json_pack("{s:s,s:s,s:s,s:o}", "channel", place, "ts", ts, "text", text ? text : "",
+			 "blocks", blocks_without_buttons(blocks));
+}
+
 /* Discord's numbers. */
 enum { DISCORD_PING = 1, DISCORD_COMPONENT = 3, DISCORD_BUTTON = 2 };
 

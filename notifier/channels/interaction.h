@@ -8,6 +8,8 @@
 #include "common/id.h"
 #include "common/secret.h"
 
+#include <jansson.h>
+
 enum {
 	INTERACTION_WINDOW_MS = 300000, /* Slack's five minutes; we hold Discord to it as well */
 	INTERACTION_ID_MAX = 128,       /* of users, buttons' values and the vendor's own ids */
@@ -52,6 +54,10 @@ struct interaction {
  * names the field. */
 int slack_interaction(const char *body, size_t len, struct interaction *out, struct why *out_why);
 int discord_interaction(const char *body, size_t len, struct interaction *out, struct why *out_why);
+
+/* The message a click was in without its buttons, as Slack's chat.update takes it; NULL when the
+ * (verified) body does not show it. A new reference. */
+json_t *slack_bare(const char *body, size_t len);
 
 /*
  * Which clicks were seen within the window. Zeroed is valid and empty; any number of threads.

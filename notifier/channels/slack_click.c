@@ -21,14 +21,23 @@ static int verify(const struct slack *s, const struct channel_request *in, struc
 	return rc ? rc : slack_verify(&r, &key, out_why);
 }
 
-static void remember(const struct interaction *i, struct channel_reply *out)
+/* A click on its way, and the request it came in, which lives as long as the reply. */
+struct click {
+	struct interaction i;
+	const char *body;
+	size_t body_len;
+};
+
+static void remember(const struct interaction *i, const struct channel_request *in,
+		     struct channel_reply *out)
 {
-	struct interaction *kept = arena_alloc(&out->arena, sizeof(*kept));
+	struct click *kept = arena_alloc(&out->arena, sizeof(*kept));
 	assert(kept);
-	*kept = *i;
+	*kept = (struct click){*i, in->body, in->body_len};
 	out->state = kept;
 	out->give = true;
-	out->in = (struct answer_in){.token = kept->value, .kind = "slack", .sender = kept->user};
+	out->in =
+		(struct answer_in){.token = kept->i.value, .kind = "slack", .sender = kept->i.user};
 }
 
 int slack_receive(const struct channel *c, const struct channel_request *in,
@@ -49,8 +58,13 @@ int slack_receive(const struct channel *c, const struct channel_request *in,
 		return rc;
 	out->content_type = "text/plain";
 	if (i.kind == INTERACTION_CLICK)
-		remember(&i, out);
+		remember(&i, in, out);
 	return 0;
+}
+
+static json_t *method(const char *name, json_t *body)
+{
+	return json_pack("{s:s,s:o}", "method", name, "body", body);
 }
 
 /* The text for chat.postEphemeral: only who pressed the button sees it. */
@@ -69,16 +83,34 @@ static json_t *say(const struct slack *s, const struct interaction *i, const cha
 		json_object_set_new(body, "user", json_string(i->user));
 		if (*i->thread)
 			json_object_set_new(body, "thread_ts", json_string(i->thread));
-		json_array_append(all, body);
+		json_array_append_new(all, method("chat.postEphemeral", json_incref(body)));
 	}
 	return all;
+}
+
+/* Buttons about an incident have done what they were there for. A question's go with the notice
+ * that says how it was decided. */
+static bool is_used_up(const struct interaction *i, const struct answer_out *what)
+{
+	enum answer_what asked;
+	char subject[TOKEN_SUBJECT_SHOWN + 1];
+	if (!token_read(i->value, &asked, subject))
+		return false;
+	return asked == ANSWER_ACK
+		       ? str_eq(what->result, "acked")
+		       : what->settled && (asked == ANSWER_HELD || asked == ANSWER_NOT_HELD);
 }
 
 void slack_answered(const struct channel *c, const struct answer_out *what,
 		    struct channel_reply *reply)
 {
 	const struct slack *s = c->settings;
-	json_t *all = say(s, reply->state, buf_str(&what->text));
+	const struct click *click = reply->state;
+	json_t *all = say(s, &click->i, buf_str(&what->text));
+	json_t *bare =
+		is_used_up(&click->i, what) ? slack_bare(click->body, click->body_len) : NULL;
+	if (bare)
+		json_array_append_new(all, method("chat.update", bare));
 	if (write(s->pipe[1], (const void *)&all, sizeof(all)) == sizeof(all))
 		return;
 	json_decref(all);
@@ -89,15 +121,17 @@ void slack_answered(const struct channel *c, const struct answer_out *what,
 
 static void say_all(const struct channel *c, struct http_client *http, const json_t *all)
 {
-	const struct slack_method m = {c->settings, "chat.postEphemeral", SAY_TIMEOUT_MS};
 	struct channel_result out = {0};
 	struct why why = {0};
 	size_t i;
-	const json_t *body;
-	json_array_foreach(all, i, body)
+	const json_t *one;
+	json_array_foreach(all, i, one)
 	{
 		auto_json *answer = NULL;
-		if (slack_call(http, &m, body, &answer, &out, &why)) {
+		const struct slack_method m = {c->settings,
+					       json_string_value(json_object_get(one, "method")),
+					       SAY_TIMEOUT_MS};
+		if (slack_call(http, &m, json_object_get(one, "body"), &answer, &out, &why)) {
 			LOG(WARN, "could not show an answer", S("channel", c->name),
 			    S("why", why.text));
 			return;

@@ -149,6 +149,9 @@ def test_feedback(w, s, d, key):
     w.caught_up()
     slack_click(w, "U0ANN", sm[0], slack_buttons(sm[0])["not_held"]["value"])
     ok(said(s, since, "said already"), "and counts once")
+    gone = wait_for("no buttons", lambda: not slack_buttons(s.messages[sm[0]["ts"]]))
+    ok(gone and "did it hold" in json.dumps(s.messages[sm[0]["ts"]]["blocks"]), "Slack: the buttons go when they are used, the words stay",
+       s.messages[sm[0]["ts"]])
 
 
 def test_approve(w, s, d, key):

@@ -196,7 +196,7 @@ def slack_payload(user, message, value, n, channel=SLACK_CHANNEL):
         "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel,
                       **({"thread_ts": message["thread_ts"]} if message.get("thread_ts") else {})},
         "trigger_id": "12.34.%032x" % n, "team": {"id": "T1"}, "channel": {"id": channel, "name": "ops"},
-        "message": {"ts": message["ts"], "text": "x"}, "response_url": "https://hooks.slack.invalid/actions/x",
+        "message": {"ts": message["ts"], "text": message.get("text", "x"), "blocks": message.get("blocks", [])}, "response_url": "https://hooks.slack.invalid/actions/x",
         "actions": [{"action_id": "x", "block_id": "b", "value": value, "type": "button", "action_ts": "%d.0" % n}],
     })}).encode()
 
