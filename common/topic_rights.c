@@ -256,6 +256,7 @@ static const struct mark marks[] = {
 	{"heal.control.call", "Control", "executor", "reasoner, notifier"},
 	{"heal.control.tick", "Control", "reasoner, notifier", "reasoner, notifier"},
 	{"heal.control.health", "Control", "notifier", "notifier"},
+	{"heal.control.oncall", "Control", "notifier", "notifier"},
 	{"dead.<stage>", "Dead", "each stage", "people"},
 };
 

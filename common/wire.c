@@ -406,7 +406,7 @@ static const struct enum_names {
 	{&healbus__match_op__descriptor, {"unknown", "equal", "not_equal", "regex", "not_regex"}},
 	{&healbus__control_kind__descriptor,
 	 {"unknown", "pause", "resume", "silence", "silence_expire", "undo", "catalogue", "ack",
-	  "tick", "vote", "feedback", "health", "call"}},
+	  "tick", "vote", "feedback", "health", "call", "oncall"}},
 };
 
 static const struct enum_names *enum_names_of(const ProtobufCEnumDescriptor *descriptor)

@@ -289,6 +289,8 @@ static int control_extra(const struct place *at, const ProtobufCMessage *msg, st
 		return refuse_member(at, c->call ? "incident" : "call", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_TICK && !c->tick)
 		return refuse_member(at, "tick", out_why, "missing");
+	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_ONCALL && !c->duty)
+		return refuse_member(at, "duty", out_why, "missing");
 	if (c->kind == HEALBUS__CONTROL_KIND__CONTROL_HEALTH && !c->health)
 		return refuse_member(at, "health", out_why, "missing");
 	return 0;
@@ -356,6 +358,7 @@ static const struct {
 	{HEALBUS__CONTROL_KIND__CONTROL_CATALOGUE, "catalogue"},
 	{HEALBUS__CONTROL_KIND__CONTROL_TICK, "tick"},
 	{HEALBUS__CONTROL_KIND__CONTROL_HEALTH, "health"},
+	{HEALBUS__CONTROL_KIND__CONTROL_ONCALL, "oncall"},
 	{HEALBUS__CONTROL_KIND__CONTROL_CALL, "call"},
 	{HEALBUS__CONTROL_KIND__CONTROL_UNDO, NULL},
 	{HEALBUS__CONTROL_KIND__CONTROL_ACK, NULL},

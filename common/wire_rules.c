@@ -370,6 +370,13 @@ static const struct wire_rule control_rules[] = {
 	R_ANY("trusted"),
 	R_HEX16("key_id"),
 	{.field = "signature", .type = BYTES, .min = 64, .max = 64},
+	R_ANY("duty"),
+};
+static const struct wire_rule duty_rules[] = {
+	R_TEXT("rotation", NAME_MAX_BYTES),
+	R_TEXT("person", NAME_MAX_BYTES),
+	R_TIME("from_ms"),
+	R_TIME("until_ms"),
 };
 static const struct wire_rule health_rules[] = {
 	R_COUNT("dead_seq"),
@@ -426,6 +433,7 @@ static const struct wire_rules all[] = {
 	MESSAGE(control, control_rules),
 	MESSAGE(tick, tick_rules),
 	MESSAGE(health, health_rules),
+	MESSAGE(duty, duty_rules),
 	MESSAGE(dead, dead_rules),
 #undef MESSAGE
 };

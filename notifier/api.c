@@ -59,6 +59,8 @@ static void queue_put(void *ctx, struct http_request *req, api_func *run)
 /* method, path, what it takes, function */
 #define API_ROUTES(X)                                                                              \
 	X("GET", "/api/oncall", RIGHT_READ, api_oncall)                                            \
+	X("POST", "/api/oncall", RIGHT_ONCALL, api_oncall_set)                                     \
+	X("DELETE", "/api/oncall/*", RIGHT_ONCALL, api_oncall_clear)                               \
 	X("GET", "/api/kpis", RIGHT_READ, api_kpis)                                                \
 	X("GET", "/api/status", RIGHT_READ, api_status)                                            \
 	X("GET", "/api/incidents", RIGHT_READ, api_incidents)                                      \

@@ -25,7 +25,7 @@ api_func api_status, api_incidents, api_incident, api_approvals, api_tools, api_
 	api_changes, api_story, api_plan, api_dead, api_dead_one, api_decide, api_rehearse,
 	api_silence_add, api_silence_expire, api_pause, api_resume, api_ack, api_undo,
 	api_dead_requeue, api_shadow, api_search, api_models, api_channel, api_feedback, api_people,
-	api_info, api_kpis, api_oncall, api_undelivered;
+	api_info, api_kpis, api_oncall, api_undelivered, api_oncall_set, api_oncall_clear;
 
 extern const struct http_route api_routes[];
 extern const size_t api_routes_n;

@@ -1,6 +1,8 @@
 #include "common/clock.h"
 #include "notifier/api.h"
 #include "notifier/config.h"
+#include "notifier/control.h"
+#include "notifier/duty.h"
 #include "notifier/kpi.h"
 #include "notifier/view.h"
 
@@ -50,17 +52,23 @@ void api_kpis(struct api_call *call)
 
 enum { SHIFTS_DEFAULT = 4, SHIFTS_MAX = 100 };
 
-static json_t *shifts_json(const struct oncall *o, const struct intervals *intervals, int64_t ms,
-			   size_t n)
+struct shifts_wanted {
+	int64_t from_ms;
+	size_t n;
+};
+
+static json_t *shifts_json(struct store_txn *txn, const struct oncall *o,
+			   const struct intervals *intervals, const struct shifts_wanted *want)
 {
 	json_t *out = json_array();
-	for (size_t i = 0; i < n; i++) {
-		int64_t until_ms = oncall_until_ms(o, intervals, ms);
-		json_array_append_new(out,
-				      json_pack("{s:s,s:I,s:I}", "person",
-						oncall_who(o, intervals, ms), "from_ms",
-						(json_int_t)ms, "until_ms", (json_int_t)until_ms));
-		ms = until_ms;
+	int64_t ms = want->from_ms;
+	for (size_t i = 0; i < want->n; i++) {
+		struct duty d;
+		duty_at(txn, o, intervals, ms, &d);
+		json_array_append_new(out, json_pack("{s:s,s:I,s:I,s:s}", "person", d.person,
+						     "from_ms", (json_int_t)ms, "until_ms",
+						     (json_int_t)d.until_ms, "override_by", d.by));
+		ms = d.until_ms;
 	}
 	return out;
 }
@@ -97,16 +105,21 @@ void api_oncall(struct api_call *call)
 {
 	const struct notifier_config *config = stage_config_get(call->stage);
 	const struct rules *rules = &config->rules;
-	int64_t at_ms =
-		(int64_t)api_limit(call, "at_ms", (size_t)clock_real_ms(), INT64_MAX / 1024);
-	size_t shifts = api_limit(call, "shifts", SHIFTS_DEFAULT, SHIFTS_MAX);
+	struct shifts_wanted want = {
+		.from_ms = (int64_t)api_limit(call, "at_ms", (size_t)clock_real_ms(),
+					      INT64_MAX / 1024),
+		.n = api_limit(call, "shifts", SHIFTS_DEFAULT, SHIFTS_MAX),
+	};
 	json_t *rotations = json_array(), *policies = json_array();
+	auto_txn txn = api_read(call);
 	for (size_t i = 0; i < rules->oncalls.n; i++) {
 		const struct oncall *o = &rules->oncalls.items[i];
+		struct duty now;
+		duty_at(txn, o, &rules->intervals, want.from_ms, &now);
 		json_array_append_new(rotations,
 				      json_pack("{s:s,s:s,s:o}", "name", o->name, "person",
-						oncall_who(o, &rules->intervals, at_ms), "shifts",
-						shifts_json(o, &rules->intervals, at_ms, shifts)));
+						now.person, "shifts",
+						shifts_json(txn, o, &rules->intervals, &want)));
 	}
 	for (size_t i = 0; i < rules->escalations.n; i++) {
 		const struct escalation *e = &rules->escalations.items[i];
@@ -115,6 +128,93 @@ void api_oncall(struct api_call *call)
 	}
 	stage_config_put(call->stage, config);
 	api_reply(call, 200,
-		  json_pack("{s:I,s:o,s:o}", "at_ms", (json_int_t)at_ms, "oncall", rotations,
+		  json_pack("{s:I,s:o,s:o}", "at_ms", (json_int_t)want.from_ms, "oncall", rotations,
 			    "escalations", policies));
+}
+
+/* ---- changing it ---- */
+
+/* From when until when: `from` (a time or ms; now), `duration` or `until`. */
+static int duty_times(struct api_call *call, Healbus__Duty *d, struct why *out_why)
+{
+	int64_t from_ms = clock_real_ms(), until_ms = 0, duration_ms = 0;
+	int rc = *api_str(call, "from") ? time_parse(api_str(call, "from"), &from_ms) : 0;
+	if (!rc && *api_str(call, "duration"))
+		rc = duration_parse(api_str(call, "duration"), &duration_ms);
+	else if (!rc)
+		rc = time_parse(api_str(call, "until"), &until_ms);
+	until_ms = duration_ms ? from_ms + duration_ms : until_ms;
+	if (rc || until_ms <= from_ms || until_ms <= clock_real_ms() ||
+	    until_ms > clock_real_ms() + DUTY_DAYS_MAX * DAY_MS)
+		return why_set(
+			out_why, ERR_INVALID,
+			"give a duration (\"8h\"), or until (2026-12-24T09:00:00Z) after from, "
+			"at most a year ahead");
+	SET(d, from_ms, from_ms);
+	SET(d, until_ms, until_ms);
+	return 0;
+}
+
+static int duty_check(struct api_call *call, const Healbus__Duty *d, struct why *out_why)
+{
+	const struct notifier_config *c = stage_config_get(call->stage);
+	int rc = 0;
+	if (!oncall_find(&c->rules.oncalls, d->rotation))
+		rc = why_set(out_why, ERR_NOT_FOUND, "no rotation is called %.64s", d->rotation);
+	else if (d->person && c->people.n && !person_by(&c->people, "name", d->person))
+		rc = why_set(out_why, ERR_INVALID, "person: %.64s is not one of the people",
+			     d->person);
+	else if (d->person && (!*d->person || strlen(d->person) > DUTY_NAME_MAX))
+		rc = why_set(out_why, ERR_INVALID, "person: 1 to %d bytes", DUTY_NAME_MAX);
+	stage_config_put(call->stage, c);
+	return rc;
+}
+
+static void duty_say(struct api_call *call, Healbus__Duty *d, const char *by, struct why *why)
+{
+	Healbus__Control c = HEALBUS__CONTROL__INIT;
+	const char *reason = api_str(call, "reason");
+	int rc = duty_check(call, d, why);
+	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_ONCALL);
+	c.by = (char *)by;
+	c.duty = d;
+	c.reason = wire_text(&call->arena, reason, strlen(reason), WIRE_REASON_MAX);
+	if (!rc)
+		rc = control_publish(call->stage, &c, "oncall", why);
+	if (rc)
+		api_fail(call, rc, why);
+	else
+		api_reply(call, 200,
+			  json_pack("{s:s,s:s,s:I,s:I,s:s}", "rotation", d->rotation, "person",
+				    d->person ? d->person : "", "from_ms", (json_int_t)d->from_ms,
+				    "until_ms", (json_int_t)d->until_ms, "by", by));
+}
+
+/* POST /api/oncall {rotation, person, from, duration | until, reason} */
+void api_oncall_set(struct api_call *call)
+{
+	Healbus__Duty d = HEALBUS__DUTY__INIT;
+	struct why why = {0};
+	const char *by = api_by(call, api_str(call, "by"));
+	if (!by)
+		return;
+	d.rotation = (char *)api_str(call, "rotation");
+	d.person = (char *)api_str(call, "person");
+	int rc = duty_times(call, &d, &why);
+	if (rc)
+		api_fail(call, rc, &why);
+	else
+		duty_say(call, &d, by, &why);
+}
+
+/* DELETE /api/oncall/ROTATION: the rotation as configured, from now on. */
+void api_oncall_clear(struct api_call *call)
+{
+	Healbus__Duty d = HEALBUS__DUTY__INIT;
+	struct why why = {0};
+	const char *by = api_by(call, http_query(call->req, "by"));
+	if (!by)
+		return;
+	d.rotation = (char *)http_wildcard(call->req);
+	duty_say(call, &d, by, &why);
 }

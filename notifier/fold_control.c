@@ -114,6 +114,7 @@ int project_control(struct fold *f, const struct fold_input *in, struct why *out
 		{HEALBUS__CONTROL_KIND__CONTROL_ACK, on_ack},
 		{HEALBUS__CONTROL_KIND__CONTROL_VOTE, on_vote},
 		{HEALBUS__CONTROL_KIND__CONTROL_FEEDBACK, on_feedback},
+		{HEALBUS__CONTROL_KIND__CONTROL_ONCALL, duty_change},
 	};
 	const Healbus__Control *c = (const Healbus__Control *)in->msg;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -1,3 +1,4 @@
+#include "notifier/duty.h"
 #include "notifier/projection.h"
 
 /*
@@ -232,6 +233,15 @@ static void person_add(struct climb *c, const char *name)
 		c->to[c->n_to++] = (char *)name;
 }
 
+static void oncall_add(struct fold *f, struct climb *c, const struct oncall *o)
+{
+	struct duty duty;
+	duty_at(fold_txn(f), o, &c->rules->intervals, fold_now_ms(f), &duty);
+	const char *person = arena_strdup(fold_arena(f), duty.person);
+	if (person)
+		person_add(c, person);
+}
+
 static void people_find(struct fold *f, struct climb *c)
 {
 	for (size_t i = 0; i < c->step->n_targets; i++) {
@@ -241,7 +251,7 @@ static void people_find(struct fold *f, struct climb *c)
 		if (t->kind == TARGET_PERSON)
 			person_add(c, t->name);
 		else if (o)
-			person_add(c, oncall_who(o, &c->rules->intervals, fold_now_ms(f)));
+			oncall_add(f, c, o);
 	}
 }
 

@@ -16,11 +16,12 @@ static const struct {
 	{'s', silence_retire},    {'u', unsent_due},
 };
 
-static follow *const followers[] = {ladder_follow, kpi_follow, health_follow};
+static follow *const followers[] = {ladder_follow, kpi_follow, health_follow, tools_follow};
 
 static bool is_machinery(const struct fold_input *in)
 {
-	static const char *const reserved[] = {"pause", "silence", "catalogue", "tick", "health"};
+	static const char *const reserved[] = {"pause", "silence", "catalogue",
+					       "tick",  "health",  "oncall"};
 	for (size_t i = 0; i < ARRAY_SIZE(reserved) && in->kind == KIND_CONTROL; i++)
 		if (str_eq(reserved[i], in->token))
 			return true;

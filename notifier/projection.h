@@ -33,6 +33,7 @@ typedef void follow(struct fold *f, const struct fold_input *in);
 follow ladder_follow; /* escalations */
 follow kpi_follow;
 follow health_follow; /* of healbus itself */
+follow tools_follow;
 
 /* One function a kind of timer; id is the key behind its letter. */
 typedef void on_timer(struct fold *f, const char *id);
@@ -79,6 +80,8 @@ void tell_status(struct fold *f, const Healbus__Incident *i, const Healbus__Inci
 void tell_acked(struct fold *f, const char *incident);
 /* Who has it is told wherever the incident was told of, once; pagers stop there. */
 void tell_taken(struct fold *f, const Healbus__Control *ack);
+/* Control ONCALL; duty.h reads it. */
+void duty_change(struct fold *f, const Healbus__Control *c);
 /* The groups forget the incident. */
 void tell_forget(struct fold *f, const char *incident);
 

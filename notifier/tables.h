@@ -102,6 +102,11 @@ struct ladder_row {
 	char incident[TOKEN_MAX + 1];
 };
 
+/* How often a tool acted for an incident, and how often that was done. */
+struct tool_row {
+	uint32_t runs, done;
+};
+
 /* A saying that every channel failed to take. */
 struct unsent_row {
 	int64_t since_ms;
@@ -131,6 +136,7 @@ enum {
 	REF_APPROVAL = 'a', /* approval id -> "" */
 	REF_CHANGE = 'c',   /* change id -> "" */
 	REF_NOTICE = 'n',   /* notice id -> "" */
+	REF_TOOL = 't',     /* tool -> struct tool_row */
 	REF_GROUP = 'g',    /* group id -> "": groups that hold it */
 };
 

@@ -152,6 +152,7 @@ json_t *view_tools(struct store_txn *txn)
 	catalogues_walk(txn, &all);
 	for (size_t i = 0; all.newest && i < all.newest->n_tools; i++)
 		json_array_append_new(tools, wire_to_json(&all.newest->tools[i]->base));
+	view_tool_rates(txn, tools);
 	json_decref(all.list);
 	arena_release(&all.arena);
 	return wrap("tools", tools);

@@ -31,6 +31,8 @@ json_t *view_executors(struct store_txn *txn);
 json_t *view_approvals(struct store_txn *txn);
 /* {"tools":[...]} of the newest catalogue. */
 json_t *view_tools(struct store_txn *txn);
+/* Adds "runs" and "done" to each tool: over all incidents that are kept. */
+void view_tool_rates(struct store_txn *txn, json_t *tools);
 /* {"silences":[...]}: those in force or still to come, or all. */
 json_t *view_silences(struct store_txn *txn, bool all, int64_t now_ms);
 /* {"changes":[...]}: newest first. */

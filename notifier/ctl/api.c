@@ -86,8 +86,8 @@ static const struct {
 	{400, "healctl help COMMAND says what it takes"},
 	{401, "give the notifier's token: --token-file FILE, or put it into "
 	      "~/.config/healbus/token (mode 0600)"},
-	{403, "the notifier serves only local requests until http.token_file is set in "
-	      "notifier.yaml"},
+	{403, "healctl people says who may what; without tokens the notifier serves local "
+	      "requests only"},
 	{404, "healctl incidents --all, plan, approvals, changes or silence ls show the ids"},
 	{409, "healctl story INCIDENT shows what happened; a longer prefix names one thing only"},
 	{413, "send less"},

@@ -17,7 +17,11 @@ static void say_shifts(struct ctl *c, const json_t *rotations, const char *only)
 		json_array_foreach(json_object_get(rotation, "shifts"), k, shift)
 		{
 			ctl_cell(&t, STYLE_BOLD, k ? "" : js(rotation, "name"));
-			ctl_cell(&t, k ? STYLE_PLAIN : STYLE_GOOD, js(shift, "person"));
+			auto_buf who = {0};
+			buf_add_str(&who, js(shift, "person"));
+			if (*js(shift, "override_by"))
+				buf_printf(&who, " (put there by %s)", js(shift, "override_by"));
+			ctl_cell(&t, k ? STYLE_PLAIN : STYLE_GOOD, buf_str(&who));
 			ctl_cell(&t, STYLE_DIM, k ? ctl_clock(ji(shift, "from_ms"), when) : "now");
 			ctl_cell(&t, STYLE_PLAIN, ctl_clock(ji(shift, "until_ms"), when));
 		}
@@ -94,5 +98,46 @@ int cmd_oncall(struct ctl *c)
 		say_shifts(c, rotations, only);
 	if (!only)
 		say_policies(c, json_object_get(j, "escalations"));
+	return EXIT_OK;
+}
+
+int cmd_oncall_override(struct ctl *c)
+{
+	auto_json *answer = NULL;
+	char until[WHEN_BYTES];
+	const char *from = ctl_flag(c, "from"), *end = ctl_flag(c, "until");
+	const char *length = ctl_flag(c, "for"), *reason = ctl_flag(c, "reason");
+	if (end && length)
+		return ctl_fail(EXIT_USAGE, "healctl help oncall override",
+				"give either --for or --until");
+	json_t *body =
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "rotation", c->args[0], "person",
+			  c->args[1], "from", from ? from : "", "until", end ? end : "", "duration",
+			  end      ? ""
+			  : length ? length
+				   : "12h",
+			  "reason", reason ? reason : "", "by", ctl_by());
+	int rc = ctl_call(c, "POST", "/api/oncall", body, &answer);
+	if (rc || ctl_as_json(c, answer))
+		return rc;
+	ctl_text(c, js(answer, "person"));
+	ctl_printf(c, " is on call for ");
+	ctl_text(c, js(answer, "rotation"));
+	ctl_printf(c, " until %s\n", ctl_clock(ji(answer, "until_ms"), until));
+	return EXIT_OK;
+}
+
+int cmd_oncall_clear(struct ctl *c)
+{
+	auto_json *answer = NULL;
+	auto_buf path = {0};
+	buf_add_str(&path, "/api/oncall");
+	ctl_segment(&path, c->args[0]);
+	ctl_query(&path, "by", ctl_by());
+	int rc = ctl_call(c, "DELETE", buf_str(&path), NULL, &answer);
+	if (rc || ctl_as_json(c, answer))
+		return rc;
+	ctl_text(c, js(answer, "rotation"));
+	ctl_printf(c, " is again as notifier.yaml says\n");
 	return EXIT_OK;
 }

@@ -76,3 +76,80 @@ const char help_restore[] =
 const char help_verify[] =
 	"Reads all of a backup: checksums, counts, digests, and the audit chains by "
 	"healbus-executor. With --bus it is compared with the bus, message by message.";
+
+const char help_kpis[] =
+	"Over the incidents opened in the window, overall and per step:\nautonomous: "
+	"resolved by a plan that healed, never escalated, no person took part; of those that "
+	"ended and needed something (a step was started, it was escalated, or a person took "
+	"part);\ntime to heal: from opened to resolved, where a plan healed; half, and nine "
+	"of ten, took no longer;\nfirst attempt: the first plan that ran healed it;\nfalse "
+	"positives: of those acted on, a person said false alarm (healctl ack "
+	"--false-alarm), or it was over before the first step, or it ended by itself "
+	"although the repair had failed;\nescalated: given up at any time; cost: what models "
+	"were paid for it.\nA person takes part by a decision, an ack, an undo, or a command.";
+
+const char help_story[] =
+	"Begins with these four answers, then tells all that happened, read back from the "
+	"bus. With --follow the timeline comes first, as it happens, until the incident is "
+	"resolved, and the answers at its end; with --json each entry is then one line. Exit "
+	"code 1 when it ended in another way.";
+
+const char help_memory[] =
+	"Asks the reasoner itself, which serves local requests and those with a token "
+	"(http.token_file in reasoner.yaml). With --like, words of a log line or a title; "
+	"numbers, paths, hosts and ids do not matter. With an incident, all that is "
+	"remembered of it.";
+
+const char help_rates[] =
+	"The rate is what can be expected of the next time, given what was seen; it is at "
+	"least the lower bound with 95 percent probability (memory.prior in reasoner.yaml). "
+	"Rows without a tool count whole plans. Also tells which failures were healed by "
+	"another specialist than the one first asked.";
+
+const char help_token[] =
+	"Prints 256 random bits, or writes them to a file that only you can read and says "
+	"what to add to notifier.yaml. Needs no notifier; it takes effect when the notifier "
+	"reads its configuration again (SIGHUP). A new token in the old one's place ends the "
+	"sessions that were opened with that.";
+
+const char help_doctor[] =
+	"Each finding is ok, warn or fail, with what to do about it. Exit code 1 when one "
+	"fails. With --fix it creates the streams and buckets that are missing; that needs "
+	"the bus user operator, as bus.yaml names it.";
+
+const char help_plan[] =
+	"For an incident its last plan is shown. With --dry-run the executor goes through "
+	"the plan and says in the story what it would do; nothing is changed.";
+
+const char help_ack[] =
+	"The machine makes no further plan for it, and nobody is reminded of it. What runs "
+	"already goes on to its end; a question that waits can still be answered.";
+
+const char help_manual[] =
+	"Without a word, that of healctl; for one of the other programs (healbus-monitor, "
+	"healbus-docker-broker) it runs that, beside healctl, for its options.";
+
+const char help_completion[] =
+	"For bash: healctl completion bash > /etc/bash_completion.d/healctl. For zsh: a file "
+	"_healctl in a directory of $fpath.";
+
+const char help_pause[] =
+	"The kill switch. Returns when the bus has stored it; executors look at it right "
+	"before each action. Alerts are still received and told.";
+
+const char help_undelivered[] =
+	"Queued notices are under way; what every channel of its receiver failed to take is "
+	"said anew by itself, until one takes it.";
+
+const char help_override[] =
+	"Said on the bus: every notifier knows it. Of overrides that overlap the one that "
+	"was said last holds.";
+
+const char help_publish[] =
+	"Reads one JSON document from FILE or standard input and waits until the bus has "
+	"stored it. What SOURCE's format is, monitor.yaml says; \"alertmanager\" takes what "
+	"Alertmanager sends.";
+
+const char help_models[] =
+	"Adds up the exchanges with models of the last 7 days: by day, and by model; with "
+	"--incident those of one incident.";

@@ -46,12 +46,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "story",
 		.args = "INCIDENT",
 		.summary = "what broke, what was done, did it help, what is needed of you",
-		.help = "Begins with these four answers, then tells all that happened, read back "
-			"from "
-			"the bus. With --follow the timeline comes first, as it happens, until the "
-			"incident is resolved, and the answers at its end; with --json each entry "
-			"is "
-			"then one line. Exit code 1 when it ended in another way.",
+		.help = help_story,
 		.run = cmd_story,
 		ONE_OF(NAMES_INCIDENT),
 		.flags = {{"follow", 'f', NULL, "Go on until the incident is resolved."},
@@ -67,9 +62,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "plan",
 		.args = "PLAN|INCIDENT",
 		.summary = "show a plan: steps, why, approval, outcome",
-		.help = "For an incident its last plan is shown. With --dry-run the executor goes "
-			"through the plan and says in the story what it would do; nothing is "
-			"changed.",
+		.help = help_plan,
 		.run = cmd_plan,
 		ONE_OF(NAMES_PLAN),
 		.flags = {{"dry-run", 0, NULL, "Rehearse it; nothing is changed."}},
@@ -133,9 +126,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "ack",
 		.args = "INCIDENT",
 		.summary = "say that you look after an incident",
-		.help = "The machine makes no further plan for it, and nobody is reminded of it. "
-			"What runs already goes on to its end; a question that waits can still be "
-			"answered.",
+		.help = help_ack,
 		.run = cmd_ack,
 		ONE_OF(NAMES_INCIDENT),
 		.flags = {REASON,
@@ -163,11 +154,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "publish",
 		.args = "SOURCE [FILE|-]",
 		.summary = "publish an alert to raw.SOURCE",
-		.help = "Reads one JSON document from FILE or standard input and waits until the "
-			"bus "
-			"has stored it. What SOURCE's format is, monitor.yaml says; "
-			"\"alertmanager\" "
-			"takes what Alertmanager sends.",
+		.help = help_publish,
 		.run = cmd_publish,
 		.args_min = 1,
 		.args_max = 2,
@@ -208,8 +195,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "pause",
 		.args = "",
 		.summary = "no new action starts anywhere",
-		.help = "The kill switch. Returns when the bus has stored it; executors look at it "
-			"right before each action. Alerts are still received and told.",
+		.help = help_pause,
 		.run = cmd_pause,
 		.flags = {REASON},
 	},
@@ -276,22 +262,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "kpis",
 		.args = "",
 		.summary = "how well it works: resolved alone, time to heal, first attempt, cost",
-		.help = "Over the incidents opened in the window, overall and per step:\n"
-			"autonomous: resolved by a plan that healed, never escalated, no person "
-			"took "
-			"part; of those that ended and needed something (a step was started, it "
-			"was "
-			"escalated, or a person took part);\n"
-			"time to heal: from opened to resolved, where a plan healed; half, and "
-			"nine "
-			"of ten, took no longer;\n"
-			"first attempt: the first plan that ran healed it;\n"
-			"false positives: of those acted on, a person said false alarm (healctl "
-			"ack "
-			"--false-alarm), or it was over before the first step, or it ended by "
-			"itself although the repair had failed;\n"
-			"escalated: given up at any time; cost: what models were paid for it.\n"
-			"A person takes part by a decision, an ack, an undo, or a command.",
+		.help = help_kpis,
 		.run = cmd_kpis,
 		.flags = {{"since", 0, "TIME", "Incidents opened within so long. Default: 30d."},
 			  {"step", 0, "TIME", "Also by steps of this length. Default: 1d."},
@@ -307,11 +278,32 @@ const struct ctl_command ctl_commands[] = {
 		.flags = {{"shifts", 0, "N", "So many shifts of each. Default: 4."}},
 	},
 	{
+		.name = "oncall override",
+		.args = "ROTATION PERSON",
+		.summary = "put somebody else on call for a while",
+		.help = help_override,
+		.run = cmd_oncall_override,
+		.args_min = 2,
+		.args_max = 2,
+		.flags = {{"for", 0, "TIME", "How long: 8h, 2d. Default: 12h."},
+			  {"from", 0, "WHEN", "From then on: 2026-12-24T09:00:00Z. Default: now."},
+			  {"until", 0, "WHEN", "Until then, in place of --for."},
+			  REASON},
+	},
+	{
+		.name = "oncall clear",
+		.args = "ROTATION",
+		.summary = "end what was changed about a rotation",
+		.help = "Whom notifier.yaml says is on call again, from now on.",
+		.run = cmd_oncall_clear,
+		.args_min = 1,
+		.args_max = 1,
+	},
+	{
 		.name = "undelivered",
 		.args = "",
 		.summary = "what nobody has been told yet, and which channels take nothing",
-		.help = "Queued notices are under way; what every channel of its receiver failed "
-			"to take is said anew by itself, until one takes it.",
+		.help = help_undelivered,
 		.run = cmd_undelivered,
 		.flags = {LIMIT},
 	},
@@ -355,10 +347,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "memory",
 		.args = "[INCIDENT]",
 		.summary = "what earlier incidents taught: the latest, those like a text, or one",
-		.help = "Asks the reasoner itself, which serves local requests and those with a "
-			"token (http.token_file in reasoner.yaml). With --like, words of a log "
-			"line or a title; numbers, paths, hosts and ids do not matter. With an "
-			"incident, all that is remembered of it.",
+		.help = help_memory,
 		.run = cmd_memory,
 		.args_max = 1,
 		.names = NAMES_INCIDENT,
@@ -373,11 +362,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "rates",
 		.args = "",
 		.summary = "what worked: success rates by failure type, specialist and tool",
-		.help = "The rate is what can be expected of the next time, given what was seen; "
-			"it is at least the lower bound with 95 percent probability "
-			"(memory.prior in reasoner.yaml). Rows without a tool count whole plans. "
-			"Also tells which failures were healed by another specialist than the one "
-			"first asked.",
+		.help = help_rates,
 		.run = cmd_rates,
 		.flags = {{"reasoner", 0, "URL",
 			   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
@@ -387,8 +372,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "models",
 		.args = "",
 		.summary = "what models were asked, and what it cost",
-		.help = "Adds up the exchanges with models of the last 7 days: by day, and by "
-			"model; with --incident those of one incident.",
+		.help = help_models,
 		.run = cmd_models,
 		.flags = {{"incident", 0, "ID", "Only of this one, however old."},
 			  {"since", 0, "TIME", "So far back: 24h, 30d."}},
@@ -397,10 +381,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "token",
 		.args = "NAME",
 		.summary = "make a token with which a person logs in",
-		.help = "Prints 256 random bits, or writes them to a file that only you can read "
-			"and says what to add to notifier.yaml. Needs no notifier; it takes effect "
-			"when the notifier reads its configuration again (SIGHUP). A new token in "
-			"the old one's place ends the sessions that were opened with that.",
+		.help = help_token,
 		.run = cmd_token,
 		.args_min = 1,
 		.args_max = 1,
@@ -471,10 +452,7 @@ const struct ctl_command ctl_commands[] = {
 		.args = "",
 		.summary = "check configuration, bus, permissions, who lives, sandbox, Docker and "
 			   "clock",
-		.help = "Each finding is ok, warn or fail, with what to do about it. Exit code 1 "
-			"when "
-			"one fails. With --fix it creates the streams and buckets that are "
-			"missing; that needs the bus user operator, as bus.yaml names it.",
+		.help = help_doctor,
 		.run = cmd_doctor,
 		.flags = {{"fix", 0, NULL, "Create missing streams and buckets."},
 			  {"only", 0, "PART",
@@ -486,10 +464,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "completion",
 		.args = "bash|zsh",
 		.summary = "print the completion script of a shell",
-		.help = "For bash: healctl completion bash > "
-			"/etc/bash_completion.d/healctl. For zsh: a file _healctl in a directory "
-			"of "
-			"$fpath.",
+		.help = help_completion,
 		.run = cmd_completion,
 		ONE_OF(NAMES_SHELL),
 	},
@@ -497,10 +472,7 @@ const struct ctl_command ctl_commands[] = {
 		.name = "manual",
 		.args = "[PROGRAM]",
 		.summary = "print a man page in roff",
-		.help = "Without a word, that of healctl; for one of the other programs "
-			"(healbus-monitor, healbus-docker-broker) it runs that, beside healctl, "
-			"for "
-			"its options.",
+		.help = help_manual,
 		.run = cmd_manual,
 		.args_max = 1,
 	},

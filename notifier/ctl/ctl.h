@@ -59,7 +59,9 @@ struct ctl_command {
 
 /* Texts of the table below that are longer than a few lines: command_help.c. */
 extern const char help_backtest[], help_backup[], help_restore[], help_verify[], help_classify[],
-	help_init[], help_shadow[];
+	help_init[], help_shadow[], help_kpis[], help_story[], help_memory[], help_rates[],
+	help_token[], help_doctor[], help_plan[], help_ack[], help_manual[], help_completion[],
+	help_pause[], help_undelivered[], help_override[], help_publish[], help_models[];
 extern const struct ctl_command ctl_commands[];
 extern const size_t ctl_commands_n;
 extern const struct ctl_flag ctl_global_flags[];
@@ -235,6 +237,8 @@ int cmd_names(struct ctl *c);
 int cmd_manual(struct ctl *c);
 int cmd_kpis(struct ctl *c);
 int cmd_oncall(struct ctl *c);
+int cmd_oncall_override(struct ctl *c);
+int cmd_oncall_clear(struct ctl *c);
 int cmd_undelivered(struct ctl *c);
 int cmd_help(struct ctl *c);
 int cmd_version(struct ctl *c);

@@ -88,7 +88,7 @@ decision_key_file: %s/decision.key
 token_key_file: %s/token.key
 replica: %d
 people:
-  - {name: ann, roles: [approver], token_file: %s/ann.token}
+  - {name: ann, roles: [approver, operator], token_file: %s/ann.token}
   - {name: bob, roles: [approver]}
   - {name: boss, roles: [approver]}
 channels:
@@ -166,6 +166,21 @@ try:
     ids = [n["id"] for n in notices("killed") if n["state"] == "sent"]
     ok(len(ids) == len(set(ids)), "and sent once", ids)
     ok(calls("taken") == ALL[:2], "nobody was called about what somebody took", calls("taken"))
+
+    # Somebody else takes the shift; the other notifier knows it, too.
+    r = [healctl(0, *w) for w in (("oncall", "override", "primary", "boss", "--for", "1h", "--reason", "swap"),
+                                  ("oncall", "override", "primary", "nobody"), ("oncall", "override", "secondary", "bob"))]
+    ok([x.returncode for x in r] == [0, 1, 1] and "boss is on call for primary" in r[0].stdout,
+       "who is on call is changed for a while; a stranger or an unknown rotation is refused", [x.stdout + x.stderr for x in r])
+    told_by = wait_for("both know", lambda: all("put there by ann" in healctl(n, "oncall", "primary").stdout for n in (0, 1)))
+    escalate("swapped")
+    wait_for("the call", lambda: calls("swapped"))
+    ok(told_by and calls("swapped")[0] == ("called", "desk", "boss"), "and is called", calls("swapped"))
+    r = healctl(1, "oncall", "clear", "primary")
+    wait_for("neither has it", lambda: not any("put there" in healctl(n, "oncall").stdout for n in (0, 1)))
+    escalate("back")
+    wait_for("the call", lambda: calls("back"))
+    ok(r.returncode == 0 and calls("back")[0] == ("called", "desk", "ann"), "until it is cleared", (r.stderr, calls("back")))
 
     # A question about something hard.
     send("plan", "asked", {"id": "p1", "incident": "asked", "attempt": 1, "steps": [{"tool": "restart", "target": "web-1"}]})

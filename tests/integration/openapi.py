@@ -125,6 +125,8 @@ CALLS = [
     ("DELETE", "/api/silences/{id}", "/api/silences/SILENCE", None, 200), ("GET", "/api/tools", None, None, 200),
     ("GET", "/api/changes", None, None, 200), ("POST", "/api/undo", None, {"change": "change-db"}, 202),
     ("GET", "/api/kpis", None, None, 200), ("GET", "/api/models", None, None, 200), ("GET", "/api/oncall", None, None, 200), ("GET", "/api/undelivered", None, None, 200),
+    ("POST", "/api/oncall", None, {"rotation": "nope", "person": "olga", "duration": "1h"}, 404),
+    ("DELETE", "/api/oncall/{rotation}", "/api/oncall/nope", None, 404),
     ("GET", "/api/people", None, None, 200), ("GET", "/api/shadow", None, None, 200), ("GET", "/api/dead", None, None, 200),
     ("GET", "/api/dead/{seq}", "/api/dead/1", None, 200),
     ("POST", "/api/dead/{seq}/requeue", "/api/dead/1/requeue", {}, 202), ("POST", "/logout", None, {}, 200),

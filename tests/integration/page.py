@@ -30,7 +30,7 @@ ROUTES = [
     ("GET", "/api/dead", "viewer"), ("GET", "/api/session", "viewer"),
     ("GET", "/api/events", "viewer"), ("GET", "/api/dead/1", "viewer"),
     ("GET", "/api/search?q=x", "viewer"), ("GET", "/api/models", "viewer"), ("GET", "/api/oncall", "viewer"), ("GET", "/api/kpis", "viewer"), ("GET", "/api/info/nope", "viewer"),
-    ("GET", "/api/undelivered", "viewer"),
+    ("GET", "/api/undelivered", "viewer"), ("POST", "/api/oncall", "operator"), ("DELETE", "/api/oncall/nope", "operator"),
     ("GET", "/api/people", "admin"), ("POST", "/api/feedback", "taker"),
     ("POST", "/api/rehearse", "taker"), ("POST", "/api/silences", "operator"),
     ("DELETE", "/api/silences/nope", "operator"), ("POST", "/api/ack", "taker"),
@@ -379,7 +379,8 @@ def test_large(w):
 def joined(text):
     """Without the seams of the chunked coding, which may be anywhere in a line; whole lines only."""
     whole = re.sub(r"(?<!\r\n)\r\n[0-9a-f]+\r\n", "", text.decode())
-    return whole[:whole.rfind("\n") + 1]
+    ends = [m.end() for m in re.finditer(r"(?<!\r)\n", whole)]  # one after \r is half a seam
+    return whole[:ends[-1] if ends else 0]
 
 
 def read_events(sock, until, timeout_s=15):
