@@ -196,6 +196,7 @@ struct bus_stream_state {
 	uint64_t first_seq, last_seq, messages, bytes;
 	int64_t max_bytes;  /* -1: no limit */
 	int64_t max_age_ms; /* 0: no limit */
+	int64_t laid_ms;    /* when it was laid anew from a backup; 0: never */
 	int64_t created_ns;
 	unsigned copies; /* that the server knows of; current: have all of it, the leader among them
 			  */

@@ -187,7 +187,11 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 	if (rc)
 		return rc;
 	const json_t *state = json_object_get(info, "state");
+	const char *about = bus_json_str(json_object_get(info, "config"), "description");
 	struct bus_stream_state s = {
+		.laid_ms = str_starts(about, BUS_LAID_TEXT)
+				   ? strtoll(about + strlen(BUS_LAID_TEXT), NULL, 10)
+				   : 0,
 		.first_seq = (uint64_t)bus_json_int(state, "first_seq"),
 		.last_seq = (uint64_t)bus_json_int(state, "last_seq"),
 		.messages = (uint64_t)bus_json_int(state, "messages"),
@@ -362,6 +366,9 @@ static int change_stream(struct bus *b, const struct topic_stream *t, const stru
 		return rc;
 	if (!only_kept_differs(wanted, json_object_get(info, "config")))
 		return why_set(out_why, ERR_CONFIG, "%s differs in what cannot be changed", name);
+	json_t *about = json_object_get(json_object_get(info, "config"), "description");
+	if (about)
+		json_object_set(wanted, "description", about);
 	snprintf(subject, sizeof(subject), "$JS.API.STREAM.UPDATE.%s", name);
 	rc = bus_api(b, subject, json_incref(wanted), &answer, out_why);
 	if (rc)

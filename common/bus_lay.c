@@ -307,7 +307,12 @@ static int finish(struct bus_lay *l, uint64_t next_seq, struct why *out_why)
 		rc = settle(l, out_why);
 	if (!rc && l->gaps)
 		rc = api(l, "PURGE", json_pack("{s:s}", "filter", l->filler), out_why);
-	return rc ? rc : api(l, "UPDATE", bus_stream_config(l->bus, l->of), out_why);
+	if (rc)
+		return rc;
+	json_t *config = bus_stream_config(l->bus, l->of);
+	json_object_set_new(config, "description",
+			    json_sprintf(BUS_LAID_TEXT "%" PRId64, clock_real_ms()));
+	return api(l, "UPDATE", config, out_why);
 }
 
 int bus_lay_end(struct bus_lay *l, uint64_t next_seq, struct why *out_why)

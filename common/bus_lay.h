@@ -7,7 +7,8 @@
  * alike), with the smallest duplicate window, since one that was filled in days and is filled again
  * in seconds holds the same id several times (a repeated alert keeps its id). Numbers that were
  * missing are filled and purged again. At the end it gets the configuration of the topic table,
- * which forbids purging for ever.
+ * which forbids purging for ever, and a description that tells when this was: a fold that has read
+ * the stream that was lost refuses to go on with its state (stage_fold_bus.c).
  *
  * Each message is stored only if the one before it is the last one in the stream: whoever else
  * writes meanwhile makes this fail with ERR_CONFLICT, rather than shift what follows.

@@ -192,6 +192,8 @@ int bus_api_error(const json_t *answer, struct why *out_why);
 /* How the topic table wants a stream: its name on the server, and its configuration. */
 const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8]);
 json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t);
+/* A stream's description begins so when it was laid anew; the time (ms) follows. */
+#define BUS_LAID_TEXT "laid anew from a backup at "
 /* Reads a publish acknowledgement. */
 int bus_puback_parse(natsMsg *m, struct bus_ack *out, struct why *out_why);
 /* What bus_publish and bus_outlet_send put into headers, and the texts that these borrow. */

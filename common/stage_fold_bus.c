@@ -264,14 +264,21 @@ static int find_place(struct fold_loop *l, struct place *out, struct why *out_wh
 	if (o.seq == 0)
 		return 0;
 	int rc = bus_get(b, l->def->stream, o.seq, &d, &why);
-	if (rc == 0)
-		out->went_back = d.stream_ns != o.stream_ns;
+	bool same = rc == 0 && d.stream_ns == o.stream_ns;
+	bool gone = rc == ERR_NOT_FOUND;
 	bus_delivery_free(&d);
-	if (rc != ERR_NOT_FOUND)
+	if (same || (rc && !gone))
 		return rc ? why_set(out_why, rc, "%s", why.text) : 0;
 	/* Aged out is fine; a stream that ends before the offset, or is younger, is not. */
 	rc = bus_stream_state(b, l->def->stream, &state, out_why);
-	out->went_back = rc == 0 && (state.last_seq < o.seq || state.created_ns > o.stream_ns);
+	bool younger = state.created_ns > o.stream_ns;
+	out->went_back = rc == 0 && (!gone || state.last_seq < o.seq || younger);
+	/* Our ids tell what a lost tail was, not all that a backup has. */
+	if (rc == 0 && younger && state.laid_ms)
+		return why_set(out_why, ERR_CONFIG,
+			       "%s was restored from a backup after this state was made: move the "
+			       "directory %s below state_dir away, it is rebuilt",
+			       l->def->stream, l->name);
 	return rc;
 }
 

@@ -37,7 +37,7 @@
  * sequence numbers, common/bus_lay.h: projections and stories name messages by them), the shared
  * consumers at their places, the other buckets; then everything is read back and compared. It
  * wants a bus without streams, and stages that are stopped, with empty states: a fold that has read
- * further than the backup goes is no use to anybody.
+ * further than the backup goes is no use to anybody, and refuses to start.
  */
 #ifndef NOTIFIER_CTL_BACKUP_H
 #define NOTIFIER_CTL_BACKUP_H

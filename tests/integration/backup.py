@@ -234,6 +234,7 @@ def test_all_lost(w, file, sure):
     ok(w.started() == started and not w.twice(), "nothing that had run has run again", (w.twice(), len(started), len(w.started())))
     r = w.healctl("verify", file, "--bus")
     ok(r.returncode == 0, "the bus still holds the backup", r.stdout + r.stderr)
+    w.healctl("doctor", "--fix", "--only", "bus")
 
 
 def test_same_state(w):
@@ -243,12 +244,15 @@ def test_same_state(w):
     ok(r.returncode == 0, "a backup without stages", r.stderr)
     hashes = w.hashes()
     w.kill("nats")
-    for part in ("monitor-0", "reasoner", "notifier"):
-        w.lose("state/" + part)
-        w.config[part] += "ticks: off\n"
     w.new_bus()
     r = w.healctl("restore", file, "--bus-only")
     ok(r.returncode == 0, "restored", r.stdout + r.stderr)
+    w.start("reasoner")
+    ok(w.process["reasoner"].wait(30) == 70 and "move the directory reasoner" in w.tail("reasoner"),
+       "a state from before the restore is refused, with what to do", w.tail("reasoner"))
+    for part in ("monitor-0", "reasoner", "notifier"):
+        w.lose("state/" + part)
+        w.config[part] += "ticks: off\n"
     w.begin("monitor-0", "reasoner", "notifier")
     events, story = len(w.dump("EVENTS")), len(w.dump("STORY"))
     ok(wait_for("rebuilt", lambda: w.read("monitor-0") >= events and w.read("reasoner") >= story
