@@ -282,3 +282,14 @@ void bus_kv_drop(struct bus *b, const char *bucket, const char *key, uint64_t re
 {
 	bus_kv_del(b, bucket, key, revision, NULL);
 }
+
+int bus_get_last(struct bus *b, const char *stream, const char *subject, struct bus_delivery *out,
+		 struct why *out_why)
+{
+	struct bus_ask ask = {.kind = BUS_ASK_LAST, .bucket = stream, .key = subject};
+	bus_ask(b, &ask, 1);
+	if (ask.rc)
+		return why_set(out_why, ask.rc, "%s", ask.why.text);
+	*out = ask.delivery;
+	return 0;
+}
