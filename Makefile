@@ -229,6 +229,10 @@ $(B)/peers/node_modules/.package-lock.json: tests/bench/peers/package-lock.json
 	cp tests/bench/peers/*.json $(B)/peers/
 	cd $(B)/peers && npm ci --omit=optional --no-audit --no-fund --loglevel=error
 
+## make scale      what an event and an incident cost as processes and nodes grow, and what more would need; QUICK=1
+scale: all $(B)/tests/fault/act $(B)/tests/integration/busctl
+	tests/bench/scale --build $(B) $(if $(QUICK),--quick)
+
 ## make profile LINE=ingest  where the time goes in a line of the benchmark, by process and function
 LINE ?= ingest
 profile: deps-test all $(BENCH_T)
@@ -326,5 +330,5 @@ clean:
 	rm -rf build
 
 .PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run upgrade-test upgrade-run cluster-test cluster-run fuzz fuzz-run lint \
-	layers format cover sim bench profile compose-test demo demo-ci man install examples
+	layers format cover sim bench scale profile compose-test demo demo-ci man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,14 +1,14 @@
 #include "common/stage_private.h"
 
-/* One fold's line; no line when it never had a state. */
+/* One fold's line; no line when it never had a state. slot: "" or "slot-1/". */
 static int print_hash(const struct fold_def *def, unsigned partition, const struct stage_config *c,
-		      struct why *out_why)
+		      const char *slot, struct why *out_why)
 {
 	char name[TOKEN_MAX + 8], hex[2 * DIGEST_BYTES + 1];
 	uint8_t digest[DIGEST_BYTES];
 	struct fold *f = NULL;
 	snprintf(name, sizeof(name), def->partitioned ? "%s-%02u" : "%s", def->name, partition);
-	auto_free char *dir = mem_printf("%s/%s", c->state_dir, name);
+	auto_free char *dir = mem_printf("%s/%s%s", c->state_dir, slot, name);
 	struct fold_options o = {
 		.dir = dir, .partition = partition, .config = c, .map_bytes = c->map_bytes};
 	if (access(dir, F_OK))
@@ -18,9 +18,21 @@ static int print_hash(const struct fold_def *def, unsigned partition, const stru
 		rc = fold_hash(f, digest);
 	if (!rc) {
 		hex_encode(digest, sizeof(digest), hex);
-		printf("%-12s %s %" PRIu64 "\n", name, hex, fold_offset(f).seq);
+		printf("%s%-12s %s %" PRIu64 "\n", slot, name, hex, fold_offset(f).seq);
 	}
 	fold_close(f);
+	return rc;
+}
+
+static int print_slots(const struct fold_def *def, const struct stage_config *c,
+		       struct why *out_why)
+{
+	int rc = print_hash(def, 0, c, "", out_why);
+	for (unsigned n = 0; c->slots && n < STAGE_SLOTS_MAX && !rc; n++) {
+		char slot[16];
+		snprintf(slot, sizeof(slot), "slot-%u/", n);
+		rc = print_hash(def, 0, c, slot, out_why);
+	}
 	return rc;
 }
 
@@ -30,9 +42,11 @@ static int print_hashes(const struct stage_def *def, const void *config, struct 
 	int rc = 0;
 	for (size_t i = 0; i < def->n_folds; i++) {
 		const struct fold_def *fold = def->folds[i];
-		for (unsigned p = 0; p < (fold->partitioned ? PARTITIONS : 1) && !rc; p++)
-			if (!fold->partitioned || owned & (1U << p))
-				rc = print_hash(fold, p, config, out_why);
+		if (!fold->partitioned)
+			rc = print_slots(fold, config, out_why);
+		for (unsigned p = 0; fold->partitioned && p < PARTITIONS && !rc; p++)
+			if (owned & (1U << p))
+				rc = print_hash(fold, p, config, "", out_why);
 	}
 	return rc;
 }

@@ -1,5 +1,6 @@
 #include "common/stage_private.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -54,6 +55,28 @@ char *stage_slot_dir(const char *state_dir, unsigned n)
 	return mem_printf("%s/slot-%u", state_dir, n);
 }
 
+/* What a single process left where there are slots now becomes the first slot's: its stores, known
+ * by their locks. Partitions lie where all slots look for them. */
+static int adopt(const struct stage_def *def, const char *state_dir, const char *slot_dir,
+		 struct why *out_why)
+{
+	DIR *dir = is_partitioned(def) ? NULL : opendir(state_dir);
+	int rc = 0;
+	for (struct dirent *e; dir && !rc && (e = readdir(dir));) {
+		auto_free char *from = mem_printf("%s/%s", state_dir, e->d_name);
+		auto_free char *to = mem_printf("%s/%s", slot_dir, e->d_name);
+		auto_free char *lock = mem_printf("%s/store.lock", from);
+		if (e->d_name[0] == '.' || access(lock, F_OK))
+			continue;
+		LOG(INFO, "state goes into the first slot", S("from", from), S("to", to));
+		if (rename(from, to))
+			rc = why_set(out_why, ERR_CONFIG, "%s: %s", from, strerror(errno));
+	}
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
 /* ERR_BUSY: another process has it. */
 static int take(struct stage *s, const char *state_dir, unsigned n, struct why *out_why)
 {
@@ -66,6 +89,9 @@ static int take(struct stage *s, const char *state_dir, unsigned n, struct why *
 		return why_set(out_why, ERR_CONFIG, "%s: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB))
 		return ERR_BUSY;
+	int rc = n == 0 ? adopt(s->def, state_dir, dir, out_why) : 0;
+	if (rc)
+		return rc;
 	s->slot.fd = fd_take(&fd);
 	s->slot.n = n;
 	return 0;

@@ -7,7 +7,7 @@
 #include "monitor/config.h"
 #include "monitor/normaliser.h"
 
-enum { IDLE_MS = 1000, RETRY_MS = 200, PUBLISH_WAIT_MS = 2000 };
+enum { IDLE_MS = 1000, RETRY_MS = 200, PUBLISH_WAIT_MS = 2000, STAND_BY_MS = 1000 };
 
 static struct metric runs_total = METRIC_COUNTER("healbus_monitor_check_runs_total",
 						 "Looks taken by the checks.", "check", "result");
@@ -103,8 +103,15 @@ void checks_thread(struct stage *s)
 {
 	static atomic_size_t started;
 	struct share share = {.stage = s, .index = atomic_fetch_add(&started, 1) % CHECK_THREADS};
+	auto_free char *what = mem_printf("checks-%zu", share.index);
+	auto_fd int sole = -1;
 
 	while (!stage_stopping(s)) {
+		/* Of several monitors one looks: two would tell of two beginnings. */
+		if (!stage_is_sole(s, what, &sole)) {
+			stage_sleep(s, STAND_BY_MS);
+			continue;
+		}
 		const struct monitor_config *c = stage_config_get(s);
 		int64_t next = share_run(&share, &c->checks);
 

@@ -241,6 +241,11 @@ def overlap(args):
            w.http("monitor-0", "GET", "/readyz")[1])
         twice = c.end("overlap")
         ok(not twice, "overlap: every notice is told once", twice)
+        w.config["executor-0"] += "slots: true\n"
+        w.restart("executor-0", signal.SIGTERM)
+        ok(os.path.exists(w.path("state/executor-0/slot-0/journal/data.mdb"))
+           and not os.path.exists(w.path("state/executor-0/journal")),
+           "overlap: an executor that gets slots takes its journal along")
         c.receiver.close()
 
 
