@@ -91,6 +91,7 @@ void page_events_run(struct stage *s); /* a thread of the stage */
 	X("/incidents.js", "incidents.js", PAGE_SCRIPT)                                            \
 	X("/keys.js", "keys.js", PAGE_SCRIPT)                                                      \
 	X("/login.js", "login.js", PAGE_SCRIPT)                                                    \
+	X("/machine.js", "machine.js", PAGE_SCRIPT)                                                \
 	X("/net.js", "net.js", PAGE_SCRIPT)                                                        \
 	X("/story.js", "story.js", PAGE_SCRIPT)                                                    \
 	X("/view.js", "view.js", PAGE_SCRIPT)                                                      \

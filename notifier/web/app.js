@@ -1,14 +1,15 @@
 // The page: reads what the view needs, shows it, and does what is clicked. The address says which view: #/, #/list/open,
-// #/i/ID, #/approvals, #/silences, #/tools, #/kpis, #/search/WORDS.
+// #/i/ID, #/approvals, #/silences, #/tools, #/kpis, #/machine, #/search/WORDS.
 import {age, append, button, countdown, go, h, icon, morph} from "/dom.js";
 import {Live, api, get, getMaybe, may, session, who} from "/net.js";
-import {Story, toolRates} from "/story.js";
+import {Story} from "/story.js";
 import {askDecision, dialog, nameAsked, nameKept, reason} from "/approve.js";
 import {incident, isLive, list} from "/incidents.js";
 import {approvals, kpis, matcherText, search, searchLocal, silenceForm, silences, tools} from "/view.js";
+import {machineView, overrideForm} from "/machine.js";
 import {keysStart, keysTable} from "/keys.js";
 
-const LIST_MAX = 200, STORIES_MAX = 40, STORIES_KEPT = 120, STORY_PART = 2000, SETTLE_MS = 120, AGAIN_MS = 5000, KPI_DAYS = 14, RATED_MAX = 40, ONCALL_MS = 60000, TOLD_MS = 8000, DAY_MS = 86400000;
+const LIST_MAX = 200, STORIES_MAX = 40, STORIES_KEPT = 120, STORY_PART = 2000, SETTLE_MS = 120, AGAIN_MS = 5000, KPI_DAYS = 14, ONCALL_MS = 60000, TOLD_MS = 8000, DAY_MS = 86400000;
 
 const state = {status: {}, incidents: [], approvals: [], stories: new Map(), net: "asking"};
 const $ = (id) => document.getElementById(id);
@@ -27,7 +28,7 @@ function place() {
 }
 
 const NAV = [["Incidents", "incidents", []], ["Approvals", "approvals", ["approvals"]], ["Silences", "silences", ["silences"]], ["Tools", "tools", ["tools"]],
-	["Figures", "kpis", ["kpis"]]];
+	["Figures", "kpis", ["kpis"]], ["Machine", "pulse", ["machine"]]];
 
 function nav() {
 	const at = place().view, counts = state.status.incidents || {};
@@ -58,6 +59,8 @@ function banner() {
 	if (state.net === "offline")
 		kids.push(h("div", {class: "offline"}, h("span", {}, "The notifier does not answer. What you see is of ", h("time", {"data-since": state.seenMs}, age(Date.now() - state.seenMs)),
 			" ago. Next try in ", h("time", {"data-until": state.retryMs}, countdown(state.retryMs)), "."), button("Try now", "retry")));
+	if (state.status.undelivered)
+		kids.push(h("div", {class: "undelivered"}, icon("notice"), h("span", {}, `${state.status.undelivered} notices reached nobody yet. `), go(["machine"], {}, "Which, and why")));
 	if (p?.on)
 		kids.push(h("div", {class: "paused"}, icon("pause"), h("span", {}, "Paused by ", p.by, p.reason ? `: ${p.reason}` : "", ". No new action starts.")));
 	morph($("banner"), kids);
@@ -70,6 +73,7 @@ const VIEWS = {
 	silences: () => [silences(state)],
 	tools: () => [tools(state)],
 	kpis: () => [kpis(state)],
+	machine: () => [machineView(state)],
 	search: (arg) => [search(state, arg)],
 };
 
@@ -113,13 +117,14 @@ const EXTRA = {
 		state.silences = (await get("/api/silences")).silences;
 	},
 	tools: async () => {
-		const [all, {incidents}] = await Promise.all([get("/api/tools"), get("/api/incidents?limit=" + RATED_MAX)]);
-		await Promise.all(incidents.map((i) => readStory(i.id)));
-		state.tools = all.tools;
-		state.toolsOf = incidents.length;
-		state.toolRates = toolRates(incidents.map((i) => state.stories.get(i.id)?.story).filter(Boolean));
+		state.tools = (await get("/api/tools")).tools;
 	},
 	kpis: readKpis,
+	machine: async () => {
+		const paths = ["/api/undelivered", "/api/oncall?shifts=3", "/api/models", "/api/shadow", "/api/dead"];
+		const [notices, oncall, models, shadow, {dead}] = await Promise.all(paths.map(get));
+		state.machine = {notices, oncall, models, shadow, dead, people: may("people") ? await getMaybe("/api/people") : null};
+	},
 	search: async (arg) => {
 		const answer = await getMaybe("/api/search?q=" + encodeURIComponent(arg));
 		const all = answer ? answer.incidents : (await get("/api/incidents?all=1")).incidents;
@@ -259,6 +264,9 @@ const ACTS = {
 		dialog("New silence", silenceForm(text), send("Silence"), {form: "silence"});
 	},
 	expire: (d) => dialog("End this silence?", [h("p", {}, "What it mutes is told again."), nameAsked()], send("End it"), {form: "expire", id: d.id}),
+	override: (d) => dialog("Somebody else on call?", [h("p", {}, "For ", h("code", {}, d.rotation), "; every notifier calls them from now on.")].concat(overrideForm(state.machine?.people?.people)), send("Put on call"), {form: "override", id: d.rotation}),
+	unoverride: (d) => dialog("As configured?", [h("p", {}, "Whom notifier.yaml says is on call for ", h("code", {}, d.rotation), " again, from now on."), nameAsked()], send("Clear"), {form: "unoverride", id: d.rotation}),
+	requeue: (d) => dialog("Put it back?", [h("p", {}, "It is read again; if it still cannot be read, it comes back under a new number."), nameAsked()], send("Put back"), {form: "requeue", id: d.seq}),
 	help: () => dialog("Keys", keysTable(), null, {form: "none"}),
 	close: (d, b) => b.closest("dialog").close(),
 	retry: () => live.ask(),
@@ -276,6 +284,9 @@ const FORMS = {
 	held: (f, d) => api("POST", "/api/feedback", {incident: d.id, held: d.what === "yes", by: by(f), reason: f.get("reason")}),
 	undo: (f, d) => api("POST", "/api/undo", {change: d.id, by: by(f), reason: f.get("reason")}),
 	silence: (f) => api("POST", "/api/silences", {matchers: f.get("matchers").split("\n").map((l) => l.trim()).filter(Boolean), duration: f.get("duration"), comment: f.get("comment"), by: by(f)}),
+	override: (f, d) => api("POST", "/api/oncall", {rotation: d.id, person: f.get("person"), duration: f.get("duration"), reason: f.get("reason"), by: by(f)}),
+	unoverride: (f, d) => api("DELETE", `/api/oncall/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by(f))}`),
+	requeue: (f, d) => api("POST", `/api/dead/${encodeURIComponent(d.id)}/requeue`, {by: by(f)}),
 	expire: (f, d) => api("DELETE", `/api/silences/${encodeURIComponent(d.id)}?by=${encodeURIComponent(by(f))}`),
 };
 

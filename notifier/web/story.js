@@ -71,20 +71,6 @@ function ofPlan(story, plan) {
 	return `attempt ${plan.attempt} ${verdict(outcome.verdict)}`;
 }
 
-// How often each tool did what it should, of the times it acted.
-export function toolRates(stories) {
-	const rates = new Map();
-	for (const step of stories.flatMap((s) => s.of("outcome")).flatMap((o) => o.steps || [])) {
-		if (step.phase !== "act" || !["done", "failed", "unknown"].includes(step.state))
-			continue;
-		const rate = rates.get(step.tool) || {runs: 0, done: 0};
-		rate.runs++;
-		rate.done += step.state === "done" ? 1 : 0;
-		rates.set(step.tool, rate);
-	}
-	return rates;
-}
-
 // What is being done, in one line.
 export function doing(story) {
 	const i = story.incident, last = story.all.filter((e) => !["notice", "incident"].includes(e.kind)).at(-1), plan = story.of("plan").at(-1);

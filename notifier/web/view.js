@@ -54,12 +54,12 @@ function rate(t) {
 export function tools(state) {
 	if (!state.tools)
 		return reading("tools", "Tools");
-	const used = state.toolRates || new Map(), all = [...state.tools];
-	all.sort((a, b) => (used.get(b.name)?.runs || 0) - (used.get(a.name)?.runs || 0) || a.name.localeCompare(b.name));
-	return view("tools", "Tools", h("span", {class: "dim"}, `${all.length} in the catalogue; success in the last ${state.toolsOf} incidents`),
+	const all = [...state.tools];
+	all.sort((a, b) => b.runs - a.runs || a.name.localeCompare(b.name));
+	return view("tools", "Tools", h("span", {class: "dim"}, `${all.length} in the catalogue; success over all incidents that are kept`),
 		h("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Tools"}, h("table", {}, h("thead", {}, h("tr", {}, ["Tool", "Level", "Success", "Runner", "Parameters"].map((t) => h("th", {scope: "col"}, t)))),
 			h("tbody", {}, all.map((t) => h("tr", {"data-key": t.name}, h("th", {scope: "row"}, h("code", {}, t.name), h("span", {class: "dim"}, t.summary)),
-				h("td", {}, h("span", {class: "chip level-" + t.level}, t.level)), h("td", {}, rate(used.get(t.name))), h("td", {}, t.runner), h("td", {class: "dim"}, (t.params || []).join(", "))))))));
+				h("td", {}, h("span", {class: "chip level-" + t.level}, t.level)), h("td", {}, rate(t)), h("td", {}, t.runner), h("td", {class: "dim"}, (t.params || []).join(", "))))))));
 }
 
 // ---- KPIs ----

@@ -241,12 +241,23 @@ async function silencesIt(page) {
 }
 
 async function others(page) {
-	for (const [hash, name, text] of [["", "incidents", "Hard"], ["list/all", "all-incidents", "CIFailure"], ["tools", "tools", "service_restart"], ["kpis", "figures", ""], ["search/calc", "search", "CIFailure"]]) {
+	for (const [hash, name, text] of [["", "incidents", "Hard"], ["list/all", "all-incidents", "CIFailure"], ["tools", "tools", "service_restart"], ["kpis", "figures", ""], ["machine", "machine", "On call"], ["search/calc", "search", "CIFailure"]]) {
 		await at(page, hash);
 		await it(`the view ${name} is there`, () => sees(page, "main", text));
 		await judge(page, name);
 		await shoot(page, name);
 	}
+	await at(page, "tools");
+	const {tools} = await get("/api/tools"), restart = tools.find((t) => t.name === "service_stop");
+	await it("a tool's success is what the notifier counted", () => sees(page, "tr", `100 % of ${restart.runs}`).then(() => restart.runs === restart.done && restart.runs > 0));
+	await at(page, "machine");
+	await it("who may what is there for an admin", () => sees(page, ".part", "Whose yes a plan needs"));
+	await page.locator('[data-act="override"]').click();
+	await judge(page, "the dialog of an override");
+	await page.locator("dialog [name=person]").selectOption("ann");
+	await it("somebody else is put on call", () => submit(page, {reason: "swap"}).then(() => sees(page, ".part", "put there by ann")));
+	await page.locator('[data-act="unoverride"]').click();
+	await it("and taken off again", () => submit(page, {}).then(() => page.locator('[data-act="unoverride"]').waitFor({state: "detached", ...WAIT})));
 	await page.keyboard.press("/");
 	await page.keyboard.type("nginx");
 	await page.keyboard.press("Enter");
