@@ -87,6 +87,17 @@ const char *bus_header_get(natsMsg *m, const char *name)
 	return natsMsgHeader_Get(m, name, &value) == NATS_OK && value ? value : "";
 }
 
+const char *bus_header_last(natsMsg *m, const char *name, int *out_n)
+{
+	const char **values = NULL;
+	const char *last = NULL;
+	*out_n = 0;
+	if (natsMsgHeader_Values(m, name, &values, out_n) == NATS_OK && *out_n > 0)
+		last = values[*out_n - 1];
+	free(values);
+	return last ? last : "";
+}
+
 const char *bus_msg_id(natsMsg *m)
 {
 	const char *own = bus_header_text(m, HEADER_TRUE_ID);

@@ -9,14 +9,17 @@ int bus_direct_read(natsMsg *m, struct bus_delivery *out, struct why *out_why)
 		return why_set(out_why, ERR_NOT_FOUND, "bus: no such message");
 	if (status != 0)
 		return why_set(out_why, ERR_INVALID, "bus: %s", bus_header_get(m, "Description"));
-	struct bus_delivery d = {.subject = bus_header_get(m, "Nats-Subject"),
+	int n_seqs, n;
+	const char *seq = bus_header_last(m, BUS_ANSWER_HEADER, &n_seqs);
+	struct bus_delivery d = {.subject = bus_header_last(m, "Nats-Subject", &n),
 				 .id = bus_msg_id(m),
 				 .cause = bus_header_text(m, HEADER_CAUSE),
 				 .content_type = bus_header_text(m, HEADER_CONTENT_TYPE),
 				 .again = str_eq(bus_header_text(m, HEADER_AGAIN), "1"),
-				 .schema = bus_header_schema(m),
-				 .seq = strtoull(bus_header_get(m, "Nats-Sequence"), NULL, 10),
-				 .stream_ns = bus_time_ns(bus_header_get(m, "Nats-Time-Stamp")),
+				 .schema = n_seqs > 1 ? SCHEMA_ANSWER : bus_header_schema(m),
+				 .seq = strtoull(seq, NULL, 10),
+				 .stream_ns =
+					 bus_time_ns(bus_header_last(m, "Nats-Time-Stamp", &n)),
 				 .delivered = 1,
 				 .data = natsMsg_GetData(m),
 				 .len = (size_t)natsMsg_GetDataLength(m),
@@ -159,6 +162,15 @@ static int prepare_write(struct bus_ask *a, struct asking *w, struct bus_call *c
 	return 0;
 }
 
+/* What nobody said counts for nothing, least of all as a deletion or the end of a pause. */
+static int read_said(natsMsg *m, struct bus_delivery *out, struct why *out_why)
+{
+	int rc = bus_direct_read(m, out, out_why);
+	if (rc == 0 && out->schema == SCHEMA_ANSWER)
+		rc = why_set(out_why, ERR_CORRUPT, "bus: %s: " SCHEMA_ANSWER_TEXT, out->subject);
+	return rc;
+}
+
 /* An answer is the ask's from here on. */
 static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 {
@@ -166,7 +178,7 @@ static int read_entry(struct bus *b, struct bus_ask *a, natsMsg *m)
 	int rc = a->leader ? bus_leader_read(b, m, &m, &a->why) : 0;
 	if (rc)
 		return rc;
-	rc = bus_direct_read(m, &d, &a->why);
+	rc = read_said(m, &d, &a->why);
 	if (rc == 0 && is_deleted(&d))
 		rc = why_set(&a->why, ERR_NOT_FOUND, "bus: %s/%s is deleted", a->bucket, a->key);
 	else if (rc == 0)
@@ -183,7 +195,7 @@ static int read_last(struct bus *b, struct bus_ask *a, natsMsg *m)
 	int rc = a->leader ? bus_leader_read(b, m, &m, &a->why) : 0;
 	if (rc)
 		return rc;
-	rc = bus_direct_read(m, &a->delivery, &a->why);
+	rc = read_said(m, &a->delivery, &a->why);
 	if (rc)
 		bus_msg_drop(b, m);
 	return rc;

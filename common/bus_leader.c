@@ -64,9 +64,9 @@ static int rebuild(const json_t *message, natsMsg **out)
 	if (headers.len)
 		copy_headers(headers.data, m);
 	snprintf(seq, sizeof(seq), "%" PRId64, bus_json_int(message, "seq"));
-	natsMsgHeader_Set(m, "Nats-Subject", bus_json_str(message, "subject"));
-	natsMsgHeader_Set(m, "Nats-Sequence", seq);
-	natsMsgHeader_Set(m, "Nats-Time-Stamp", bus_json_str(message, "time"));
+	natsMsgHeader_Add(m, "Nats-Subject", bus_json_str(message, "subject"));
+	natsMsgHeader_Add(m, BUS_ANSWER_HEADER, seq);
+	natsMsgHeader_Add(m, "Nats-Time-Stamp", bus_json_str(message, "time"));
 	*out = m;
 	return 0;
 }

@@ -98,6 +98,9 @@ struct bus {
 	char last_violation[WHY_TEXT_BYTES];
 };
 
+/* The server's answers to direct gets have it, and nothing that somebody says. */
+#define BUS_ANSWER_HEADER "Nats-Sequence"
+
 /* The present connection with a reference, or NULL. */
 struct bus_conn *bus_conn_get(struct bus *b);
 void bus_conn_put(struct bus_conn *c);
@@ -163,6 +166,8 @@ int bus_request(struct bus *b, struct bus_call *call, natsMsg **out, struct why 
 
 /* The value of a header, "" when absent. Borrowed from m. */
 const char *bus_header_get(natsMsg *m, const char *name);
+/* The last value and how many there are: what the server adds comes behind what a sender wrote. */
+const char *bus_header_last(natsMsg *m, const char *name, int *out_n);
 /* The same for what we pass on as a header: "" also when it is longer than BUS_ID_MAX or holds a
  * control character, since no message that repeats it could be sent. */
 const char *bus_header_text(natsMsg *m, const char *name);

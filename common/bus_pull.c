@@ -45,7 +45,7 @@ int bus_delivery_read(natsMsg *m, struct bus_delivery *out)
 	d.cause = bus_header_text(m, HEADER_CAUSE);
 	d.content_type = bus_header_text(m, HEADER_CONTENT_TYPE);
 	d.again = str_eq(bus_header_text(m, HEADER_AGAIN), "1");
-	d.schema = bus_header_schema(m);
+	d.schema = *bus_header_get(m, BUS_ANSWER_HEADER) ? SCHEMA_ANSWER : bus_header_schema(m);
 	d.time_ms = bus_msg_time_ms(m, d.stream_ns);
 	d.data = natsMsg_GetData(m);
 	d.len = (size_t)natsMsg_GetDataLength(m);

@@ -256,9 +256,8 @@ static int apply_input(struct fold *f, const struct fold_message *m, struct why 
 		return 0; /* whoever adds a kind adds one that may be overlooked */
 	if (rc)
 		return why_set(out_why, ERR_INVALID, "subject is not in the topic table");
-	if (m->schema > SCHEMA_NUMBER)
-		return why_set(out_why, ERR_INVALID, "schema %u, this release reads up to %d",
-			       m->schema, SCHEMA_NUMBER);
+	if (wire_check_schema(m->schema, out_why))
+		return ERR_INVALID;
 	if (topic.kind == KIND_RAW || topic.kind == KIND_DEAD)
 		return why_set(out_why, ERR_INVALID, "no fold reads such messages");
 	rc = wire_unpack(topic.kind, m->data, m->len, &f->arena, &msg, out_why);

@@ -79,15 +79,15 @@ static int unpack(struct effect_worker *w, struct effect_job *job, char *token)
 	ProtobufCMessage *msg = NULL;
 	if (topic_parse(job->subject, &topic))
 		return why_set(&job->why, ERR_INVALID, "subject is not in the topic table");
-	if (job->delivery.schema > SCHEMA_NUMBER)
-		return why_set(&job->why, ERR_SCHEMA, "schema %u, this release reads up to %d",
-			       job->delivery.schema, SCHEMA_NUMBER);
+	int rc = wire_check_schema(job->delivery.schema, &job->why);
+	if (rc)
+		return rc;
 	memcpy(token, topic.token, sizeof(topic.token));
 	job->kind = topic.kind;
 	job->token = token;
 	if (topic.kind == KIND_RAW)
 		return 0;
-	int rc = wire_unpack(topic.kind, job->data, job->len, &w->arena, &msg, &job->why);
+	rc = wire_unpack(topic.kind, job->data, job->len, &w->arena, &msg, &job->why);
 	job->msg = msg;
 	return rc;
 }

@@ -34,6 +34,14 @@ enum { SUBJECT_MAX = 255 };
 			 */
 #define SCHEMA_VERSION "1"
 enum { SCHEMA_NUMBER = 1 }; /* the same; messages of a higher one are not read */
+/*
+ * Nobody's message: an answer of the server, stored because whoever asked named a subject of a
+ * stream for the answer. The server does not ask whether they may say that; so nobody reads it. (An
+ * answer in JSON, to anything but a direct get, is no message of ours either way.)
+ */
+#define SCHEMA_ANSWER UINT_MAX
+#define SCHEMA_ANSWER_TEXT                                                                         \
+	"an answer of the bus that somebody had it put here: whose key is used by another?"
 #define HEADER_CONTENT_TYPE                                                                        \
 	"Content-Type" /* raw.*: application/json (default) or application/x-protobuf (an Event)   \
 			*/

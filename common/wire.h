@@ -63,6 +63,9 @@ int wire_check(enum kind kind, const ProtobufCMessage *msg, struct why *out_why)
 /* Appends the packed bytes. Deterministic: equal messages give equal bytes. */
 void wire_pack(const ProtobufCMessage *msg, struct buf *out);
 
+/* 0, ERR_SCHEMA for what this release cannot read, ERR_INVALID for SCHEMA_ANSWER. */
+int wire_check_schema(unsigned schema, struct why *out_why);
+
 /* 0 when a message that was unpacked from this subject may be there: a Control only where its kind
  * belongs, since who may say which kind is decided by subject. Kinds of later versions may be
  * anywhere; nobody here acts on them. ERR_INVALID. */

@@ -346,6 +346,16 @@ int wire_check_fields(const ProtobufCMessage *msg, const char *name, bool strict
 
 /* ---- where it may be ---- */
 
+int wire_check_schema(unsigned schema, struct why *out_why)
+{
+	if (schema == SCHEMA_ANSWER)
+		return why_set(out_why, ERR_INVALID, SCHEMA_ANSWER_TEXT);
+	if (schema > SCHEMA_NUMBER)
+		return why_set(out_why, ERR_SCHEMA, "schema %u, this release reads up to %d",
+			       schema, SCHEMA_NUMBER);
+	return 0;
+}
+
 /* NULL: on the subject of its incident. */
 static const struct {
 	Healbus__ControlKind kind;

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Who may what at the bus: for each user that healctl init makes, every kind of subject there is is tried at a real
 nats-server, and held against the contract as it is meant (written here, not read from the topic table). TAP."""
+import base64
 import itertools
+import json
 import os
 import re
 import shutil
@@ -9,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import free_port, wait_for
@@ -22,6 +26,7 @@ PARTS = ["%02d" % n for n in range(16)]
 KINDS = ["incident", "plan", "approval", "decision", "step", "outcome", "model", "notice", "control"]
 CONTROLS = ["pause", "silence", "catalogue", "call", "tick", "health", "abc"]
 INCIDENT = "a2inc2aaaaaaaaaaaaaa"
+FOLDS = ["monitor-" + p for p in PARTS + ["16"]] + [s + n for s in ("reasoner", "notifier") for n in ("", "-2", "-3", "-4", "-5")]
 count = failures = 0
 
 
@@ -31,7 +36,7 @@ def ok(condition, text, detail=""):
     if not condition:
         failures += 1
         for line in detail if isinstance(detail, list) else [detail]:
-            print("#", str(line)[:300])
+            print("#", repr(line)[:300])
     print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
@@ -39,30 +44,38 @@ def ok(condition, text, detail=""):
 
 # What each says: patterns of whole subjects.
 SAYS = {
-    "monitor": [r"raw\.[^.]+", r"event\.[^.]+\.[^.]+", r"heal\.incident\.[^.]+", r"dead\.monitor"],
-    "reasoner": [r"heal\.(incident|plan|model)\.[^.]+", r"heal\.control\.tick", r"dead\.reasoner"],
+    "monitor": [r"raw\.[^.]+", r"event\.[^.]+\.[^.]+", r"heal\.incident\.[^.]+", r"dead\.monitor",
+                r"\$KV\.LIVE\.monitor\.[^.]+", r"\$KV\.CLAIM\.fold\.monitor-(0\d|1[0-5])"],
+    "reasoner": [r"heal\.(incident|plan|model)\.[^.]+", r"heal\.control\.tick", r"dead\.reasoner",
+                 r"\$KV\.LIVE\.reasoner\.[^.]+", r"\$KV\.CLAIM\.fold\.reasoner(-[234])?"],
     "executor": [r"heal\.(approval|step|outcome)\.[^.]+", r"heal\.control\.(catalogue|call)", r"dead\.executor",
                  r"\$KV\.(CLAIM|LOCK|LIVE)\..+"],
-    "notifier": [r"heal\.(decision|notice|control)\.[^.]+", r"raw\.[^.]+", r"dead\.notifier"],
+    "notifier": [r"heal\.(decision|notice|control)\.[^.]+", r"raw\.[^.]+", r"dead\.notifier",
+                 r"\$KV\.LIVE\.notifier\.[^.]+", r"\$KV\.CLAIM\.fold\.notifier(-[234])?"],
     "operator": [r"raw\.[^.]+", r"event\.[^.]+\.[^.]+", r"heal\.[^.]+\.[^.]+", r"dead\.[^.]+", r"\$KV\.CLAIM\..+"],
     "source-am": [r"raw\.am"],
     "source-other": [r"raw\.other"],
 }
 # What each reads, message by message, and through which consumers of its own.
 READS = {
-    "monitor": ["RAW", "EVENTS", "STORY"],
-    "reasoner": ["STORY"],
+    "monitor": ["RAW", "EVENTS", "STORY", "KV_CLAIM", "KV_LIVE"],
+    "reasoner": ["STORY", "KV_CLAIM", "KV_LIVE"],
     "executor": ["STORY", "KV_CLAIM", "KV_LOCK", "KV_LIVE"],
-    "notifier": ["STORY", "DEAD"],
+    "notifier": ["STORY", "DEAD", "KV_CLAIM", "KV_LIVE"],
     "operator": ["RAW", "EVENTS", "STORY", "DEAD", "KV_CLAIM", "KV_LOCK", "KV_LIVE"],
 }
+
+
+def replicas(stage):
+    return [stage + n + end for n in ("", "-2", "-3", "-4") for end in ("", "-rebuild")]
+
+
 CONSUMERS = {
     "monitor": {("RAW", "normaliser"), ("STORY", "relay")} | {("EVENTS", "monitor-" + p) for p in PARTS} |
                {("STORY", "monitor-%s-rebuild" % p) for p in PARTS},
-    "reasoner": {("STORY", n) for n in ("reasoner", "reasoner-rebuild", "diagnoses")},
+    "reasoner": {("STORY", n) for n in replicas("reasoner") + ["diagnoses"]},
     "executor": {("STORY", n) for n in ("plans", "decisions")},
-    "notifier": {("STORY", n) for n in ("notifier", "notifier-rebuild", "notifier-2", "notifier-2-rebuild", "notifier-3",
-                                        "notifier-3-rebuild", "notices")},
+    "notifier": {("STORY", n) for n in replicas("notifier") + ["notices"]},
     "operator": {(s, "healctl") for s in ("RAW", "EVENTS", "STORY", "DEAD", "KV_CLAIM")},
 }
 # What a restore makes at the places where they were.
@@ -136,7 +149,8 @@ def said_subjects():
     yield from ("event.%s.%s" % pair for pair in itertools.product(PARTS, ("am", "tick", "control")))
     yield from ("heal.%s.%s" % pair for pair in itertools.product(KINDS, CONTROLS + [INCIDENT]))
     yield from ("dead." + s for s in ("monitor", "reasoner", "executor", "notifier", "operator"))
-    yield from ("$KV.%s.%s" % pair for pair in itertools.product(("CLAIM", "LOCK", "LIVE", "OTHER"), ("key", "a.b")))
+    yield from ("$KV.%s.%s" % pair for pair in itertools.product(
+        ("CLAIM", "LOCK", "LIVE", "OTHER"), ["key", "a.b", "fold", "fold.monitor-00.x"] + ["fold." + f for f in FOLDS] + [s + ".x" for s in SAYS]))
 
 
 def api_subjects():
@@ -238,7 +252,8 @@ NAMED = [
     ("reasoner", "approve by a vote, or speak for a person", ["heal.control." + INCIDENT]),
     ("reasoner", "ask people in the executor's name", ["heal.approval." + INCIDENT]),
     ("reasoner", "say that something was executed", ["heal.step." + INCIDENT, "heal.outcome." + INCIDENT]),
-    ("reasoner", "claim or lock what an executor is to run", ["$KV.CLAIM.x", "$KV.LOCK.x", "$KV.LIVE.x"]),
+    ("reasoner", "claim or lock what an executor is to run", ["$KV.CLAIM.x", "$KV.LOCK.x", "$KV.LIVE.x", "$KV.LIVE.executor.x"]),
+    ("reasoner", "take another stage's fold", ["$KV.CLAIM.fold.notifier", "$KV.CLAIM.fold.monitor-00", "$KV.LIVE.notifier.x"]),
     ("reasoner", "take plans or decisions away from the executors",
      ["$JS.API.CONSUMER.MSG.NEXT.STORY.plans", "$JS.API.CONSUMER.DELETE.STORY.decisions", "$JS.ACK.STORY.decisions.1.1.1.1.0"]),
     ("reasoner", "resume what was paused, or silence", ["heal.control.pause", "heal.control.silence"]),
@@ -269,6 +284,79 @@ def inboxes(connect):
     client.close()
 
 
+# ---- answers as messages ----
+
+def packed(base, kind, message):
+    path = os.path.join(base, "message.json")
+    with open(path, "w") as f:
+        json.dump(message, f)
+    return subprocess.run([os.path.join(BUILD, "tests/integration/busctl"), "pack", kind, path], check=True, capture_output=True).stdout
+
+
+def status(port):
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d/api/status" % port, timeout=5) as r:
+            return json.load(r)
+    except OSError:
+        return None
+
+
+def answers(base, d, connect):
+    """The server answers to any subject that it is given: so may a stolen key have it say what the key's user may not. It
+    is stored; nobody believes it."""
+    http, now = free_port(), int(time.time() * 1000)
+    with open(os.path.join(d, "notifier.yaml"), "w") as f:
+        f.write('{state_dir: "%s/state", http: {listen: "127.0.0.1:%d"}, receivers: [{name: r, channels: [t]}], route: {receiver: r}, '
+                'channels: [{name: t, type: terminal, path: "%s/told"}]}\n' % (base, http, base))
+    thief, watcher = connect("reasoner"), connect("operator")
+    notifier = subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", d], stderr=open(os.path.join(base, "notifier.log"), "w"))
+    try:
+        ok(wait_for("the notifier", lambda: status(http)), "a notifier runs with its own key")
+        thief.subscribe("_INBOX_reasoner.*", 1)
+        watcher.subscribe("_INBOX_operator.*", 1)
+
+        def state(stream):
+            return watcher.request("$JS.API.STREAM.INFO." + stream, b"", "_INBOX_operator.1")["state"]
+
+        before = {s: state(s)["messages"] for s in ("STORY", "DEAD")}
+        forged = packed(base, "control", {"id": "forged", "kind": "pause", "by": "nobody", "at_ms": now})
+        seq = thief.request("heal.model." + INCIDENT, forged, "_INBOX_reasoner.1")["seq"]
+        thief.publish("$JS.API.DIRECT.GET.STORY", b'{"seq":%d}' % seq, "heal.control.pause")
+        thief.publish("$JS.API.STREAM.MSG.GET.STORY", b'{"seq":%d}' % seq, "heal.control.silence")
+        thief.publish("heal.model." + INCIDENT, forged, "heal.decision." + INCIDENT)
+        thief.take_errors()
+        ok(wait_for("three answers", lambda: state("STORY")["messages"] >= before["STORY"] + 5), "the server stores its answers where it is told to")
+        ok(wait_for("what was buried", lambda: state("DEAD")["messages"] >= before["DEAD"] + 5),
+           "all of it is buried, what was stolen first and all answers", (before, state("DEAD")))
+        errors = [m["message"].get("error", "") for m in dump_dead(watcher)]
+        ok(sum("an answer of the bus" in e for e in errors) == 1, "an answer with another's bytes is told as what it is", errors)
+        ok(status(http)["paused"].get("on") is False, "and nothing is paused", status(http))
+        ok(run_restarted(notifier, d, http), "a notifier that starts after that is well, too")
+    finally:
+        for p in (notifier, *restarted):
+            p.kill()
+            p.wait()
+        thief.close()
+        watcher.close()
+
+
+restarted = []
+
+
+def run_restarted(notifier, d, http):
+    notifier.kill()
+    notifier.wait()
+    restarted.append(subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", d], stderr=subprocess.DEVNULL))
+    return wait_for("the notifier again", lambda: (status(http) or {}).get("bus", {}).get("connected"))
+
+
+def dump_dead(watcher):
+    last = watcher.request("$JS.API.STREAM.INFO.DEAD", b"", "_INBOX_operator.1")["state"]["last_seq"]
+    for seq in range(1, last + 1):
+        got = watcher.request("$JS.API.STREAM.MSG.GET.DEAD", {"seq": seq}, "_INBOX_operator.1")["message"]
+        yield {"message": {"error": base64.b64decode(got.get("data", "")).decode("latin-1")}}
+
+
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -293,6 +381,7 @@ def main():
 
         inboxes(connect)
         named(connect)
+        answers(base, d, connect)
         matrix(connect)
     finally:
         if server:
