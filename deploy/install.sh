@@ -14,7 +14,7 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 bin=$destdir$prefix/bin lib=$destdir$prefix/lib share=$destdir$prefix/share etc=$destdir/etc/healbus
-install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/healbus/web" "$share/healbus/prometheus" "$share/healbus/truefoundry" "$lib/systemd/system" "$lib/sysusers.d" "$lib/tmpfiles.d" "$share/man/man1" \
+install -d "$bin" "$share/healbus/runbooks" "$share/healbus/failures" "$share/healbus/prompts" "$share/healbus/tools" "$share/healbus/sources" "$share/healbus/web" "$share/healbus/prometheus" "$share/healbus/truefoundry" "$share/healbus/grafana" "$lib/systemd/system" "$lib/sysusers.d" "$lib/tmpfiles.d" "$share/man/man1" \
 	"$share/bash-completion/completions" "$share/zsh/site-functions" "$etc"
 install -m 755 "$build"/healbus-monitor "$build"/healbus-reasoner "$build"/healbus-executor \
 	"$build"/healbus-notifier "$build"/healbus-docker-broker "$build"/healctl "$bin"
@@ -28,6 +28,7 @@ install -m 644 notifier/web/*.html notifier/web/*.js notifier/web/*.css notifier
 install -m 644 deploy/prometheus/rules.yml "$share/healbus/prometheus"
 install -m 644 notifier/openapi.yaml "$share/healbus"
 install -m 644 deploy/truefoundry/job.yaml "$share/healbus/truefoundry"
+install -m 644 deploy/grafana/dashboards/*.json "$share/healbus/grafana"
 install -m 755 deploy/truefoundry/cell.sh "$share/healbus/truefoundry"
 for unit in deploy/systemd/*.service deploy/systemd/*.target; do
 	sed "s|/usr/local/bin/|$prefix/bin/|" "$unit" >"$lib/systemd/system/${unit##*/}"

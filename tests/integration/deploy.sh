@@ -40,6 +40,16 @@ for page in "$dir"/root/usr/local/share/man/man1/*.1; do
 done
 [ "$(find "$dir/root/usr/local/share/man/man1" -name '*.1' | wc -l)" -eq 6 ] || bad=1
 result $bad "six man pages are installed"
+lib=$dir/root/usr/local/lib
+bad=0
+for unit in monitor reasoner executor notifier docker-broker; do
+	grep -q "^ExecStart=/usr/local/bin/healbus-$unit -c" "$lib/systemd/system/healbus-$unit.service" || bad=1
+done
+for file in lib/systemd/system/healbus.target lib/sysusers.d/healbus.conf lib/tmpfiles.d/healbus.conf \
+	share/healbus/truefoundry/cell.sh share/healbus/grafana/overview.json share/healbus/prometheus/rules.yml; do
+	[ -s "$dir/root/usr/local/$file" ] || { echo "$file is missing" >>"$dir/out"; bad=1; }
+done
+result $bad "units, users, modes, dashboards and the TrueFoundry job are installed"
 bash -n "$dir/root/usr/local/share/bash-completion/completions/healctl" >"$dir/out" 2>&1
 result $? "the bash completion parses"
 deploy/install.sh --build "$build" --prefix /usr/local --destdir "$dir/root" >"$dir/out" 2>&1 &&
