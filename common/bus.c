@@ -2,9 +2,17 @@
 
 #include "common/nkey.h"
 
+#include <openssl/crypto.h>
 #include <strings.h>
 
 static atomic_uint open_buses;
+
+/* At its end libnats frees a list of OpenSSL's, which OpenSSL at exit would free again: it is told
+ * not to, before anything of it is used. */
+__attribute__((constructor)) static void openssl_leave_exit(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 /* ---- callbacks of the library: they only count and wake ---- */
 

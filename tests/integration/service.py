@@ -246,6 +246,36 @@ def test_no_manager():
         w.close()
 
 
+def test_end_with_tls():
+    """libnats and OpenSSL clean up after each other at the end of a process."""
+    where = tempfile.mkdtemp(prefix="healbus-service-")
+    port, etc = free_port(), where + "/healbus.d"
+    subprocess.run([BUILD + "/healctl", "init", etc, "--listen", "127.0.0.1:%d" % port], check=True,
+                   stdout=subprocess.DEVNULL, timeout=60)
+    with open(etc + "/nats/nats-server.conf") as f:
+        text = f.read().replace('http: "127.0.0.1:8222"', "")
+    with open(etc + "/nats/nats-server.conf", "w") as f:
+        f.write(text)
+    with open(etc + "/notifier.yaml", "w") as f:
+        f.write("state_dir: %s/state\nhttp: {listen: '127.0.0.1:%d'}\n" % (where, free_port()))
+    nats = subprocess.Popen(["nats-server", "-c", etc + "/nats/nats-server.conf"], stderr=subprocess.DEVNULL)
+    codes = []
+    try:
+        wait_for("streams", lambda: subprocess.run([BUILD + "/healctl", "-c", etc, "doctor", "--fix", "--only", "bus"],
+                                                   stdout=subprocess.DEVNULL, timeout=60).returncode == 0)
+        for _ in range(8):
+            p = subprocess.Popen([BUILD + "/healbus-notifier", "-c", etc], stderr=subprocess.DEVNULL)
+            ready = [BUILD + "/healbus-notifier", "-c", etc, "--healthy"]
+            wait_for("ready", lambda: subprocess.run(ready, capture_output=True, timeout=60).returncode == 0)
+            p.terminate()
+            codes.append(p.wait(timeout=60))
+    finally:
+        nats.kill()
+        nats.wait()
+        shutil.rmtree(where, ignore_errors=True)
+    ok(codes == [0] * 8, "with TLS a stage ends eight times as it should", codes)
+
+
 def test_stop(s):
     s.process.terminate()
     code = s.process.wait(timeout=60)
@@ -273,6 +303,7 @@ def main():
     finally:
         w.close()
     test_no_manager()
+    test_end_with_tls()
     print("1..%d" % count)
     return 1 if failures else 0
 
