@@ -24,4 +24,5 @@ put monitor bus.nk:keys/monitor.nk ca.pem:tls/ca.pem token:tokens/monitor
 put reasoner bus.nk:keys/reasoner.nk ca.pem:tls/ca.pem token:tokens/reasoner
 put executor bus.nk:keys/executor.nk ca.pem:tls/ca.pem token:tokens/executor decision.pub:keys/decision.key.pub
 put notifier bus.nk:keys/notifier.nk ca.pem:tls/ca.pem token:tokens/notifier decision.key:keys/decision.key \
+	decision.key.pub:keys/decision.key.pub \
 	token.key:keys/token.key

@@ -301,6 +301,7 @@ def test_secrets(objects, made):
         text = "".join(str(o.get("data")) for (kind, name), o in objects.items()
                        if kind == "ConfigMap" and name in (component, "bus") and (component != "nats" or name == "nats"))
         used = set(re.findall(r"/run/secrets/([\w.]+)", text))
+        used |= {k + ".pub" for k in used if k == "decision.key"}  # looked for beside it
         ok(names and used == {k for n in names for k in made.get(n, {})},
            "%s: is given the secrets that its configuration names, and no others" % component, (names, used))
 
@@ -308,11 +309,12 @@ def test_secrets(objects, made):
 def configure(objects, stage, where, made):
     """The folder that a stage's pod sees."""
     etc = "%s/etc-%s" % (where, stage)
-    os.makedirs(etc)
+    os.makedirs(etc + "/secrets")
+    for secret, path in made[stage].items():
+        shutil.copy(path, etc + "/secrets/" + secret)
     for name in ("bus", stage):
         for file, text in objects[("ConfigMap", name)]["data"].items():
-            for secret, path in made.get("operator" if stage == "setup" else stage, {}).items():
-                text = re.sub(r"/run/secrets/%s(?![\w.])" % re.escape(secret), path, text)
+            text = text.replace("/run/secrets/", etc + "/secrets/")
             with open("%s/%s" % (etc, file), "w") as f:
                 f.write(text)
     share = {"monitor": {"SOURCES_DIR": "monitor/sources"}, "executor": {"TOOLS_DIR": "executor/tools"},
@@ -360,6 +362,8 @@ def test_stage(objects, stage, where, made):
         ok(healthy and get(port, paths["startupProbe"]) == 200 and get(port, paths["readinessProbe"]) == 503 and
            all(g["port"] == "http" for g in probes(pod).values()),
            "%s: without a bus its probes find it alive, and not ready" % stage, paths)
+        ok(set(os.listdir(etc + "/secrets")) == set(made[stage]), "%s: writes nothing beside its secrets" % stage,
+           os.listdir(etc + "/secrets"))
     finally:
         p.kill()
         p.wait()
