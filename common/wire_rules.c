@@ -231,6 +231,7 @@ static const struct wire_rule step_report_rules[] = {
 	R_TEXT("executor", NAME_MAX_BYTES),
 	R_TEXT("patch", WIRE_PATCH_MAX),
 	R_TEXT("url", URL_MAX),
+	R_ANY("not_tried"),
 };
 static const struct wire_rule change_rules[] = {
 	R_ID("id"),      R_TOKEN("tool"), R_TOKEN("target"),    R_TEXT("what", WIRE_TEXT_MAX),

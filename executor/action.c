@@ -296,6 +296,7 @@ void action_run(const struct executor_config *config, const struct action *a,
 	out->truncated = r.truncated;
 	out->patch = r.patch;
 	out->url = r.url;
+	out->not_tried = r.not_tried && out->end == ACTION_FAILED;
 }
 
 void action_result_release(struct action_result *r)

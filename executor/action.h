@@ -64,8 +64,9 @@ struct action_result {
 	struct buf output;
 	bool truncated;
 	struct why why;
-	char *patch; /* NULL: none */
-	char *url;   /* NULL: none */
+	char *patch;    /* NULL: none */
+	char *url;      /* NULL: none */
+	bool not_tried; /* failed, but not by its own fault: as in struct run_result */
 };
 
 /* Zeroes it. */

@@ -66,6 +66,8 @@ void report_set_result(const struct plan_run *run, Healbus__StepReport *r,
 	size_t patch_len = result->patch ? strlen(result->patch) : 0;
 	if (patch_len && patch_len <= WIRE_PATCH_MAX)
 		r->patch = wire_text(run->arena, result->patch, patch_len, WIRE_PATCH_MAX);
+	if (result->not_tried)
+		SET(r, not_tried, true);
 	if (result->url)
 		r->url = arena_strdup(run->arena, result->url);
 	if (result->why.text[0])

@@ -8,7 +8,9 @@
 
 enum {
 	EXPIRED_MAX = 1,
-	DETAILED_ATTEMPTS = 2, /* so many of the latest keep what they changed and what failed */
+	UNTRIED_MAX = 2,
+	UNTRIED_WAIT_MS = 60000, /* before the second time; four times that before the third */
+	DETAILED_ATTEMPTS = 2,   /* so many of the latest keep what they changed and what failed */
 };
 
 /* ---- rows ---- */
@@ -211,6 +213,26 @@ static int case_expired(struct desk *d, struct case_file *c)
 	return case_consider(d, c);
 }
 
+/* A sandbox that is not to be had, a repository that does not answer: neither the fix nor who
+ * proposed it is to blame, so it is no attempt. Given some time; then a human must see to it. */
+static int case_untried(struct desk *d, struct case_file *c)
+{
+	struct effect_row e;
+	c->row.attempt -= c->row.attempt > 0;
+	if (case_is_open(c) && c->row.untried >= UNTRIED_MAX) {
+		case_escalate(d, c, "nothing could be tried, and that is not the fix's fault: %s",
+			      d->reason);
+		return 0;
+	}
+	int rc = effect_load(d, c->incident->key, &e);
+	if (rc)
+		return rc;
+	int64_t wait_ms = (int64_t)UNTRIED_WAIT_MS << 2 * c->row.untried++;
+	e.ready_ms = MAX(e.ready_ms, fold_now_ms(d->f) + wait_ms);
+	effect_save(d, c->incident->key, &e);
+	return case_consider(d, c);
+}
+
 static int case_observed(struct desk *d, struct case_file *c)
 {
 	(void)d;
@@ -285,6 +307,7 @@ static int case_retry(struct desk *d, struct case_file *c)
 		return 0;
 	c->row.taken = c->row.escalated = 0;
 	c->row.forgiven = c->row.attempt;
+	c->row.untried = 0;
 	c->row.phase = CASE_IDLE;
 	int rc = effect_reset(d, c->incident->key);
 	return rc ? rc : case_consider(d, c);
@@ -316,6 +339,7 @@ static int (*const transitions[CASE_PHASES][CASE_EVENTS])(struct desk *, struct 
 			  [CASE_FAILED] = case_consider,
 			  [CASE_STOPPED] = case_stopped,
 			  [CASE_EXPIRED] = case_expired,
+			  [CASE_UNTRIED] = case_untried,
 			  [CASE_PATCHED] = case_patched,
 			  [CASE_OBSERVED] = case_observed,
 			  [CASE_LATE] = case_late,

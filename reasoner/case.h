@@ -30,6 +30,7 @@ enum case_event {
 	CASE_FAILED,       /* outcome failed, rolled back or unknown */
 	CASE_STOPPED,      /* outcome refused, denied, or a rollback failed */
 	CASE_EXPIRED,      /* outcome expired */
+	CASE_UNTRIED,      /* outcome failed, but the executor could try nothing: desk.reason */
 	CASE_OBSERVED,     /* outcome observed */
 	CASE_LATE,         /* no outcome came */
 	CASE_STILL_FIRING, /* healed, but not resolved in time */
@@ -51,6 +52,7 @@ struct case_row {
 	uint32_t serial;   /* plans made: part of their ids */
 	uint32_t skip;     /* alternatives that did not last for earlier incidents of the key */
 	uint32_t expired;  /* plans that expired */
+	uint32_t untried;  /* plans of which nothing could be tried */
 	uint64_t ticket;   /* place in the queue; 0: none */
 	int64_t since_ms;  /* when it opened, or opened again */
 	int64_t late_ms;   /* when the plan under way counts as lost */
@@ -74,6 +76,7 @@ struct desk {
 	const struct settings *settings;
 	const Healbus__ModelExchange *answer; /* with CASE_ANSWERED and CASE_PATCHED */
 	const char *patch;                    /* with CASE_PATCHED */
+	const char *reason;                   /* with CASE_UNTRIED */
 	struct arena arena;
 	struct why *why;
 };

@@ -206,7 +206,9 @@ static int case_ended(struct desk *d, struct case_file *c, const Healbus__Plan *
 	c->row.plan[0] = 0;
 	if (how->event == CASE_FIXED && patch_get(d, plan, &d->patch, &d->answer) == 0)
 		return case_event(d, c, CASE_PATCHED);
-	note_attempt(d, c, plan, how);
+	d->reason = how->reason;
+	if (how->event != CASE_UNTRIED)
+		note_attempt(d, c, plan, how);
 	return case_event(d, c, how->event);
 }
 
@@ -256,6 +258,13 @@ static bool needs_a_human(const Healbus__Plan *plan, const Healbus__Outcome *o)
 	return o->verdict == HEALBUS__VERDICT__VERDICT_UNKNOWN && open && !checked;
 }
 
+static enum case_event event_of(const Healbus__Plan *plan, const Healbus__Outcome *o)
+{
+	if (needs_a_human(plan, o))
+		return CASE_STOPPED;
+	return outcome_untried(o) ? CASE_UNTRIED : verdict_events[o->verdict];
+}
+
 static int apply_outcome(struct desk *d, const struct fold_input *in)
 {
 	const Healbus__Outcome *o = (const Healbus__Outcome *)in->msg;
@@ -279,7 +288,7 @@ static int apply_outcome(struct desk *d, const struct fold_input *in)
 		.reason = o->reason && *o->reason
 				  ? o->reason
 				  : wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict),
-		.event = needs_a_human(plan, o) ? CASE_STOPPED : verdict_events[o->verdict],
+		.event = event_of(plan, o),
 	};
 	return plan_ended(d, plan, &how);
 }

@@ -33,7 +33,7 @@ int lesson_outcome(struct desk *d, const Healbus__Plan *plan, const Healbus__Out
 	wire_pack(&plan->base, &packed);
 	store_put_str(txn, &table_last_plans, plan->incident, buf_str(&packed), packed.len);
 	int rc = statistics_outcome(txn, plan, outcome);
-	if (!rc && plan->memory && has_run(outcome->verdict))
+	if (!rc && plan->memory && has_run(outcome->verdict) && !outcome_untried(outcome))
 		rc = memory_used(txn, plan->memory, healed);
 	return rc;
 }

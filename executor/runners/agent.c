@@ -343,6 +343,7 @@ static int run_program(struct agent_run *a, const char *tree)
 	w->result->truncated = r.truncated;
 	w->result->exit_code = r.exit_code;
 	buf_release(&r.output);
+	w->result->not_tried = r.not_tried;
 	if (r.state != RUN_ENDED)
 		return git_fail(w, "the agent: %.400s", r.why.text);
 	return r.exit_code ? git_fail(w, "the agent ended with exit code %d", r.exit_code) : 0;
@@ -409,6 +410,7 @@ static void run(const void *rendered, const struct run_limits *limits, struct ru
 				       .deadline_mono_ms = clock_mono_ms() + limits->timeout_ms,
 				       .result = result}};
 	result->state = RUN_FAILED;
+	result->not_tried = true;
 	if (sandbox_level() == SANDBOX_NONE)
 		why_set(&result->why, ERR_DENIED, "no sandbox: refused");
 	else if (sandbox_user(NULL, &a.work.ids, &result->why) == 0 &&

@@ -235,6 +235,13 @@ static void (*const acts[])(struct git_work *) = {[GIT_DO_FIX] = git_fix,
 						  [GIT_DO_PUSH] = git_push,
 						  [GIT_DO_PUSHED] = git_pushed};
 
+/* From here on a failure is the plan's own, unless it says otherwise. */
+static void act(struct git_work *w)
+{
+	w->result->not_tried = false;
+	acts[w->job->what](w);
+}
+
 static void run(const void *rendered, const struct run_limits *limits, struct run_result *result)
 {
 	struct git_work w = {.job = rendered,
@@ -243,10 +250,11 @@ static void run(const void *rendered, const struct run_limits *limits, struct ru
 			     .deadline_mono_ms = clock_mono_ms() + limits->timeout_ms,
 			     .result = result};
 	result->state = RUN_FAILED;
+	result->not_tried = true;
 	if (sandbox_level() == SANDBOX_NONE)
 		why_set(&result->why, ERR_DENIED, "no sandbox: refused");
 	else if (sandbox_user(NULL, &w.ids, &result->why) == 0)
-		acts[w.job->what](&w);
+		act(&w);
 	secret_release(&w.token);
 	workspace_close(&w.ws);
 }

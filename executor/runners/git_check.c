@@ -68,7 +68,8 @@ static void run_check(struct git_work *w, const struct git_check *c, struct run_
 				    .n_hosts = t->n_network};
 	struct proxy *proxy = NULL;
 	int fd = 0;
-	if (t->n_network && proxy_open(&rules, &proxy, &fd, &out->why))
+	out->not_tried = t->n_network && proxy_open(&rules, &proxy, &fd, &out->why);
+	if (out->not_tried)
 		return;
 	run_in_cell(w, c, fd, out);
 	if (!proxy)
@@ -126,12 +127,14 @@ static int check_failed(struct git_work *w, size_t i, const struct run_result *r
 	auto_free char *command = command_text(&t->checks[i]);
 	auto_free char *how = r->state == RUN_ENDED ? mem_printf("exit code %d", r->exit_code)
 						    : mem_strdup(r->why.text);
-	buf_printf(&w->result->output, "check %zu of %zu failed: %s: %s\n", i + 1, t->n_checks,
+	const char *what = r->not_tried ? "could not be run" : "failed";
+	buf_printf(&w->result->output, "check %zu of %zu %s: %s: %s\n", i + 1, t->n_checks, what,
 		   command, how);
 	tell_tests(w, &t->checks[i], r);
 	tell_output(w, r);
 	w->result->exit_code = r->exit_code;
-	return git_fail(w, "check %zu of %zu failed: %.200s: %.200s", i + 1, t->n_checks, command,
+	w->result->not_tried = r->not_tried;
+	return git_fail(w, "check %zu of %zu %s: %.200s: %.200s", i + 1, t->n_checks, what, command,
 			how);
 }
 

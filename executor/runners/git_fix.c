@@ -122,7 +122,10 @@ static int clone_pinned(struct git_work *w)
 int git_clone(struct git_work *w)
 {
 	int rc = make_dirs(w);
-	return rc ? rc : clone_pinned(w);
+	if (!rc)
+		rc = clone_pinned(w);
+	w->result->not_tried = rc != 0;
+	return rc;
 }
 
 /* ---- editing ---- */

@@ -153,7 +153,8 @@ const char *git_last_line(struct git_said *s);
 
 /* ---- for the agent runner, too ---- */
 
-/* The pinned commit in <workspace>/tree, its repository in <workspace>/git. ERR_REJECTED. */
+/* The pinned commit in <workspace>/tree, its repository in <workspace>/git. ERR_REJECTED: nothing
+ * was tried yet. */
 int git_clone(struct git_work *w);
 /* The guard on a diff; w->result tells of its findings. ERR_REJECTED: refused, or a question that
  * w->job->level says nobody was asked. */

@@ -51,6 +51,9 @@ struct run_result {
 	struct why why;
 	char *patch; /* a unified diff that it made; NULL: none; the caller frees it */
 	char *url;   /* what it made, for people; NULL: none; the caller frees it */
+	/* Not ended, and nothing is known of what was to run: its sandbox failed, or what it needs
+	 * could not be fetched. why says so. */
+	bool not_tried;
 };
 
 struct runner {

@@ -11,12 +11,18 @@
 #define IN_DIR "/in"
 #define INPUT "/input"
 
-enum { ARGV_MAX = 128, BINDS_MAX = 32 };
+enum {
+	ARGV_MAX = 128,
+	BINDS_MAX = 32,
+	BEGUN_BYTES = 1, /* before the archive, as soon as the program begins */
+	SAID_BYTES = 300,
+};
 
 /* Runs inside, around the program: the copy in, the program, an end to all it has left running,
  * the archive out. Whoever tampers with it hurts only what he leaves himself. */
 static const char script[] =
 	"cp -rP --preserve=mode,timestamps,links " IN_DIR "/. . || exit 125\n"
+	"printf x >&10 || exit 125\n"
 	"\"$@\" 10>&- <\"$0\"\n"
 	"code=$?\n"
 	"kill -KILL -1 2>/dev/null\n"
@@ -60,6 +66,13 @@ static void fail(struct run_result *result, int rc, const char *what)
 		why_set(&result->why, rc, "%s", what);
 }
 
+/* It never began: the program is not to blame. */
+static void fail_before(struct run_result *result, int rc, const char *what)
+{
+	fail(result, rc, what);
+	result->not_tried = true;
+}
+
 static const char *scratch_of(const struct cell *c)
 {
 	return c->scratch_dir ? c->scratch_dir : "/var/tmp";
@@ -78,15 +91,24 @@ static int bring_back(const struct cell *c, const struct sandbox_room *room, int
 	limits.chown = geteuid() == 0 && fstat(dir, &st) == 0;
 	limits.owner = limits.chown ? st.st_uid : 0;
 	limits.group = limits.chown ? st.st_gid : 0;
-	if (lseek(archive, 0, SEEK_END) == 0)
+	if (lseek(archive, 0, SEEK_END) <= BEGUN_BYTES)
 		return why_set(out_why, ERR_IO, "nothing came back");
-	if (lseek(archive, 0, SEEK_SET) != 0)
+	if (lseek(archive, BEGUN_BYTES, SEEK_SET) != BEGUN_BYTES)
 		return why_set(out_why, ERR_IO, "%s", strerror(errno));
 	int rc = archive_clear(dir, out_why);
 	return rc ? rc : archive_extract(archive, dir, &limits, NULL, out_why);
 }
 
 /* ---- with namespaces: the copy is in memory, and nowhere else ---- */
+
+/* bubblewrap ended with a code of its own, the copy did not fit, or no process could be made. */
+static void tell_not_begun(struct run_result *result)
+{
+	if (result->state == RUN_ENDED)
+		why_set(&result->why, ERR_UNAVAILABLE, "it ended with %d: %.*s", result->exit_code,
+			SAID_BYTES, buf_str(&result->output));
+	fail_before(result, ERR_UNAVAILABLE, "the sandbox did not start the program");
+}
 
 static void run_copied(const struct cell *c, const struct sandbox_job *given,
 		       const struct run_limits *limits, struct run_result *result)
@@ -101,7 +123,7 @@ static void run_copied(const struct cell *c, const struct sandbox_job *given,
 	for (; n < ARGV_MAX && given->argv[n]; n++)
 		argv[n + 4] = given->argv[n];
 	if (given->argv[n] || given->n_binds > BINDS_MAX) {
-		fail(result, ERR_TOO_LARGE, "cell: too many arguments");
+		fail_before(result, ERR_TOO_LARGE, "cell: too many arguments");
 		return;
 	}
 	if (c->input)
@@ -112,7 +134,7 @@ static void run_copied(const struct cell *c, const struct sandbox_job *given,
 	auto_fd int archive = open(scratch_of(c), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (archive < 0) {
 		why_set(&result->why, ERR_IO, "%s", strerror(errno));
-		fail(result, ERR_IO, scratch_of(c));
+		fail_before(result, ERR_IO, scratch_of(c));
 		return;
 	}
 	job.argv = argv;
@@ -123,7 +145,13 @@ static void run_copied(const struct cell *c, const struct sandbox_job *given,
 	job.cwd = NULL;
 	job.fd = c->discard ? 0 : archive;
 	sandbox_run(&job, limits, result);
-	if (result->state != RUN_ENDED || c->discard)
+	if (c->discard)
+		return;
+	if (lseek(archive, 0, SEEK_END) < BEGUN_BYTES) {
+		tell_not_begun(result);
+		return;
+	}
+	if (result->state != RUN_ENDED)
 		return;
 	int rc = bring_back(c, &room, archive, &result->why);
 	if (rc)
@@ -151,8 +179,8 @@ static void run_there(const struct cell *c, const struct sandbox_job *given, con
 	struct sandbox_bind binds[BINDS_MAX + 1] = {{.path = (char *)place, .writable = true}};
 	struct sandbox_job job = *given;
 	if (given->n_binds > BINDS_MAX || c->input) {
-		fail(result, ERR_UNSUPPORTED,
-		     "cell: an input, or so many paths, need a sandbox with namespaces");
+		fail_before(result, ERR_UNSUPPORTED,
+			    "cell: an input, or so many paths, need a sandbox with namespaces");
 		return;
 	}
 	for (size_t i = 0; i < given->n_binds; i++)
@@ -187,13 +215,13 @@ static void run_beside(const struct cell *c, const struct sandbox_job *job,
 	struct archive_limits in = limits_of(&room);
 	auto_free char *place = mem_printf("%s/healbus-work-XXXXXX", scratch_of(c));
 	if (sandbox_user(job->user, &ids, &result->why)) {
-		fail(result, ERR_DENIED, "cell");
+		fail_before(result, ERR_DENIED, "cell");
 		return;
 	}
 	auto_fd int from = open(c->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0 || !mkdtemp(place)) {
 		why_set(&result->why, ERR_IO, "%s", strerror(errno));
-		fail(result, ERR_IO, "cell");
+		fail_before(result, ERR_IO, "cell");
 		return;
 	}
 	auto_fd int to = open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -204,7 +232,7 @@ static void run_beside(const struct cell *c, const struct sandbox_job *job,
 	if (!rc)
 		rc = copy_tree(from, to, &in, scratch_of(c), &result->why);
 	if (rc)
-		fail(result, rc, "cell");
+		fail_before(result, rc, "cell");
 	else
 		run_there(c, job, place, to, limits, result);
 	struct why left = {0};
@@ -220,7 +248,7 @@ static void run_elsewhere(const struct cell *c, const struct sandbox_job *job,
 	if (place)
 		place->run(c->places ? c->places : &none, c, job, limits, result);
 	else
-		fail(result, ERR_CONFIG, "cell: there is no such place");
+		fail_before(result, ERR_CONFIG, "cell: there is no such place");
 }
 
 void cell_run(const struct cell *c, const struct sandbox_job *job, const struct run_limits *limits,

@@ -35,7 +35,8 @@ struct cell {
  * where the sandbox cannot rename (the job's own cwd is not used). Blocks up to the time-out and
  * the copying. After RUN_ENDED the directory holds what the program left, whatever its exit code;
  * after a time-out, or when the tree did not come back whole (RUN_FAILED, why), it is as it was or
- * empty. The program can always damage what comes back: it is as hostile as before.
+ * empty. The program can always damage what comes back: it is as hostile as before. result's
+ * not_tried: the sandbox or the place failed, and the program never began.
  */
 void cell_run(const struct cell *c, const struct sandbox_job *job, const struct run_limits *limits,
 	      struct run_result *result);

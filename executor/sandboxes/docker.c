@@ -42,6 +42,7 @@ struct box {
 	char name[NAME_BYTES]; /* of the container; its volumes have a letter more */
 	char work[NAME_BYTES + 2], out[NAME_BYTES + 2];
 	int64_t disk_bytes, files;
+	bool began; /* the engine was told to start the program, and did */
 };
 
 static int fail(struct box *b, int rc, const char *what)
@@ -349,6 +350,7 @@ static int run_program(struct box *b)
 	auto_free char *id = NULL;
 	auto_free char *pause = mem_printf("/containers/%s/pause", b->name);
 	int rc = start_program(b, &id);
+	b->began = !rc;
 	if (!rc)
 		rc = follow(b, id);
 	/* What it left running must not change what is being taken. */
@@ -400,8 +402,9 @@ static void run(const struct place_settings *settings, const struct cell *c,
 			rc = run_program(&b);
 		remove_all(&b);
 	}
+	result->not_tried = rc && (!b.began || rc == ERR_UNAVAILABLE);
 	if (rc)
-		fail(&b, rc, "no result");
+		fail(&b, rc, b.began ? "no result" : "did not start");
 	else
 		result->state = RUN_ENDED;
 	if (b.own_http)

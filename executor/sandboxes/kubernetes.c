@@ -319,6 +319,7 @@ static void finish(struct kubernetes_run *k, int rc, const char *what)
 {
 	static const enum run_state states[] = {RUN_FAILED, RUN_UNKNOWN};
 	k->result->state = rc ? states[k->unknown] : RUN_ENDED;
+	k->result->not_tried = rc && (k->unknown || !k->started);
 	if (!rc)
 		k->result->why = (struct why){0}; /* of tries before */
 	if (rc && k->unknown)

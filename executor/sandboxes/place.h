@@ -4,7 +4,8 @@
  * to know comes from executor.yaml. All run a copy, limited as the cell says, without a network
  * (elsewhere than on this machine somebody else must see to that, and the configuration says that
  * he did), and give back an archive; none shares a directory with the host. When nothing ran, why
- * has "did not start"; when it was asked and nobody told what came of it, the run is unknown.
+ * has "did not start"; when it was asked and nobody told what came of it, the run is unknown. In
+ * both cases result's not_tried is set.
  */
 #ifndef EXECUTOR_PLACE_H
 #define EXECUTOR_PLACE_H

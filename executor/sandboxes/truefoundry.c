@@ -299,6 +299,7 @@ static int prepare(struct tfy *t, const struct place_settings *settings)
 static void finish(struct tfy *t, int rc, const char *what)
 {
 	t->result->state = !rc ? RUN_ENDED : t->unknown ? RUN_UNKNOWN : RUN_FAILED;
+	t->result->not_tried = rc && (t->unknown || !t->started);
 	if (!rc)
 		t->result->why = (struct why){0}; /* of tries before */
 	if (rc && t->unknown)

@@ -103,13 +103,25 @@ static int plan_worked(Healbus__Verdict verdict)
 	return (size_t)verdict < ARRAY_SIZE(said) ? said[verdict] : -1;
 }
 
+bool outcome_untried(const Healbus__Outcome *o)
+{
+	bool failed = o->verdict == HEALBUS__VERDICT__VERDICT_FAILED ||
+		      o->verdict == HEALBUS__VERDICT__VERDICT_ROLLED_BACK;
+	bool untried = false;
+	for (size_t i = 0; i < o->n_steps; i++)
+		untried |=
+			o->steps[i]->phase == HEALBUS__PHASE__PHASE_ACT && o->steps[i]->not_tried;
+	return failed && untried;
+}
+
 static int note_step(struct store_txn *txn, const Healbus__Plan *plan, const Healbus__StepReport *s)
 {
 	struct statistic_key key = {plan->failure_type, plan->specialist, s->tool};
 	bool done = s->state == HEALBUS__STEP_STATE__STEP_DONE;
 	bool failed = s->state == HEALBUS__STEP_STATE__STEP_FAILED ||
 		      s->state == HEALBUS__STEP_STATE__STEP_UNKNOWN;
-	if (s->phase != HEALBUS__PHASE__PHASE_ACT || (!done && !failed) || !s->tool || !*s->tool)
+	if (s->phase != HEALBUS__PHASE__PHASE_ACT || (!done && !failed) || !s->tool || !*s->tool ||
+	    s->not_tried)
 		return 0;
 	return statistics_note(txn, &key, done);
 }
@@ -121,7 +133,7 @@ int statistics_outcome(struct store_txn *txn, const Healbus__Plan *plan,
 	int worked = plan_worked(outcome->verdict);
 	if (worked < 0)
 		return 0;
-	int rc = statistics_note(txn, &whole, worked);
+	int rc = outcome_untried(outcome) ? 0 : statistics_note(txn, &whole, worked);
 	for (size_t i = 0; !rc && i < outcome->n_steps; i++)
 		rc = note_step(txn, plan, outcome->steps[i]);
 	return rc;

@@ -37,8 +37,10 @@ struct statistic {
 int statistics_note(struct store_txn *txn, const struct statistic_key *key, bool success);
 /* A success that did not last, or that a person took back: it is a failure now. */
 int statistics_correct(struct store_txn *txn, const struct statistic_key *key);
+/* It failed for want of a sandbox, or of the repository: nothing is known of the plan. */
+bool outcome_untried(const Healbus__Outcome *o);
 /* All that an outcome says about a plan: the whole, and each step that was run. Outcomes in which
- * nothing was run (refused, denied, expired, observed, rehearsed) say nothing. */
+ * nothing was run (refused, denied, expired, observed, rehearsed, untried) say nothing. */
 int statistics_outcome(struct store_txn *txn, const Healbus__Plan *plan,
 		       const Healbus__Outcome *outcome);
 /* `by` healed what was routed to `routed`; equal names are no news. */

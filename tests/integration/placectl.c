@@ -98,8 +98,10 @@ int main(void)
 	run(in, &r);
 	auto_buf out = {0};
 	buf_add_json(&out, buf_str(&r.output), r.output.len);
-	printf("{\"state\": \"%s\", \"exit_code\": %d, \"truncated\": %s, \"output\": %s",
-	       states[r.state], r.exit_code, r.truncated ? "true" : "false", buf_str(&out));
+	printf("{\"state\": \"%s\", \"not_tried\": %s, \"exit_code\": %d, \"truncated\": %s, "
+	       "\"output\": %s",
+	       states[r.state], r.not_tried ? "true" : "false", r.exit_code,
+	       r.truncated ? "true" : "false", buf_str(&out));
 	buf_reset(&out);
 	buf_add_json(&out, r.why.text, strlen(r.why.text));
 	printf(", \"why\": %s}\n", buf_str(&out));

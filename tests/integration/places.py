@@ -86,7 +86,11 @@ class World:
         self.said += r.stdout + r.stderr
         if r.returncode:
             raise RuntimeError("placectl: %d %s" % (r.returncode, r.stderr))
-        return json.loads(r.stdout)
+        said = json.loads(r.stdout)
+        blameless = said["state"] == "unknown" or "did not start" in said["why"]
+        if said["not_tried"] != blameless:
+            check(self.place + ": whether the place or the program is to blame", False, said)
+        return said
 
     def nothing_left(self):
         d = self.double

@@ -68,6 +68,46 @@ static bool has(enum sandbox_wish wish)
 	return sandbox_level() != SANDBOX_NONE;
 }
 
+/* Whether the program or its sandbox is to blame for an end. */
+static void test_not_tried(void **state)
+{
+	static char *const env[] = {(char *)"PATH=/usr/bin:/bin", NULL};
+	char *const argv[] = {(char *)"/usr/bin/true", NULL};
+	(void)state;
+	if (!has(SANDBOX_WISH_BWRAP))
+		skip();
+	struct ran ran = run_script("exit 125", 10000);
+	assert_int_equal(ran.r.state, RUN_ENDED);
+	assert_false(ran.r.not_tried);
+	struct cell c = {.dir = ran.dir, .room = {.disk_bytes = 1 << 20, .files = 2}};
+	const struct sandbox_bind nowhere = {.path = (char *)"/nonexistent/x"};
+	struct sandbox_job job = {.argv = argv, .env = env, .bounds = bounds};
+	const struct run_limits limits = {.timeout_ms = 10000, .output_limit_bytes = 10000};
+	struct run_result r = {0};
+	cell_run(&c, &job, &limits, &r);
+	assert_int_equal(r.state, RUN_FAILED);
+	assert_true(r.not_tried);
+	assert_non_null(strstr(r.why.text, "the sandbox did not start the program"));
+	buf_release(&r.output);
+	r = (struct run_result){0};
+	c.room.files = 100;
+	job.binds = &nowhere;
+	job.n_binds = 1;
+	cell_run(&c, &job, &limits, &r);
+	assert_int_equal(r.state, RUN_FAILED);
+	assert_true(r.not_tried);
+	buf_release(&r.output);
+	done(&ran);
+	ran = run_script("sleep 60", 300);
+	assert_int_equal(ran.r.state, RUN_FAILED);
+	assert_false(ran.r.not_tried);
+	done(&ran);
+	sandbox_forget();
+	ran = run_script("true", 10000);
+	assert_true(ran.r.state == RUN_FAILED && ran.r.not_tried);
+	done(&ran);
+}
+
 static void test_comes_back(void **state)
 {
 	(void)state;
@@ -371,6 +411,7 @@ static void files_do_not_outgrow_their_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(files_do_not_outgrow_their_room),
+					   cmocka_unit_test(test_not_tried),
 					   cmocka_unit_test(test_comes_back),
 					   cmocka_unit_test(test_hostile_tree),
 					   cmocka_unit_test(test_contained),

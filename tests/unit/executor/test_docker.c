@@ -223,7 +223,8 @@ static void test_no_engine(void **state)
 	(void)state;
 	place_docker.run(&none, &cell, &job, &limits, &r);
 	assert_int_equal(r.state, RUN_FAILED);
-	assert_non_null(strstr(r.why.text, "docker: "));
+	assert_non_null(strstr(r.why.text, "docker: did not start: "));
+	assert_true(r.not_tried);
 	r = (struct run_result){0};
 	place_docker.run(&unset, &cell, &job, &limits, &r);
 	assert_non_null(strstr(r.why.text, "not configured"));

@@ -19,6 +19,7 @@ static void a_wrong_fix_fails_its_check(void **state)
 	assert_int_equal(r.end, ACTION_FAILED);
 	assert_string_equal(r.why.text, "check 1 of 1 failed: /bin/sh test.sh: exit code 1");
 	assert_int_equal(r.exit_code, 1);
+	assert_false(r.not_tried);
 	assert_non_null(
 		strstr(r.output.data, "tests: 0 passed, 1 failed\nfailed: not ok 1 - adds"));
 	assert_non_null(strstr(r.patch, "-\techo $(($1 - $2))\n+\techo $(($1 * $2))\n"));
@@ -244,7 +245,9 @@ static void checks_run_where_the_target_says(void **state)
 	(void)state;
 	reload("checks: [[/bin/sh, test.sh]]\n      sandbox: docker\n"
 	       "docker: {socket: /nonexistent, image: debian}");
-	expect_failed(fix("p1", right), "check 1 of 1 failed: /bin/sh test.sh: docker: no result");
+	struct action_result r = fix("p1", right);
+	assert_true(r.not_tried);
+	expect_failed(r, "check 1 of 1 could not be run: /bin/sh test.sh: docker: did not start");
 	reload(plain_checks);
 }
 

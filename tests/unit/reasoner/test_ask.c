@@ -192,6 +192,72 @@ static void the_same_again_is_refused(void **state)
 	assert_reason_has("a.c:1: error");
 }
 
+/* The executor could not try what was proposed. */
+static void nothing_tried(const char *why)
+{
+	world_outcome(&w, "failed", why,
+		      ",\"steps\":[{\"incident\":\"i1\",\"plan_id\":\"p\",\"step_id\":\"s\","
+		      "\"index\":0,\"phase\":\"act\",\"state\":\"failed\",\"tool\":\"code_fix\","
+		      "\"not_tried\":true}]");
+}
+
+static uint64_t failures_of_atlas(void)
+{
+	struct statistic s;
+	const struct statistic_key key = {"c_compile", "atlas", ""};
+	auto_txn txn = store_begin_read(fold_store(w.f));
+	assert_int_equal(statistics_get(txn, &key, NULL, &s), 0);
+	return s.failures;
+}
+
+/* The same may be proposed again, nobody's record suffers, and it does not go on for ever. */
+static void what_could_not_be_tried_is_no_attempt(void **state)
+{
+	static const int64_t waits_ms[] = {MINUTE, 4 * MINUTE};
+	(void)state;
+	first_failure();
+	for (size_t i = 0; i < ARRAY_SIZE(waits_ms); i++) {
+		propose(2);
+		nothing_tried("step failed: step 1: docker: did not start");
+		assert_int_equal(world_outputs(&w, KIND_MODEL), i + 1);
+		world_tick(&w, waits_ms[i] - 1);
+		assert_int_equal(world_outputs(&w, KIND_MODEL), i + 1);
+		world_tick(&w, 1);
+		json_t *ask = world_output(&w, KIND_MODEL, -1);
+		assert_int_equal(number_of(ask, "attempt"), 1);
+		assert_int_equal(
+			json_array_size(json_object_get(json_object_get(ask, "subject"), "tried")),
+			0);
+		json_decref(ask);
+	}
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 0);
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 3);
+	nothing_tried("step failed: step 1: docker: did not start");
+	assert_reason_has("nothing could be tried");
+	assert_reason_has("docker: did not start");
+	world_tick(&w, 60 * MINUTE);
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 3);
+	assert_int_equal(failures_of_atlas(), 0);
+}
+
+static void what_failed_before_and_after_counts(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "failed", "no", "");
+	propose(3);
+	nothing_tried("no sandbox");
+	world_tick(&w, MINUTE);
+	json_t *ask = world_output(&w, KIND_MODEL, -1);
+	assert_int_equal(number_of(ask, "attempt"), 2);
+	json_decref(ask);
+	propose(3);
+	world_outcome(&w, "failed", "no", "");
+	assert_int_equal(failures_of_atlas(), 2);
+}
+
 static void attempts_end(void **state)
 {
 	(void)state;
@@ -434,6 +500,8 @@ int main(void)
 		T(edits_become_three_steps),
 		T(a_branch_of_its_own_without_pull_request),
 		T(the_next_question_knows_what_failed),
+		T(what_could_not_be_tried_is_no_attempt),
+		T(what_failed_before_and_after_counts),
 		T(the_same_again_is_refused),
 		T(attempts_end),
 		T(a_newer_failure_after_the_fix_asks_again),
