@@ -63,20 +63,6 @@ void stage_background(const struct stage *s UNUSED)
 {
 }
 
-/* Nothing hangs here: no watchdog. */
-struct stage_pulse *stage_pulse_new(struct stage *s UNUSED, const char *name UNUSED)
-{
-	return NULL;
-}
-
-void stage_pulse(struct stage_pulse *p UNUSED)
-{
-}
-
-void stage_pulse_rest(struct stage_pulse *p UNUSED)
-{
-}
-
 struct bus *stage_bus(struct stage *s)
 {
 	return s->bus;
