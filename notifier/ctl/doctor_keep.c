@@ -76,6 +76,25 @@ static bool look_at_reader(struct doctor *d, struct bus *b, const struct topic_c
 	return false;
 }
 
+/* Every process of a stage reads all of STORY. */
+static bool look_at_fold(struct doctor *d, struct bus *b, const char *fold)
+{
+	bool all = true;
+
+	for (unsigned n = 1; n <= TOPIC_REPLICAS; n++) {
+		char name[TOKEN_MAX + 1];
+		struct topic_consumer c = {
+			.name = name, .stream = STREAM_STORY, .filter = "heal.>"};
+
+		if (n == 1)
+			snprintf(name, sizeof(name), "%s", fold);
+		else
+			snprintf(name, sizeof(name), "%s-%u", fold, n);
+		all &= look_at_reader(d, b, &c);
+	}
+	return all;
+}
+
 void doctor_readers(struct doctor *d, struct bus *b)
 {
 	bool all = true;
@@ -89,12 +108,8 @@ void doctor_readers(struct doctor *d, struct bus *b)
 		subject_partition(filter, p);
 		all &= look_at_reader(d, b, &c);
 	}
-	static const char *const folds[] = {"reasoner", "notifier", "notifier-2", "notifier-3"};
-	for (size_t i = 0; i < ARRAY_SIZE(folds); i++) {
-		struct topic_consumer c = {
-			.name = folds[i], .stream = STREAM_STORY, .filter = "heal.>"};
-		all &= look_at_reader(d, b, &c);
-	}
+	all &= look_at_fold(d, b, "reasoner");
+	all &= look_at_fold(d, b, "notifier");
 	if (all)
 		finding(d, FINDING_OK, "readers", NULL,
 			"everybody has read what is thrown away next");
