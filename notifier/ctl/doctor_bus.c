@@ -152,7 +152,9 @@ static void look_at_copies_of(struct doctor *d, struct bus *b, const char *strea
 	if (bus_stream_state(b, stream, &s, &why) || s.current == s.copies)
 		return;
 	if (!s.led)
-		finding(d, FINDING_FAIL, "copies", "start the nodes that are down",
+		finding(d, FINDING_FAIL, "copies",
+			"look again in 10 s, in which nodes choose one; then start those that are "
+			"down",
 			"%s has no leader: nothing can be stored", stream);
 	else
 		finding(d, FINDING_WARN, "copies",

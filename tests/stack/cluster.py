@@ -55,7 +55,7 @@ class BothWays(Senders):
 class Cluster(chaos.Chaos):
     def __init__(self, args, nats):
         super().__init__(args, BothWays, nodes=3, nats=nats)
-        self.notes, self.answers = [], []
+        self.answers = []
 
     # ---- looking ----
 
