@@ -233,6 +233,15 @@ static int case_untried(struct desk *d, struct case_file *c)
 	return case_consider(d, c);
 }
 
+/* The author of a fork has been told; whether that helps, nobody here can see to. */
+static int case_said(struct desk *d, struct case_file *c)
+{
+	if (case_is_open(c))
+		case_escalate(d, c, "%s", d->reason);
+	c->row.phase = CASE_ENDED;
+	return 0;
+}
+
 static int case_observed(struct desk *d, struct case_file *c)
 {
 	(void)d;
@@ -340,6 +349,7 @@ static int (*const transitions[CASE_PHASES][CASE_EVENTS])(struct desk *, struct 
 			  [CASE_STOPPED] = case_stopped,
 			  [CASE_EXPIRED] = case_expired,
 			  [CASE_UNTRIED] = case_untried,
+			  [CASE_SAID] = case_said,
 			  [CASE_PATCHED] = case_patched,
 			  [CASE_OBSERVED] = case_observed,
 			  [CASE_LATE] = case_late,

@@ -31,6 +31,7 @@ enum case_event {
 	CASE_STOPPED,      /* outcome refused, denied, or a rollback failed */
 	CASE_EXPIRED,      /* outcome expired */
 	CASE_UNTRIED,      /* outcome failed, but the executor could try nothing: desk.reason */
+	CASE_SAID,         /* outcome healed, of a plan that only says something: desk.reason */
 	CASE_OBSERVED,     /* outcome observed */
 	CASE_LATE,         /* no outcome came */
 	CASE_STILL_FIRING, /* healed, but not resolved in time */
@@ -76,7 +77,7 @@ struct desk {
 	const struct settings *settings;
 	const Healbus__ModelExchange *answer; /* with CASE_ANSWERED and CASE_PATCHED */
 	const char *patch;                    /* with CASE_PATCHED */
-	const char *reason;                   /* with CASE_UNTRIED */
+	const char *reason;                   /* with CASE_UNTRIED and CASE_SAID */
 	struct arena arena;
 	struct why *why;
 };

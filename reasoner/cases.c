@@ -9,6 +9,7 @@
 #include "reasoner/memory/memory.h"
 #include "reasoner/plan.h"
 #include "reasoner/queue.h"
+#include "reasoner/repair.h"
 #include "reasoner/memory/statistics.h"
 #include "reasoner/undo.h"
 
@@ -207,7 +208,7 @@ static int case_ended(struct desk *d, struct case_file *c, const Healbus__Plan *
 	if (how->event == CASE_FIXED && patch_get(d, plan, &d->patch, &d->answer) == 0)
 		return case_event(d, c, CASE_PATCHED);
 	d->reason = how->reason;
-	if (how->event != CASE_UNTRIED)
+	if (how->event != CASE_UNTRIED && how->event != CASE_SAID)
 		note_attempt(d, c, plan, how);
 	return case_event(d, c, how->event);
 }
@@ -262,7 +263,27 @@ static enum case_event event_of(const Healbus__Plan *plan, const Healbus__Outcom
 {
 	if (needs_a_human(plan, o))
 		return CASE_STOPPED;
-	return outcome_untried(o) ? CASE_UNTRIED : verdict_events[o->verdict];
+	if (outcome_untried(o))
+		return CASE_UNTRIED;
+	if (plan_only_says(plan) && o->verdict == HEALBUS__VERDICT__VERDICT_HEALED)
+		return CASE_SAID;
+	/* Saying it again would not go better, and nobody's fix has failed. */
+	if (plan_only_says(plan) && o->verdict == HEALBUS__VERDICT__VERDICT_FAILED)
+		return CASE_STOPPED;
+	return verdict_events[o->verdict];
+}
+
+static const char *reason_of(struct desk *d, const Healbus__Plan *plan, const Healbus__Outcome *o)
+{
+	const char *url = o->n_steps ? o->steps[0]->url : NULL;
+	if (plan_only_says(plan) && o->verdict == HEALBUS__VERDICT__VERDICT_HEALED)
+		return arena_printf(&d->arena,
+				    "nothing is pushed to a fork; a comment on its pull request "
+				    "says what was found%s%s",
+				    url ? ": " : "", url ? url : "");
+	return o->reason && *o->reason
+		       ? o->reason
+		       : wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict);
 }
 
 static int apply_outcome(struct desk *d, const struct fold_input *in)
@@ -285,9 +306,7 @@ static int apply_outcome(struct desk *d, const struct fold_input *in)
 		return rc;
 	const struct ended how = {
 		.verdict = o->verdict,
-		.reason = o->reason && *o->reason
-				  ? o->reason
-				  : wire_enum_name(&healbus__verdict__descriptor, (int)o->verdict),
+		.reason = reason_of(d, plan, o),
 		.event = event_of(plan, o),
 	};
 	return plan_ended(d, plan, &how);

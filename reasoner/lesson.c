@@ -1,6 +1,7 @@
 #include "reasoner/lesson.h"
 
 #include "reasoner/memory/memory.h"
+#include "reasoner/repair.h"
 #include "reasoner/memory/statistics.h"
 
 void lesson_diagnosis(struct desk *d, const Healbus__ModelExchange *answer)
@@ -25,7 +26,7 @@ int lesson_outcome(struct desk *d, const Healbus__Plan *plan, const Healbus__Out
 	bool healed = outcome->verdict == HEALBUS__VERDICT__VERDICT_HEALED;
 	struct store_val patch;
 	if (plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_UNDO ||
-	    plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_AGENT)
+	    plan->provenance == HEALBUS__PROVENANCE__PROVENANCE_AGENT || plan_only_says(plan))
 		return 0;
 	/* An agent left a patch: whether that helps, its own plan will tell. */
 	if (store_get_str(txn, &table_patches, plan->id, &patch) == 0)

@@ -11,7 +11,10 @@ enum {
 	PARAMS_OF_A_STEP = 8,
 	QUIET_MAX = 400,
 	EVIDENCE_SHOWN = 2,
+	SUGGESTED_MAX = 8 << 10, /* a longer proposal is not shown in a comment */
 };
+
+static const char comment_tool[] = "pull_request_comment";
 
 #define AGENT_CONFIDENCE 0.5 /* it names none */
 
@@ -56,11 +59,6 @@ static int place_find(const struct repair *r, struct place *out, struct why *out
 		return why_set(out_why, ERR_NOT_FOUND,
 			       "edits are proposed, but the incident does not say which "
 			       "repository, branch and commit they are for");
-	if (strchr(out->branch, ':'))
-		return why_set(out_why, ERR_NOT_FOUND,
-			       "edits are proposed, but the branch %s is a fork's, where nothing "
-			       "may be pushed",
-			       out->branch);
 	out->target = repository_target(arena, out->repository);
 	out->own = !pr;
 	out->push = pr ? out->branch
@@ -162,6 +160,93 @@ static void plan_steps_of_edits(const struct repair *r, const struct proposal *p
 	plan->steps[plan->n_steps++] = request;
 }
 
+/* ---- a fork, where nothing may be pushed: what would have been done is said ---- */
+
+static bool is_of_a_fork(const Healbus__Incident *i)
+{
+	const char *branch = label_get(i->labels, i->n_labels, "branch");
+	return branch && strchr(branch, ':');
+}
+
+/* Longer than any run of backticks within, so that nothing within ends it. */
+static char *fence_of(const struct repair *r, const char *text)
+{
+	size_t longest = 2;
+	for (const char *c = text; *c;) {
+		size_t run = strspn(c, "`");
+		longest = MAX(longest, run);
+		c += run ? run : 1;
+	}
+	char *fence = arena_alloc(&r->desk->arena, longest + 2);
+	memset(fence, '`', longest + 1);
+	return fence;
+}
+
+static void suggest(const struct repair *r, const char *edits, struct buf *out)
+{
+	size_t len = edits ? strlen(edits) : 0;
+	if (len == 0)
+		return;
+	if (len > SUGGESTED_MAX) {
+		buf_printf(out,
+			   "\nA change is proposed, but with %zu bytes it is too long to show.\n",
+			   len);
+		return;
+	}
+	const char *fence = fence_of(r, edits);
+	buf_printf(out,
+		   "\nThis change might help. A model proposed it; it was not tried:\n\n"
+		   "%s%s\n%s%s%s\n",
+		   fence, str_starts(edits, "diff ") ? "diff" : "", edits,
+		   edits[len - 1] == '\n' ? "" : "\n", fence);
+}
+
+static char *comment_body(const struct repair *r, const char *analysis, const char *edits)
+{
+	const Healbus__Diagnosis *g = r->diagnosis;
+	auto_buf b = {0};
+	buf_printf(
+		&b,
+		"The build failed, and healbus looked into it. This branch is a fork's, where it "
+		"pushes nothing.\n\n%s%s- Failure: `%s`\n",
+		analysis ? analysis : "", analysis && *analysis ? "\n\n" : "",
+		g->failure_type ? g->failure_type : "unknown");
+	for (size_t n = 0; n < EVIDENCE_SHOWN && evidence_line(g, n); n++)
+		buf_printf(&b, "- Evidence: `%s`\n", quiet(r, evidence_line(g, n), "?"));
+	suggest(r, edits, &b);
+	return wire_text(&r->desk->arena, buf_str(&b), b.len, WIRE_TEXT_MAX);
+}
+
+static int plan_comment(const struct repair *r, char *body, Healbus__Plan *plan,
+			struct why *out_why)
+{
+	struct arena *arena = &r->desk->arena;
+	const Healbus__Incident *i = r->file->incident;
+	const char *repository = label_get(i->labels, i->n_labels, "repository");
+	const char *pr = incident_says(i, "pr");
+	int64_t number = pr ? strtoll(pr, NULL, 10) : 0;
+	if (!repository || number <= 0)
+		return why_set(out_why, ERR_NOT_FOUND,
+			       "the branch is a fork's, where nothing may be pushed, and its pull "
+			       "request is not known");
+	Healbus__Step *s = step_new(r, comment_tool, repository_target(arena, repository));
+	Healbus__Param *p = arena_alloc(arena, sizeof(*p));
+	healbus__param__init(p);
+	p->name = arena_strdup(arena, "number");
+	SET(p, int_value, number);
+	s->params[s->n_params++] = p;
+	step_say(r, s, "key", i->id);
+	step_say_text(r, s, "body", body);
+	plan->steps = arena_alloc(arena, sizeof(*plan->steps));
+	plan->steps[plan->n_steps++] = s;
+	return 0;
+}
+
+bool plan_only_says(const Healbus__Plan *plan)
+{
+	return plan->diagnosis && plan->n_steps == 1 && str_eq(plan->steps[0]->tool, comment_tool);
+}
+
 /* ---- the plan around them ---- */
 
 static void plan_begin(const struct repair *r, Healbus__Plan *plan, Healbus__Provenance provenance)
@@ -213,6 +298,8 @@ static int plan_of_edits(const struct repair *r, const struct proposal *p, Healb
 	if (same_edits(r, p->edits))
 		return why_set(out_why, ERR_NOT_FOUND,
 			       "what is proposed was tried before, and did not help");
+	if (is_of_a_fork(r->file->incident))
+		return plan_comment(r, comment_body(r, p->analysis, p->edits), plan, out_why);
 	int rc = place_find(r, &at, out_why);
 	if (!rc)
 		plan_steps_of_edits(r, p, &at, plan);
@@ -266,6 +353,11 @@ int repair_by_agent(const struct repair *r, Healbus__Plan *plan, struct why *out
 	int rc = place_find(r, &at, out_why);
 	if (rc)
 		return rc;
+	if (is_of_a_fork(r->file->incident)) {
+		plan_begin(r, plan, HEALBUS__PROVENANCE__PROVENANCE_MODEL);
+		plan->why = why_of(r, "nothing is pushed to a fork", "It is only said");
+		return plan_comment(r, comment_body(r, NULL, NULL), plan, out_why);
+	}
 	Healbus__Step *s = step_new(r, r->desk->settings->agent_tool, at.target);
 	step_say(r, s, "sha", at.sha);
 	step_say(r, s, "branch", at.branch);

@@ -22,6 +22,10 @@ int repair_patched(const struct repair *r, const char *patch, Healbus__Plan *pla
 int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Healbus__Plan *plan,
 		    struct why *out_why);
 
+/* Such a plan changes nothing: it only says in a pull request of a fork what was found, and what
+ * might help. Its success heals nothing. */
+bool plan_only_says(const Healbus__Plan *plan);
+
 /* The inventory's id of a repository: every character outside [A-Za-z0-9_-] becomes "_". */
 char *repository_target(struct arena *arena, const char *repository);
 

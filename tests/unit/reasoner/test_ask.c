@@ -444,6 +444,87 @@ static void agent_reports(const char *patch)
 	json_decref(plan);
 }
 
+static void fork_failed(void)
+{
+	world_send(
+		&w, "incident", "ci-fork",
+		"{\"id\":\"i1\",\"key\":\"k1\",\"state\":\"open\",\"revision\":1,\"trusted\":true,"
+		"\"severity\":\"error\",\"set_by\":\"monitor\",\"title\":\"build failed\","
+		"\"labels\":{\"alertname\":\"CIFailure\",\"branch\":\"kim:topic\","
+		"\"repository\":\"octo-org/octo.repo\"},\"events\":[{\"id\":\"e1\","
+		"\"source\":\"github\",\"fingerprint\":\"0123456789abcdef\",\"status\":"
+		"\"firing\",\"annotations\":{\"sha\":\"aaaaaaaaaaaa\",\"pr\":\"7\","
+		"\"base\":\"main\"}}]}");
+}
+
+/* The one step of the last plan is a comment on pull request 7; its text. */
+static char *comment_planned(void)
+{
+	json_t *plan = world_output(&w, KIND_PLAN, -1);
+	assert_non_null(plan);
+	json_t *steps = json_object_get(plan, "steps");
+	assert_int_equal(json_array_size(steps), 1);
+	assert_string_equal(text_of(json_array_get(steps, 0), "tool"), "pull_request_comment");
+	assert_int_equal(number_of(json_object_get(json_array_get(steps, 0), "params"), "number"),
+			 7);
+	char *body = mem_strdup(param(plan, 0, "body"));
+	json_decref(plan);
+	return body;
+}
+
+static void a_fork_is_only_told(void **state)
+{
+	(void)state;
+	fork_failed();
+	propose(2);
+	auto_free char *body = comment_planned();
+	assert_non_null(strstr(body, "pushes nothing"));
+	assert_non_null(strstr(body, "x is wrong"));
+	assert_non_null(strstr(body, "- Evidence: `a.c:1: error: '‹/a› @ kim # 1`"));
+	assert_non_null(strstr(body, "\n```\n<<<<<<< SEARCH a.c\nint x = 1;\n"));
+	world_outcome(&w, "healed", "all steps done",
+		      ",\"steps\":[{\"incident\":\"i1\",\"plan_id\":\"p\",\"step_id\":\"s\","
+		      "\"index\":0,\"phase\":\"act\",\"state\":\"done\",\"url\":"
+		      "\"https://github.example/7#c1\"}]");
+	assert_reason_has("nothing is pushed to a fork");
+	assert_reason_has("https://github.example/7#c1");
+	world_tick(&w, 120 * MINUTE);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 1);
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+	struct statistic s;
+	const struct statistic_key key = {"c_compile", "atlas", ""};
+	auto_txn txn = store_begin_read(fold_store(w.f));
+	assert_int_equal(statistics_get(txn, &key, NULL, &s), 0);
+	assert_int_equal(s.successes + s.failures, 0);
+}
+
+static void nothing_in_a_suggestion_ends_its_fence(void **state)
+{
+	(void)state;
+	fork_failed();
+	answer(",\"proposal\":\"{\\\"analysis\\\":\\\"x\\\",\\\"confidence\\\":0.5,"
+	       "\\\"edits\\\":\\\"<<<<<<< SEARCH a.md\\\\nx\\\\n=======\\\\n````\\\\n@kim"
+	       "\\\\n>>>>>>> REPLACE\\\\n\\\",\\\"title\\\":\\\"\\\",\\\"steps\\\":[],"
+	       "\\\"give_up\\\":\\\"\\\"}\"");
+	auto_free char *body = comment_planned();
+	assert_non_null(strstr(body, "\n`````\n<<<<<<< SEARCH a.md\n"));
+	assert_non_null(strstr(body, "REPLACE\n`````\n"));
+	world_outcome(&w, "failed", "step failed: step 1: 403", "");
+	assert_reason_has("403");
+	assert_int_equal(world_outputs(&w, KIND_MODEL), 1);
+}
+
+static void no_agent_works_on_a_fork(void **state)
+{
+	(void)state;
+	w.config.cases.agent_tool = (char *)"agent_x";
+	fork_failed();
+	answer(",\"task\":\"repair it\"");
+	auto_free char *body = comment_planned();
+	assert_non_null(strstr(body, "c_compile"));
+	assert_null(strstr(body, "might help"));
+}
+
 static void an_agents_patch_is_proved_like_a_models(void **state)
 {
 	(void)state;
@@ -502,6 +583,9 @@ int main(void)
 		T(the_next_question_knows_what_failed),
 		T(what_could_not_be_tried_is_no_attempt),
 		T(what_failed_before_and_after_counts),
+		T(a_fork_is_only_told),
+		T(nothing_in_a_suggestion_ends_its_fence),
+		T(no_agent_works_on_a_fork),
 		T(the_same_again_is_refused),
 		T(attempts_end),
 		T(a_newer_failure_after_the_fix_asks_again),
