@@ -73,27 +73,19 @@ port_open() { # port
 	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+# As on a host of one's own: TLS, and a key for each program.
 start_bus() {
-	local user
 	# An ack of nats-server 2.9 does not wait for the disk; files that inherit +S are written through.
 	chattr +S "$dir/bus" 2>/dev/null
-	{
-		echo "listen: 127.0.0.1:$bus_port"
-		echo "jetstream { store_dir: \"$dir/bus\", max_file_store: 8GB }"
-		"$build/healctl" topics --nats-users
-	} >"$dir/config/nats.conf"
-	for user in monitor reasoner executor notifier operator; do
-		secret_of $user >/dev/null
-		export "HEALBUS_${user^^}_PASSWORD=$(secret_of $user)"
-	done
-	launch nats-server nats-server -c "$dir/config/nats.conf"
-	for user in monitor reasoner executor notifier operator; do
-		unset "HEALBUS_${user^^}_PASSWORD"
-	done
+	"$build/healctl" init "$dir/healbus.d" --listen "127.0.0.1:$bus_port" --store "$dir/bus" >"$dir/log/init" 2>&1 ||
+		fail "healctl init made no keys"
+	# Its port for monitoring may be another nats-server's.
+	sed -i '/^http:/d' "$dir/healbus.d/nats/nats-server.conf"
+	launch nats-server nats-server -c "$dir/healbus.d/nats/nats-server.conf"
 	cat >"$dir/config/bus.yaml" <<-END
-		url: nats://127.0.0.1:$bus_port
-		user: "{stage}"
-		password_file: $dir/secret/{stage}
+		url: tls://127.0.0.1:$bus_port
+		nkey_file: $dir/healbus.d/keys/{stage}.nk
+		ca_file: $dir/healbus.d/tls/ca.pem
 	END
 	wait_for 10 "nats-server listens" port_open "$bus_port"
 	"$build/healctl" doctor --fix --only bus -c "$dir/config" \
