@@ -243,11 +243,102 @@ static void test_late_outcome(void **state)
 	arena_release(&arena);
 }
 
+/* ---- a bus that was restored from a backup ---- */
+
+static void say_incident(const char *token, int64_t opened_ms)
+{
+	Healbus__Incident i = HEALBUS__INCIDENT__INIT;
+	char subject[SUBJECT_MAX + 1];
+	auto_buf packed = {0};
+	i.id = i.key = (char *)(uintptr_t)token;
+	i.set_by = (char *)"monitor";
+	SET(&i, opened_at_ms, opened_ms);
+	wire_pack(&i.base, &packed);
+	const struct bus_msg m = {.subject = subject_story(subject, KIND_INCIDENT, token),
+				  .data = packed.data,
+				  .len = packed.len};
+	assert_int_equal(bus_publish(NULL, &m, 0, NULL, NULL), 0);
+}
+
+static void restored_at(const char *ms)
+{
+	assert_int_equal(bus_kv_set(NULL, BUCKET_CLAIM, CLAIM_RESTORED, ms, strlen(ms), NULL, NULL),
+			 0);
+}
+
+/* When the bus was restored, when the plan was made and its incident opened; who asked for it. */
+static const struct {
+	const char *restored;
+	int64_t created_ms, opened_ms;
+	Healbus__Provenance provenance;
+	int runs;
+} restores[] = {
+	{"2000", 1000, 1000, HEALBUS__PROVENANCE__PROVENANCE_RUNBOOK, 0},
+	{"2000", 1999, 0, HEALBUS__PROVENANCE__PROVENANCE_AGENT, 0},
+	{"2000", 3000, 1000, HEALBUS__PROVENANCE__PROVENANCE_MODEL, 0},
+	{"2000", 3000, 2500, HEALBUS__PROVENANCE__PROVENANCE_MODEL, 1},
+	{"2000", 3000, 1000, HEALBUS__PROVENANCE__PROVENANCE_UNDO, 1},
+	{"2000", 3000, 1000, HEALBUS__PROVENANCE__PROVENANCE_AGENT, 1},
+	{"nonsense", 3000, 2500, HEALBUS__PROVENANCE__PROVENANCE_RUNBOOK, 0},
+};
+
+static void test_bus_restored(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(restores); i++) {
+		struct arena arena = {0};
+		char run[16];
+		snprintf(run, sizeof(run), "a%zu", i);
+		auto_free char *param = mem_printf("run=%s", run);
+		Healbus__Plan *plan = support_plan(&arena, "ledger", "t", PARAMS(param));
+		struct delivery d = {.plan = plan, .journal = "one"};
+		world_free();
+		world_new();
+		plan->created_at_ms = restores[i].created_ms;
+		plan->provenance = restores[i].provenance;
+		restored_at(restores[i].restored);
+		say_incident("incident-1", restores[i].opened_ms);
+		assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+		expect_outcome(restores[i].runs ? HEALBUS__VERDICT__VERDICT_HEALED
+						: HEALBUS__VERDICT__VERDICT_UNKNOWN,
+			       restores[i].runs ? "all steps done" : "nobody knows");
+		assert_int_equal(ran(run), restores[i].runs);
+		arena_release(&arena);
+	}
+}
+
+/* What was claimed, and not begun, when the backup was made may have been begun after it. */
+static void test_bus_restored_with_a_claim(void **state)
+{
+	(void)state;
+	static const char claimed[] = "1 claimed somebody boot\n";
+	struct arena arena = {0};
+	struct slot slot;
+	struct plan_run run = {0};
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "t", PARAMS("run=a")),
+			     .journal = "one"};
+	act_slot(&d, &run, &slot);
+	assert_int_equal(
+		bus_kv_put(NULL, BUCKET_CLAIM, slot.id, claimed, strlen(claimed), 0, NULL, NULL),
+		0);
+	restored_at("2000000");
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_UNKNOWN, "nobody knows");
+	assert_int_equal(ran("a"), 0);
+	arena_release(&arena);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		T(test_bus_forgot),   T(test_stalled),        T(test_claimed_by_somebody_alive),
-		T(test_dies),         T(test_dies_for_good),  T(test_bus_fails),
-		T(test_late_outcome), T(test_withdrawn_start)};
+	const struct CMUnitTest tests[] = {T(test_bus_forgot),
+					   T(test_stalled),
+					   T(test_claimed_by_somebody_alive),
+					   T(test_dies),
+					   T(test_dies_for_good),
+					   T(test_bus_fails),
+					   T(test_late_outcome),
+					   T(test_withdrawn_start),
+					   T(test_bus_restored),
+					   T(test_bus_restored_with_a_claim)};
 	return run_group(tests, ARRAY_SIZE(tests));
 }
