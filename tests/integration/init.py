@@ -2,6 +2,7 @@
 """healctl init: what it makes, that it never writes over it, and that a real nats-server and the real programs live on it. TAP."""
 import glob
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import free_port, wait_for
@@ -180,6 +182,46 @@ def bus(d):
     return conf, log
 
 
+def node(d, other, n, ports, base):
+    """stack-N.conf as a container of that name would see it; its store and ports are here."""
+    text = open(os.path.join(d, "nats/stack-%d.conf" % n)).read()
+    text = text.replace("/etc/healbus/", other + "/").replace("/data", os.path.join(base, "node-%s-%d" % (os.path.basename(other), n)))
+    text = text.replace("\tsync_interval: always\n", "").replace("127.0.0.1:8222", "127.0.0.1:%d" % ports["http"][n])
+    text = text.replace("0.0.0.0:4222", "127.0.0.1:%d" % ports["client"][n]).replace("0.0.0.0:6222", "127.0.0.1:%d" % ports["route"][n])
+    for i in (1, 2, 3):
+        text = text.replace("tls://nats-%d:6222" % i, "tls://127.0.0.1:%d" % ports["route"][i])
+    # In nats/, for users.conf.
+    conf = os.path.join(d, "nats/here-%d-%s.conf" % (n, os.path.basename(other)))
+    with open(conf, "w") as f:
+        f.write(text)
+    return start(conf, os.path.join(base, "node-%d.log" % n))
+
+
+def routes(port):
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d/routez" % port, timeout=5) as r:
+            return {route["remote_id"] for route in json.load(r)["routes"]}
+    except OSError:
+        return set()
+
+
+def cluster(base):
+    d, stranger = os.path.join(base, "three"), os.path.join(base, "stranger")
+    ok(healctl("init", d, "--nodes", "3").returncode == 0 and healctl("init", stranger).returncode == 0, "configuration of three nodes")
+    ports = {kind: {n: free_port() for n in (1, 2, 3)} for kind in ("client", "route", "http")}
+    node(d, d, 1, ports, base)
+    node(d, d, 2, ports, base)
+    ok(wait_for("two nodes", lambda: len(routes(ports["http"][1])) == 1 and len(routes(ports["http"][2])) == 1), "two of them find each other")
+    foreign = node(d, stranger, 3, ports, base)
+    log = os.path.join(base, "node-3.log")
+    ok(wait_for("the refusal", lambda: "TLS route handshake error" in open(log).read()) and len(routes(ports["http"][1])) == 1,
+       "one with a certificate of another authority is no node")
+    foreign.kill()
+    foreign.wait()
+    node(d, d, 3, ports, base)
+    ok(wait_for("three nodes", lambda: all(len(routes(ports["http"][n])) == 2 for n in (1, 2, 3))), "the third is, with its own")
+
+
 def main():
     if not shutil.which("nats-server") or not shutil.which("openssl"):
         print("1..0 # skip no nats-server or no openssl")
@@ -191,6 +233,7 @@ def main():
         versions(base)
         certificates(d)
         bus(d)
+        cluster(base)
     finally:
         for s in servers:
             s.send_signal(signal.SIGKILL)
