@@ -7,6 +7,7 @@
  */
 
 #define LINK_PULL "pull"         /* number -> branch */
+#define LINK_NUMBER "number"     /* a fork's branch -> number of its pull request */
 #define LINK_SKIP "skip"         /* commit -> "" */
 #define LINK_FORK "fork"         /* commit -> branch, "owner:branch" */
 #define LINK_FIX "fix"           /* branch -> incident */
@@ -63,6 +64,8 @@ static void learn(struct fold *f, const Healbus__Event *e, const char *repositor
 
 	if (branch && pull)
 		link_put(f, (struct link){LINK_PULL, repository, pull}, branch);
+	if (branch && pull && strchr(branch, ':'))
+		link_put(f, (struct link){LINK_NUMBER, repository, branch}, pull);
 	if (sha && note_at(e, "skip"))
 		link_put(f, (struct link){LINK_SKIP, repository, sha}, "");
 	learn_owner(f, e, repository);
@@ -178,6 +181,39 @@ static int command_take(struct fold *f, struct sight *s, const char *owner, cons
 	return s->known && s->alert.firing ? 0 : alert_fire(f, s);
 }
 
+/* A run of a fork's branch names no pull request: its list is of this repository's branches. */
+static const Healbus__Event *with_number(struct fold *f, const Healbus__Event *e,
+					 const char *repository)
+{
+	const char *branch = label_at(e, "branch");
+	struct arena *arena = fold_arena(f);
+	auto_buf number = {0};
+
+	if (!branch || !strchr(branch, ':') || note_at(e, "pr") ||
+	    e->n_annotations >= WIRE_LABELS_MAX ||
+	    !link_get(f, (struct link){LINK_NUMBER, repository, branch}, &number))
+		return e;
+	Healbus__Event *copy = arena_alloc(arena, sizeof(*copy));
+	if (!copy)
+		return e;
+	*copy = *e;
+	copy->annotations = arena_alloc(arena, (e->n_annotations + 1) * sizeof(*copy->annotations));
+	if (!copy->annotations)
+		return e;
+	copy->n_annotations = 0;
+	/* Sorted. */
+	for (size_t i = 0; i <= e->n_annotations; i++) {
+		bool here = i == e->n_annotations || strcmp(e->annotations[i]->name, "pr") > 0;
+
+		if (here && !note_at(copy, "pr"))
+			copy->annotations[copy->n_annotations++] =
+				label_new(arena, "pr", buf_str(&number));
+		if (i < e->n_annotations)
+			copy->annotations[copy->n_annotations++] = e->annotations[i];
+	}
+	return copy;
+}
+
 /* ---- before an event's own meaning ---- */
 
 /* A job names the branch, and not whose it is: "main" of a fork is not ours. */
@@ -203,6 +239,7 @@ int build_before(struct fold *f, struct sight *s, bool *out_done)
 		return 0;
 	if (s->e->trusted)
 		learn(f, s->e, repository);
+	s->e = with_number(f, s->e, repository);
 	owned = owner_of(f, s->e, repository, owner);
 	*out_done = owned || s->e->command;
 	if (s->e->command)

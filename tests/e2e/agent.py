@@ -2,7 +2,8 @@
 """The agent's way from a red build to a pull request, end to end: the four stages on a real bus, GitHub's double with real
 git, and the shipped agent_claude.yaml whose program is lib_agent.py. A good agent is wrong at first, proved wrong in the
 sandbox, and right then; eight hostile ones (workflows, writes outside, links, secrets, hanging, processes left behind,
-network, 7 MiB of patch) get nothing through. TAP."""
+network, 7 MiB of patch) get nothing through. On a fork's pull request no agent works, nothing is pushed, and a comment
+says what was found. TAP."""
 import hashlib
 import hmac
 import json
@@ -28,7 +29,7 @@ TOKEN = "ghp_" + os.urandom(18).hex()
 KEY = "sk-ant-" + os.urandom(20).hex()
 MARK = "m" + uuid.uuid4().hex
 HOSTILE = ("workflow", "outside", "links", "secrets", "hang", "network", "huge")
-ALL = ("fix", "leftover", *HOSTILE)
+ALL = ("fix", "leftover", "fork", *HOSTILE)
 DEADLINE_S = 240
 count = failures = 0
 
@@ -127,6 +128,19 @@ def succeeded(n, name, sha):
         "sender": {"login": "kim", "type": "User"}, "installation": {"id": 7}}
 
 
+def fork_tells(w, forge, secret):
+    """A pull request of mallory's fork, and its failed run, which names no pull request."""
+    sha, whose = forge.sha["fork"], {"full_name": "mallory/fork"}
+    forge.repository("fork").pulls.append({
+        "number": 1, "id": 1, "state": "open", "title": "Add", "at": "2026-11-21T12:00:00Z", "body": "", "head": "topic",
+        "base": "main", "merged": False, "merge_sha": None, "head_sha": sha})
+    deliver(w, secret, "pull_request", dict(failed(0, "fork", sha), action="opened", number=1, pull_request={
+        "number": 1, "head": {"ref": "topic", "sha": sha, "repo": whose}, "base": {"ref": "main"}}))
+    run = succeeded(80, "fork", sha)
+    run["workflow_run"].update(conclusion="failure", head_repository=whose)
+    deliver(w, secret, "workflow_run", run)
+
+
 def deliver(w, secret, event, body):
     data = json.dumps(body).encode()
     status, text, _ = w.http("monitor-0", "POST", "/webhook/github", data, {
@@ -211,6 +225,17 @@ def check_fix(w, forge, secret):
        "the later success closes the incident")
 
 
+def check_fork(w, forge):
+    fork = forge.repository("fork")
+    ok(wait_for("the comment", lambda: fork.comments, DEADLINE_S), "fork: its pull request gets a comment")
+    ok(wait_for("a human", lambda: incidents(w)["fork"]["id"] in escalated(w), 60), "fork: and a human is told")
+    body = fork.comments[0]["body"] if fork.comments else ""
+    ok("pushes nothing" in body and "Failure:" in body and len(fork.comments) == 1, "fork: which says what was found", body)
+    tools = {s.get("tool") for s in steps_of(w, incidents(w)["fork"]["id"])}
+    ok(tools == {"pull_request_comment"} and list(forge.branches("fork")) == ["topic"],
+       "fork: no agent worked on it, and nothing is pushed", (tools, forge.branches("fork")))
+
+
 def check_hostile(w, forge, name):
     i = incidents(w).get(name)
     reasons = [m["message"].get("reason", "") for m in w.dump("STORY", "heal.step.%s" % i["id"])]
@@ -257,6 +282,7 @@ def check(w, forge, secret, ears):
        "leftover: its patch is right, so it is proposed")
     ok(wait_for("humans are asked", lambda: all(incidents(w)[n]["id"] in escalated(w) for n in HOSTILE), DEADLINE_S),
        "a human is asked about each hostile one", {n: incidents(w)[n]["id"] in escalated(w) for n in HOSTILE})
+    check_fork(w, forge)
     for name in HOSTILE:
         check_hostile(w, forge, name)
     ok(traces(w) == [], "no file outside, and no process is left", traces(w))
@@ -282,7 +308,9 @@ def main():
             configure(w, forge)
             w.start_all()
             for n, name in enumerate(ALL, 1):
-                deliver(w, secret, "workflow_job", failed(n, name, forge.sha[name]))
+                if name != "fork":
+                    deliver(w, secret, "workflow_job", failed(n, name, forge.sha[name]))
+            fork_tells(w, forge, secret)
             check(w, forge, secret, ears)
             if failures:
                 w.show_logs()

@@ -404,6 +404,23 @@ static void test_forks(void **state)
 	kit_free(k);
 }
 
+/* A fork's run does not say which pull request it is of: that was heard before. */
+static void test_a_forks_pull_request(void **state)
+{
+	struct told fork = {.owner = "eve", .branch = "topic", .sha = SHA2};
+	struct kit *k = kit_new("group_wait: 0s\n");
+	const Healbus__Event *e;
+
+	(void)state;
+	tell(k, "pull_request", told_pull("opened", "topic", "eve/octo.repo"));
+	tell(k, "workflow_run", told_run(fork));
+	assert_int_equal(k->n, 1);
+	assert_string_equal(label(kit_last(k), "branch"), "eve:topic");
+	e = kit_last(k)->events[kit_last(k)->n_events - 1];
+	assert_string_equal(label_get(e->annotations, e->n_annotations, "pr"), "12");
+	kit_free(k);
+}
+
 /* Nobody repeats what GitHub said once: it does not end by itself for a month. */
 static void test_no_repeat_is_needed(void **state)
 {
@@ -449,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_skipped_commits),
 		cmocka_unit_test(test_our_own_branch),
 		cmocka_unit_test(test_forks),
+		cmocka_unit_test(test_a_forks_pull_request),
 		cmocka_unit_test(test_no_repeat_is_needed),
 		cmocka_unit_test(test_untrusted_covers_nothing),
 	};
