@@ -4,6 +4,8 @@ stamps what it sends, rows and goals add up. Nothing here looks at a clock."""
 import collections
 import hashlib
 import http.server
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -181,6 +183,21 @@ def test_runner():
           "an unknown line is refused")
 
 
+def test_scale():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "scale")
+    loader = importlib.machinery.SourceFileLoader("scale", path)
+    scale = importlib.util.module_from_spec(importlib.util.spec_from_loader("scale", loader))
+    loader.exec_module(scale)
+    check([round(x, 9) for x in scale.fit([1, 2, 4], [10, 12, 16])] == [10, 2], "a line through points: the first, and each more")
+    cost = dict.fromkeys(scale.KINDS, 10.0)
+    cost.update(bus_messages=2.0, bus_bytes=100.0, disk_bytes=0.0, threads={"reasoner/reasoner": 1000.0})
+    row = {"event": cost, "incident": cost, "idle": {"cpu": dict.fromkeys(scale.KINDS, 0.0)}, "per_incident_story": 10}
+    need = scale.needs(row, 1000, 0.1)
+    check(abs(need["cores"]["nats"] - 0.011) < 1e-9 and abs(need["bus_messages_s"] - 2200) < 1e-6, "what a rate needs")
+    bends = dict((what.split("'")[0], at) for what, at in scale.serial(row, 0.001, 0.1))
+    check(abs(bends["the reasoner"] - 10000) < 1e-6, "where the reasoner's fold has a whole core")
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
         test_generator()
@@ -188,6 +205,7 @@ def main():
         test_action(directory)
     test_rows()
     test_runner()
+    test_scale()
     print(f"1..{count}")
 
 

@@ -252,6 +252,30 @@ static void die_on(const struct script *s, const char *variable)
 	assert_int_equal(WEXITSTATUS(status), 9);
 }
 
+/* Another owner said them in our place. */
+static void test_rows_that_others_said_are_settled(void **state)
+{
+	(void)state;
+	struct script s = {0};
+	struct fold *f = open_in("a");
+	script_add(&s, "x", 0);
+	script_add(&s, "y", 1);
+	script_add(&s, "z", 2);
+	apply_range(f, &s, 0, 3);
+	assert_int_equal(fold_outbox_unacked(f), 3);
+	fold_known_outputs_add(f, "m1@1:monitor:0");
+	fold_known_outputs_add(f, "m3@3:monitor:0");
+	fold_outbox_settle_known(f, 1000);
+	assert_int_equal(fold_outbox_unacked(f), 1);
+	assert_int_equal(fold_outbox_oldest(f), fold_outbox_next(f) - 2);
+	fold_known_outputs_clear(f);
+	fold_outbox_unack(f);
+	fold_outbox_settle_known(f, 1000);
+	assert_int_equal(fold_outbox_unacked(f), 3);
+	fold_close(f);
+	script_release(&s);
+}
+
 static void test_poison_is_buried_after_three_deaths(void **state)
 {
 	(void)state;
@@ -361,6 +385,7 @@ int main(void)
 		TEST(test_acked_rows_are_retained_then_go),
 		TEST(test_what_was_acked_once_is_said_again),
 		TEST(test_known_outputs_are_not_said_again),
+		TEST(test_rows_that_others_said_are_settled),
 		TEST(test_poison_is_buried_after_three_deaths),
 		TEST(test_two_deaths_are_not_poison),
 		TEST(test_a_poisonous_timer_is_dropped),
