@@ -116,6 +116,26 @@ static void test_unreadable_and_refused_go_to_dead(void **state)
 	script_release(&s);
 }
 
+static void test_what_a_newer_release_says(void **state)
+{
+	(void)state;
+	struct script s = {0};
+	struct fold *f = open_in("a");
+	script_add(&s, "x", 0);
+	script_add(&s, "x", 1);
+	script_add(&s, "x", 2);
+	s.msgs[0].subject = "heal.forecast.abc"; /* a kind that nobody knows is passed over */
+	s.msgs[1].schema = SCHEMA_NUMBER + 1;    /* other rules are not */
+	s.msgs[2].schema = SCHEMA_NUMBER;
+	apply_range(f, &s, 0, 3);
+	auto_free char *got = outbox(f);
+	assert_string_equal(got, "m2@2:monitor:0 m2 @1 schema 2, this release reads up to 1\n"
+				 "m3@3:monitor:0 m3 @2 x\n");
+	assert_int_equal(fold_offset(f).seq, 3);
+	fold_close(f);
+	script_release(&s);
+}
+
 static void test_a_bug_changes_nothing(void **state)
 {
 	(void)state;
@@ -381,6 +401,7 @@ int main(void)
 		TEST(test_time_never_goes_back),
 		TEST(test_a_tick_moves_time_only),
 		TEST(test_unreadable_and_refused_go_to_dead),
+		TEST(test_what_a_newer_release_says),
 		TEST(test_a_bug_changes_nothing),
 		TEST(test_acked_rows_are_retained_then_go),
 		TEST(test_what_was_acked_once_is_said_again),
