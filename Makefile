@@ -163,7 +163,7 @@ demo: deps-demo
 
 ## make compose-test  the stack in a real Docker Engine (root: starts one where none runs)
 compose-test: all
-	@HEALBUS_TEST_ENGINE=start tests/run --build $(B) tests/stack/images.py tests/stack/compose.py; status=$$?; \
+	@HEALBUS_TEST_ENGINE=start tests/run --build $(B) tests/stack/images.py tests/stack/compose.py tests/stack/nodes.py; status=$$?; \
 		tests/stack/engine.sh stop; exit $$status
 
 ## make test       install what is missing, build, run all tests

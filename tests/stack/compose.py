@@ -10,7 +10,7 @@ import time
 
 from lib_compose import Stack, crash, health, status_of
 from lib_nats import Client, Refused
-from lib_stack import OTHERS, OURS, Tap, build_images, docker, engine_or_skip, inspect, remove_images, wait_for
+from lib_stack import OTHERS, OURS, STAGES, Tap, build_images, docker, engine_or_skip, inspect, remove_images, wait_for
 
 # What no publisher may say: (subject, why anybody would want to).
 FORBIDDEN = ["raw.alertmanager", "raw", "event.00.test", "heal.incident.x", "heal.plan.x", "heal.decision.x", "heal.approval.x",
@@ -46,6 +46,7 @@ def configure(stack):
     with open(path) as f:
         text = f.read()
     text = text.replace("container: healbus-demo", "container: " + stack.demo)
+    text += "rate: {cooldown: 0s, target_per_hour: 100, global_per_hour: 0}\nworkers: 2\n"
     with open(path, "w") as f:
         f.write(text)
     with open(os.path.join(stack.config, "monitor.yaml"), "a") as f:
@@ -89,13 +90,13 @@ def confined(tap, stack):
 # ---- the bus ----
 
 def publisher(stack, name):
-    return Client(stack.ports["NATS"], os.path.join(stack.secrets, "tls/ca.pem"), stack.secret("keys/%s.pub" % name),
+    return Client(stack.port("nats"), os.path.join(stack.secrets, "tls/ca.pem"), stack.secret("keys/%s.pub" % name),
                   stack.secret("keys/%s.nk" % name), "_INBOX_" + name)
 
 
 def strangers(tap, stack):
     try:
-        Client(stack.ports["NATS"], os.path.join(stack.secrets, "tls/ca.pem")).close()
+        Client(stack.port("nats"), os.path.join(stack.secrets, "tls/ca.pem")).close()
         tap.ok(False, "who has no key is refused")
     except (Refused, OSError) as e:
         tap.ok("uthorization" in str(e), "who has no key is refused", e)
@@ -123,7 +124,7 @@ def incident_of(stack, **labels):
 
 
 def scraped(stack):
-    found = stack.http("PROMETHEUS", "/api/v1/query?query=up%7Bjob%3D%22demo%22%7D")[1]
+    found = stack.http("prometheus", "/api/v1/query?query=up%7Bjob%3D%22demo%22%7D")[1]
     return isinstance(found, dict) and [r["value"][1] for r in found["data"]["result"]] == ["1"]
 
 
@@ -144,19 +145,38 @@ def heals_demo(tap, stack, engine, when):
 
 # ---- faults ----
 
+def back(container, restarts):
+    return inspect(container)["RestartCount"] > restarts and health(container) == "healthy"
+
+
 def crashes(tap, stack):
     for service, names in sorted(stack.containers().items()):
         if service == "demo":
             continue
-        before = inspect(names[0])["RestartCount"]
-        crash(names[0])
-        good = wait_for("%s is back" % service, lambda: inspect(names[0])["RestartCount"] > before and health(names[0]) == "healthy", 60)
-        tap.ok(good, "%s crashes and comes back" % service, stack.logs(service))
+        before = {name: inspect(name)["RestartCount"] for name in names}
+        for name in names:
+            crash(name)
+        good = wait_for("%s is back" % service, lambda: all(back(name, n) for name, n in before.items()), 60)
+        tap.ok(good, "%s (%d) crashes and comes back" % (service, len(names)), stack.logs(service))
     tap.ok(stack.all_healthy(), "all are healthy again", stack.unhealthy())
+
+
+def backup(tap, stack):
+    folder = os.path.join(stack.dir, "backup")
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    said = stack.compose("exec", "-T", "executor", "/usr/local/bin/healbus-executor", "backup", "/var/lib/healbus/copy", check=False)
+    said += stack.compose("run", "--rm", "-T", "ctl", "backup", "/backup/all", "--with", "/executor/copy", check=False)
+    said += stack.compose("run", "--rm", "-T", "ctl", "verify", "/backup/all", check=False)
+    tap.ok(os.path.exists(os.path.join(folder, "all")) and "whole" in said, "a backup is taken while all runs", said)
 
 
 def down_up(tap, stack):
     before = {i["id"]: i["state"] for i in stack.incidents()}
+    stages = [name for service, names in stack.containers().items() if service in STAGES for name in names]
+    stack.compose("stop")
+    codes = {name: inspect(name)["State"]["ExitCode"] for name in stages}
+    tap.ok(len(codes) >= len(STAGES) and not any(codes.values()), "told to stop, each stage ends well", codes)
     stack.compose("down")
     gone = not stack.names()
     stack.compose("up", "-d")
@@ -182,6 +202,7 @@ def play(tap, stack, engine):
     crashes(tap, stack)
     heals_demo(tap, stack, engine, "after the crashes")
     tap.say("crashed and healed")
+    backup(tap, stack)
     down_up(tap, stack)
     tap.say("down and up")
 

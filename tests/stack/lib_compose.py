@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,12 +12,6 @@ import urllib.request
 from lib_stack import BUILD, ROOT, docker, image, inspect, run, wait_for
 
 HEALTHY_S = 120
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def compose_program():
@@ -37,13 +30,12 @@ class Stack:
         self.secrets = os.path.join(self.dir, "healbus.d")
         self.demo = self.project + "-demo"
         self.program = compose_program()
-        self.ports = {name: free_port() for name in ("NATS", "MONITOR", "PAGE", "PROMETHEUS", "ALERTMANAGER")}
         repository, version = image("").split("-:")
         self.env = dict(os.environ, COMPOSE_PROJECT_NAME=self.project, COMPOSE_PROFILES=",".join(profiles),
                         HEALBUS_IMAGE=repository, HEALBUS_VERSION=version,
-                        HEALBUS_SECRETS=self.secrets, HEALBUS_CONFIG=self.config, HEALBUS_DEMO_NAME=self.demo,
+                        HEALBUS_BACKUP=os.path.join(self.dir, "backup"), HEALBUS_SECRETS=self.secrets, HEALBUS_CONFIG=self.config, HEALBUS_DEMO_NAME=self.demo,
                         HEALBUS_DEMO_LIFE="100000", HEALBUS_ENGINE_GID=str(os.stat("/var/run/docker.sock").st_gid),
-                        **{"HEALBUS_%s_PORT" % name: str(port) for name, port in self.ports.items()})
+                        **{"HEALBUS_%s_PORT" % name: "" for name in ("NATS", "MONITOR", "PAGE", "PROMETHEUS", "ALERTMANAGER")})
         shutil.copytree(os.path.join(ROOT, "deploy/stack/config"), self.config)
 
     # ---- what an operator does ----
@@ -83,6 +75,9 @@ class Stack:
         return self.compose("logs", "--no-color", "--tail", str(tail), service, check=False)
 
     def remove(self):
+        found = docker("ps", "-aq", "--filter", "label=com.docker.compose.project=" + self.project).split()
+        if found: # at once: nobody waits for what is thrown away
+            docker("rm", "-f", *found, check=False)
         said = self.compose("down", "-v", "--remove-orphans", "-t", "3", check=False)
         if self.names():
             print("# not taken away:", said[-500:], flush=True)
@@ -90,12 +85,18 @@ class Stack:
 
     # ---- HTTP ----
 
-    def http(self, port, path, body=None, token=None):
+    def port(self, service):
+        """Where this host reaches the first copy of a service; 0: nowhere now."""
+        name = (self.containers().get(service) or [""])[0]
+        found = docker("port", name, check=False).split(":") if name else []
+        return int(found[-1]) if found and found[-1].strip().isdigit() else 0
+
+    def http(self, service, path, body=None, token=None):
         """(status, JSON or text); (0, reason) when nobody answers."""
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = "Bearer " + token
-        request = urllib.request.Request("http://127.0.0.1:%d%s" % (self.ports[port], path), headers=headers,
+        request = urllib.request.Request("http://127.0.0.1:%d%s" % (self.port(service), path), headers=headers,
                                          data=None if body is None else json.dumps(body).encode())
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -107,7 +108,7 @@ class Stack:
             return 0, str(e)
 
     def api(self, path):
-        status, answer = self.http("PAGE", path, token=self.secret("tokens/notifier"))
+        status, answer = self.http("notifier", path, token=self.secret("tokens/notifier"))
         return answer if status == 200 else {}
 
     def incidents(self):
@@ -125,7 +126,7 @@ class Stack:
                 "commonLabels": labels, "commonAnnotations": {}, "externalURL": "http://test", "truncatedAlerts": 0,
                 "alerts": [{"status": status, "labels": labels, "annotations": {"summary": "it does not answer"},
                             "startsAt": starts, "endsAt": "0001-01-01T00:00:00Z", "generatorURL": ""}]}
-        return self.http("MONITOR", "/webhook/alertmanager", body, self.secret("tokens/monitor"))[0] == 202
+        return self.http("monitor", "/webhook/alertmanager", body, self.secret("tokens/monitor"))[0] == 202
 
 
 def health(container):
