@@ -51,7 +51,8 @@ start() {
 	[ "$(id -u)" -eq 0 ] || no "only root can start one: sudo make compose-test, or join the group of one that runs"
 	deploy/deps.sh stack >/dev/null || no "its packages cannot be installed: deploy/deps.sh stack says why"
 	nofile=$(ulimit -Hn)
-	setsid dockerd --data-root "$data" --pidfile "$pid_file" --default-ulimit "nofile=$nofile:$nofile" >"$log" 2>&1 </dev/null &
+	# vfs, the driver of last resort, copies every layer whole.
+	setsid dockerd --storage-driver overlay2 --data-root "$data" --pidfile "$pid_file" --default-ulimit "nofile=$nofile:$nofile" >"$log" 2>&1 </dev/null &
 	until_true "$start_s" answers || no "dockerd does not come up here: $(grep -v level=info "$log" | tail -n 1 | cut -c1-300)"
 }
 
