@@ -341,7 +341,7 @@ ok(rc == 1 and asked[-1][1] == "/api/story/..%2F..%2Fhealthz", "an id cannot nam
 
 # ---- errors and exit codes ----
 
-for status_code, expect, hint in ((401, 1, "token"), (403, 1, "http.token_file"), (409, 1, "longer prefix"), (500, 1, "log"), (503, 69, "doctor")):
+for status_code, expect, hint in ((401, 1, "token"), (403, 1, "healctl people"), (409, 1, "longer prefix"), (500, 1, "log"), (503, 69, "doctor")):
     answers[("GET", "/api/status")] = (status_code, {"error": "x", "reason": "because " + EVIL, "candidates": ["abc", "abd"]})
     rc, out, err = ctl("status")
     ok(rc == expect and "because" in err and "  do: " in err and hint in err and "\x1b" not in err and "abd" in err, "HTTP %d is explained" % status_code, (rc, err))

@@ -235,6 +235,25 @@ static void test_bad_key_files(void **state)
 	verify_key_free(NULL);
 }
 
+static void test_controls(void **state)
+{
+	struct fixture *f = *state;
+	auto_arena a = {0};
+	struct pair p = pair_make(f->key, f->pub), other = pair_make(f->other, f->other_pub);
+	Healbus__Control c = HEALBUS__CONTROL__INIT;
+	c.id = (char *)"v1";
+	c.by = (char *)"ann";
+	SET(&c, kind, HEALBUS__CONTROL_KIND__CONTROL_VOTE);
+	assert_int_equal(control_verify(&c, p.sign, NULL), ERR_UNAUTHENTICATED);
+	assert_int_equal(control_sign(&c, p.sign, &a, NULL), 0);
+	assert_int_equal(control_verify(&c, p.sign, NULL), 0);
+	assert_int_equal(control_verify(&c, other.sign, NULL), ERR_UNAUTHENTICATED);
+	c.by = (char *)"bob";
+	assert_int_equal(control_verify(&c, p.sign, NULL), ERR_UNAUTHENTICATED);
+	pair_free(&p);
+	pair_free(&other);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -247,6 +266,7 @@ int main(void)
 		T(test_key_id_is_of_the_public_key),
 		T(test_created_files),
 		T(test_bad_key_files),
+		T(test_controls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
