@@ -172,6 +172,8 @@ int undo_ended(struct desk *d, const Healbus__Plan *plan, bool done, const char 
 	rc = case_load(d, plan->incident, &c);
 	if (rc)
 		return rc == ERR_NOT_FOUND ? 0 : rc;
+	/* Whatever was told before: who asked for this must hear of it. */
+	c.row.escalated = 0;
 	case_escalate(d, &c, "taking a change back did not work: %s", reason);
 	case_save(d, &c);
 	return 0;

@@ -3,7 +3,11 @@
 
 #include "common/mem.h"
 
-enum { NAMES_BYTES = 1500 };
+enum {
+	NAMES_BYTES = 1500,
+	CAME_MAX = 50, /* commits that one pull request may have brought by rebasing */
+	PULLS_OF_COMMIT = 100,
+};
 
 /* ---- checks ---- */
 
@@ -197,14 +201,61 @@ static int still_last(struct github_work *w, const char *base, const char *merge
 	auto_free char *now = NULL;
 	int rc = branch_head(w, base, &now);
 	if (!rc && !str_eq(now, merge))
-		rc = github_fail(w, "%s has moved on since the merge: take it back by hand", base);
+		rc = github_fail(w,
+				 "%s has moved on since the merge, so going back would take other "
+				 "work back, too: take it back by hand (git revert %.12s)",
+				 base, merge);
 	return rc;
+}
+
+/* Did this commit, too, come with the pull request? */
+static int came_with_it(struct github_work *w, const char *commit, bool *out)
+{
+	json_t *pulls = NULL;
+	auto_buf path = {0};
+	github_path(&path, "/repos/{+}/commits/{}/pulls?per_page=100", w->job->target.repository,
+		    commit);
+	int rc = github_get_all(w, buf_str(&path), NULL, PULLS_OF_COMMIT, &pulls);
+	const json_t *item;
+	size_t i;
+	*out = false;
+	json_array_foreach(pulls, i, item)
+	{
+		bool merged = *github_text(item, "merged_at") != 0;
+		int64_t number = json_integer_value(json_object_get(item, "number"));
+		*out = *out || (merged && number == w->job->number);
+	}
+	json_decref(pulls);
+	return rc;
+}
+
+/* The commit that the branch was at before: a merge that rebases brings several. */
+static int commit_before(struct github_work *w, const char *merge, char **out)
+{
+	bool came = true;
+	auto_free char *at = mem_strdup(merge);
+	for (int i = 0; i < CAME_MAX; i++) {
+		char *parent = NULL;
+		int rc = of_commit(w, at, "parents", &parent);
+		if (!rc)
+			rc = came_with_it(w, parent, &came);
+		free(at);
+		at = parent;
+		if (rc)
+			return rc;
+		if (came)
+			continue;
+		*out = at;
+		at = NULL;
+		return 0;
+	}
+	return github_fail(w, "it brought more than %d commits: take it back by hand", CAME_MAX);
 }
 
 static int tree_before(struct github_work *w, const char *merge, char **out)
 {
 	auto_free char *before = NULL;
-	int rc = of_commit(w, merge, "parents", &before);
+	int rc = commit_before(w, merge, &before);
 	if (!rc)
 		rc = of_commit(w, before, "tree", out);
 	return rc;

@@ -144,7 +144,7 @@ def pull_json(c, repo, p):
             "url": "%s%s/repos/%s/pulls/%d" % (c.base, API, repo.name, p["number"]),
             "head": dict(side, ref=p["head"], sha=head, label="%s:%s" % (repo.name.split("/")[0], p["head"])),
             "base": dict(side, ref=p["base"], sha=repo.head(p["base"]), label=p["base"]),
-            "labels": [{"name": n} for n in repo.labels.get(p["number"], [])], "created_at": p["at"],
+            "labels": [{"name": n} for n in repo.labels.get(p["number"], [])], "created_at": p["at"], "merged_at": p.get("merged_at"),
             "comments": sum(1 for x in repo.comments if x["issue"] == p["number"]), "commits": 1}
 
 
@@ -211,10 +211,18 @@ def merge_pull(c, repo, number):
         raise Refused(409, "Head branch was modified. Review and try the merge again.")
     if p["merged"] or p["state"] != "open" or repo.git("merge-base", head, base) != base:
         raise Refused(405, "Pull Request is not mergeable")
-    parents = ["-p", base] + (["-p", head] if c.body.get("merge_method", "merge") == "merge" else [])
-    sha = commit_tree(repo, "%s (#%d)" % (p["title"], p["number"]), head + "^{tree}", parents)
+    method = c.body.get("merge_method", "merge")
+    brought = []
+    if method == "rebase":
+        for old in repo.git("rev-list", "--reverse", base + ".." + head).split():
+            message = repo.git("show", "-s", "--format=%B", old)
+            brought.append(commit_tree(repo, message, old + "^{tree}", ["-p", brought[-1] if brought else base]))
+    else:
+        parents = ["-p", base] + (["-p", head] if method == "merge" else [])
+        brought.append(commit_tree(repo, "%s (#%d)" % (p["title"], p["number"]), head + "^{tree}", parents))
+    sha = brought[-1]
     repo.git("update-ref", "refs/heads/" + p["base"], sha, base)
-    p.update(merged=True, state="closed", merge_sha=sha)
+    p.update(merged=True, state="closed", merge_sha=sha, brought=brought, merged_at=now())
     return {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
 
 
@@ -272,7 +280,8 @@ def combined_status(c, repo, sha):
 
 @route("GET", R + "/commits/{sha}/pulls")
 def pulls_of_commit(c, repo, sha):
-    return [pull_json(c, repo, p) for p in repo.pulls if repo.head(p["head"]) == repo.resolve(sha)]
+    sha = repo.resolve(sha)
+    return [pull_json(c, repo, p) for p in repo.pulls if sha in [repo.head(p["head"]), *p.get("brought", [])]]
 
 
 @route("GET", R + "/check-runs/{number}/annotations")

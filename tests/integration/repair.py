@@ -323,6 +323,40 @@ def test_pull_requests(w):
     ok(o.get("verdict") == "healed" and len(p) == 2 and p[1]["title"].startswith('Revert "'), "and can be taken back", o)
     ok(w.git("--git-dir", w.bare, "diff", "--stat", w.sha, p[1]["head"]) == "" if len(p) == 2 else False,
        "to exactly what was before")
+    test_rebased(w)
+
+
+def on_branch(w, branch, parent, name):
+    """A commit more, with a file of that name, on a branch of the repository; its id."""
+    git = ("--git-dir", w.bare)
+    blob = w.git(*git, "hash-object", "-w", os.path.join(ROOT, "README.md"))
+    made = "100644 blob %s\t%s\n" % (blob, name)
+    entries = w.git(*git, "ls-tree", parent) + "\n" + made
+    tree = subprocess.run(["git", *git, "mktree"], input=entries, check=True, capture_output=True, text=True).stdout.strip()
+    sha = w.git(*git, "-c", "user.name=kim", "-c", "user.email=k@example.org", "commit-tree", tree, "-p", parent, "-m", name)
+    w.git(*git, "update-ref", "refs/heads/" + branch, sha)
+    return sha
+
+
+def test_rebased(w):
+    """A merge that rebases brings several commits, and later work is nobody's to take back."""
+    before = w.git("--git-dir", w.bare, "rev-parse", "main")
+    head = on_branch(w, "two", on_branch(w, "two", before, "one.txt"), "two.txt")
+    o = w.run(("pull_request_open", {"head": s("two"), "base": s("main"), "title": s("Two"), "body": text("x")}))
+    number = len(pulls(w))
+    w.scene("check_run", repository="octo-org/octo.repo", sha=head, name="test", conclusion="success")
+    o = w.run(("pull_request_merge", {"number": num(number), "sha": s(head), "method": s("rebase")}))
+    ok(o.get("verdict") == "healed" and w.git("--git-dir", w.bare, "rev-list", "--count", before + "..main") == "2",
+       "a pull request of two commits is merged by rebasing", o)
+    o = w.run(("pull_request_revert", {"number": num(number)}))
+    p = pulls(w)
+    ok(o.get("verdict") == "healed" and len(p) == number + 1 and
+       w.git("--git-dir", w.bare, "diff", "--stat", before, p[-1]["head"]) == "", "both commits are taken back", o)
+    on_branch(w, "main", w.git("--git-dir", w.bare, "rev-parse", "main"), "later.txt")
+    o = w.run(("pull_request_revert", {"number": num(number)}))
+    ok(o.get("verdict") == "failed" and "main has moved on since the merge" in o.get("reason", "") and
+       "by hand (git revert " in o.get("reason", "") and len(pulls(w)) == number + 1,
+       "when others have come after, a person is told how, and nothing is opened", o)
 
 
 def test_kill(w, p, start):

@@ -120,7 +120,7 @@ static void undo_that_fails_can_be_asked_again(void **state)
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 3);
 }
 
-/* A human was told about this incident already. */
+/* A human was told about this incident already, but not of this. */
 static void undo_that_fails_after_escalation(void **state)
 {
 	(void)state;
@@ -129,7 +129,10 @@ static void undo_that_fails_after_escalation(void **state)
 	world_send(&w, "control", "u1", undo);
 	world_outcome(&w, "failed", "no such release", "");
 	assert_int_equal(world_outputs(&w, KIND_PLAN), 2);
-	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 1);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 2);
+	json_t *told = world_output(&w, KIND_INCIDENT, -1);
+	assert_non_null(strstr(text_of(told, "reason"), "did not work: no such release"));
+	json_decref(told);
 }
 
 /* Whoever takes a change back does not want it made again. */
