@@ -44,11 +44,11 @@ export function overrideForm(people) {
 function people(all) {
 	if (!all)
 		return null;
-	const words = (list) => list.join(", ") || "–";
+	const words = (list, none) => list.join(", ") || none || "–";
 	return part("People", h("span", {class: "dim"}, "as notifier.yaml says"),
 		all.people.length ? table("People", ["Name", "Roles", "Groups", "Known to"], all.people.map((p) => [p.name, words(p.roles), words(p.groups), words(p.known_to)])) : nothing("Nobody is named: whoever gets in may do everything."),
 		all.approvers.length ? [h("h3", {}, "Whose yes a plan needs"), table("Approvers", ["Tools", "Targets", "Levels", "People", "How many"],
-			all.approvers.map((r) => [words(r.tools), words(r.targets), words(r.levels), words(r.people), r.count]))] : null);
+			all.approvers.map((r) => [words(r.tools, "all"), words(r.targets, "all"), words(r.levels, "all"), words(r.people, "every approver"), r.count]))] : null);
 }
 
 function models(all) {

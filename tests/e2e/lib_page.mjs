@@ -2,6 +2,7 @@
 import {readFileSync, readdirSync, writeSync} from "node:fs";
 import {createRequire} from "node:module";
 import {hostileTests} from "./lib_page_hostile.mjs";
+import {behindProxy} from "./lib_page_tls.mjs";
 
 const [url, executablePath, shots, peers, secrets] = process.argv.slice(2);
 const require = createRequire(peers + "/");
@@ -320,6 +321,8 @@ try {
 	await denies(page, browser);
 	await pauses(page, browser);
 	await silencesIt(page);
+	const port = (name) => readFileSync(`${secrets}/../proxy/${name}`, "utf8").trim();
+	await behindProxy({browser, ports: {oidc: port("port"), open: port("port-open")}, it, ok, sees, alert, token, judge, shots, WAIT});
 	await others(page);
 	await offline(page);
 	for (const view of [page, ...watching])

@@ -57,6 +57,18 @@ write_page_config() {
 		confidence: 0.9
 		escalate: Look at it.
 	END
+	cat >"$dir/runbooks/keys.yaml" <<-END
+		name: web-again
+		description: Something may be restarted.
+		match: ['service="keys"']
+		target: web
+		attempts:
+		  - why: 'Start it anew.'
+		    steps: [{tool: service_restart, timeout: 1m}]
+		cooldown: 1s
+		confidence: 0.9
+		escalate: Look at it.
+	END
 	sed -i "s|^runbooks_dir:.*|runbooks_dir: $dir/runbooks|" "$dir/config/reasoner.yaml"
 	sed -i '/^rules:/,/autonomy: auto/d' "$dir/config/executor.yaml"
 	cat >>"$dir/config/executor.yaml" <<-END
@@ -74,8 +86,10 @@ add_people() {
 	local name
 	for name in ann bob vic; do secret_of "token-$name" >/dev/null; done
 	cat >>"$dir/config/notifier.yaml" <<-END
+		oidc_header: X-Auth-Subject
+		trusted_proxies: [127.0.0.1]
 		people:
-		  - { name: ann, roles: [admin, approver], token_file: $dir/secret/token-ann }
+		  - { name: ann, roles: [admin, approver], token_file: $dir/secret/token-ann, oidc: ann@idp }
 		  - { name: bob, roles: [approver], token_file: $dir/secret/token-bob }
 		  - { name: vic, roles: [viewer], token_file: $dir/secret/token-vic }
 		approvers:
@@ -117,7 +131,11 @@ if [ "${1:-}" = --serve ]; then
 	while read -r command; do act "$command"; done
 	exit 0
 fi
-mkdir -p "$build/screenshots"
+mkdir -p "$build/screenshots" "$dir/proxy"
+launch proxy python3 tests/e2e/lib_tls_proxy.py "$dir/proxy" "${HEALBUS_URL##*:}" ann@idp
+wait_for 30 "the proxy that logs people in" test -s "$dir/proxy/port"
+launch proxy-open python3 tests/e2e/lib_tls_proxy.py "$dir/proxy" "${HEALBUS_URL##*:}"
+wait_for 30 "the proxy that does not" test -s "$dir/proxy/port-open"
 # Its third descriptor says what to do; the end of it is the end of the driver.
 exec 5>&1
 exec 4< <(exec node tests/e2e/lib_page.mjs "$HEALBUS_URL" "$chromium" "$build/screenshots" "$build/peers/browser" \
