@@ -24,7 +24,8 @@ enum { COMPLEX_ATTEMPT = 3, COMPLEX_STEPS = 5 };
 /* What running the steps came to. */
 struct course {
 	bool done[WIRE_STEPS_MAX];
-	bool settled; /* the plan's own check holds already: nothing more to do */
+	bool settled;  /* the plan's own check holds already: nothing more to do */
+	bool remarked; /* reason is a list of remarks */
 	Healbus__Verdict verdict;
 	char reason[WIRE_REASON_MAX + 1];
 };
@@ -142,11 +143,19 @@ static void add_why(struct course *c, const Healbus__StepReport *r)
 		snprintf(c->reason + len, sizeof(c->reason) - len, ": %s", r->reason);
 }
 
+/* What the outcome says of a plan that comes to a good end, not quite as it was meant. */
+static void remark(struct course *c, const char *what, size_t i)
+{
+	size_t len = c->remarked ? strlen(c->reason) : 0;
+	snprintf(c->reason + len, sizeof(c->reason) - len, "%sstep %zu %s", len ? "; " : "", i + 1,
+		 what);
+	c->remarked = true;
+}
+
 /* keep_going: the plan goes on, and its end says so. */
 static enum step_end pass_over(struct course *c, size_t i)
 {
-	snprintf(c->reason, sizeof(c->reason),
-		 "done and checked, but for step %zu, which failed and may", i + 1);
+	remark(c, "failed, as it may", i);
 	return STEP_END_DONE;
 }
 
@@ -156,18 +165,17 @@ static enum step_end settle_unknown(struct plan_run *run, struct course *c, size
 	const struct step *s = &run->prepared.steps[i];
 	const struct check *check = s->verify.action.tool ? &s->verify : &run->prepared.verify;
 	size_t index = check == &s->verify ? i : run->prepared.n;
-	fail(c, HEALBUS__VERDICT__VERDICT_UNKNOWN, "nobody knows how it ended: step", i);
-	if (!check->action.tool)
-		return STEP_END_UNKNOWN;
-	enum step_end end = step_verify(run, check, index);
+	enum step_end end = check->action.tool ? step_verify(run, check, index) : STEP_END_FAILED;
 	if (end == STEP_END_FAILED)
-		return STEP_END_UNKNOWN;
+		return fail(c, HEALBUS__VERDICT__VERDICT_UNKNOWN, "nobody knows how it ended: step",
+			    i);
 	if (end != STEP_END_DONE)
 		return end;
 	c->settled = check != &s->verify;
-	c->verdict = HEALBUS__VERDICT__VERDICT_HEALED;
-	snprintf(c->reason, sizeof(c->reason), "step %zu was interrupted, but %s check holds",
-		 i + 1, c->settled ? "the plan's" : "its");
+	remark(c,
+	       c->settled ? "was interrupted, but the plan's check holds"
+			  : "was interrupted, but its check holds",
+	       i);
 	return end;
 }
 
