@@ -70,11 +70,20 @@ make_base() { # suite
 	rm -rf "$root"
 }
 
+# An engine may answer and yet be of no use: no mounts, no bridge, no mirror behind it.
+try() { # suite
+	local said
+	said=$(docker run --rm "debian:$1-slim" true 2>&1) || no "it runs no container: $(tail -n 1 <<<"$said" | cut -c1-300)"
+	said=$(docker run --rm "debian:$1-slim" apt-get update -qq -o Acquire::Retries=2 -o APT::Update::Error-Mode=any 2>&1) ||
+		no "no Debian mirror answers inside a container: $(tail -n 1 <<<"$said" | cut -c1-300)"
+}
+
 [ "${1:-}" != stop ] || stop
 command -v docker >/dev/null || [ "${HEALBUS_TEST_ENGINE:-}" = start ] ||
 	no "the docker command is missing (Debian: docker.io docker-compose)"
 answers || start
 for suite in "${@:-trixie}"; do
 	make_base "$suite"
+	try "$suite"
 done
 docker info --format 'engine {{.ServerVersion}}, {{.Driver}}'
