@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """The stack in a real Docker Engine: up, healthy, confined; rights at the bus; an alert of a real Alertmanager heals a
-stopped container; each container crashes and comes back; down, up: the same incidents.
+stopped container; four executors and no action twice; each container crashes and comes back; down, up: the same incidents.
 
 TAP. Who acted how often is told by the Engine's own events, not by healbus. Skipped, saying why, where no engine can be had.
 """
 import os
+import re
 import subprocess
 import time
 
 from lib_compose import Stack, crash, health, status_of
 from lib_nats import Client, Refused
-from lib_stack import OTHERS, OURS, STAGES, Tap, build_images, docker, engine_or_skip, inspect, remove_images, wait_for
+from lib_stack import OTHERS, OURS, STAGES, Tap, build_images, docker, engine_or_skip, image, inspect, remove_images, wait_for
 
+WORK = 12
+COPIES = {"executor": 4, "monitor": 2, "reasoner": 2, "notifier": 2}
+BROKER = "/run/healbus-broker/docker.sock"
 # What no publisher may say: (subject, why anybody would want to).
 FORBIDDEN = ["raw.alertmanager", "raw", "event.00.test", "heal.incident.x", "heal.plan.x", "heal.decision.x", "heal.approval.x",
              "heal.control.pause", "heal.outcome.x", "dead.monitor", "$KV.CLAIM.x", "$KV.LOCK.x", "$JS.API.STREAM.DELETE.RAW",
@@ -41,16 +45,24 @@ class Engine:
 
 
 def configure(stack):
-    """The shipped configuration, faster, and without a pause between two repairs of one target."""
+    """The shipped configuration, with more targets, faster, and without a pause between two repairs of one target."""
     path = os.path.join(stack.config, "executor.yaml")
     with open(path) as f:
         text = f.read()
     text = text.replace("container: healbus-demo", "container: " + stack.demo)
+    text = text.replace("target=\"demo\"", "target=~\"demo|work-.*\"")
+    for i in range(WORK):
+        text += "  - {id: work-%d, kind: container, tools: [\"docker_*\"], attributes: {container: %s, docker_socket: %s}}\n" % (
+            i, work(stack, i), BROKER)
     text += "rate: {cooldown: 0s, target_per_hour: 100, global_per_hour: 0}\nworkers: 2\n"
     with open(path, "w") as f:
         f.write(text)
     with open(os.path.join(stack.config, "monitor.yaml"), "a") as f:
         f.write("group_wait: 200ms\ngroup_interval: 1s\ncooldown: 0s\n")
+
+
+def work(stack, i):
+    return "%s-work-%d" % (stack.project, i)
 
 
 # ---- confined ----
@@ -143,6 +155,38 @@ def heals_demo(tap, stack, engine, when):
     tap.ok(count == 1, "%s: the Engine saw one start" % when, count)
 
 
+def outcome_of(stack, i):
+    incident = incident_of(stack, service="work-%d" % i)
+    story = stack.story(incident["id"]) if incident else []
+    ends = [m for kind, m in story if kind == "outcome"]
+    starts = [m for kind, m in story if kind == "step" and m["phase"] == "act" and m["state"] == "started"]
+    return (ends, starts) if ends else None
+
+
+def scale(tap, stack, engine):
+    names = [work(stack, i) for i in range(WORK)]
+    for name in names:
+        docker("run", "-d", "--name", name, "--label", "healbus.manage=true", "--read-only", "--env", "LIFE=100000", image("demo"))
+    stack.scale(COPIES)
+    counts = {service: len(stack.containers()[service]) for service in COPIES}
+    tap.ok(stack.all_healthy() and counts == COPIES, "scaled: %s" % ", ".join("%d %ss" % (COPIES[s], s) for s in COPIES),
+           [counts, stack.unhealthy()] + [stack.logs(service, 5) for service in COPIES])
+    before = [engine.starts(name) for name in names]
+    docker("kill", *names)
+    sent = [wait_for("an alert is taken", lambda i=i: stack.alert("ContainerDown", service="work-%d" % i, container="work-%d" % i), 20)
+            for i in range(WORK)]
+    tap.ok(all(sent), "%d alerts at once" % WORK)
+    wait_for("each has an outcome", lambda: all(outcome_of(stack, i) for i in range(WORK)), 90)
+    found = [outcome_of(stack, i) or ([], []) for i in range(WORK)]
+    verdicts = [[m["verdict"] for m in ends] for ends, _ in found]
+    tap.ok(verdicts == [["healed"]] * WORK, "each is healed, once", [verdicts, stack.logs("executor", 60)])
+    who = {m["executor"] for ends, _ in found for m in ends}
+    tap.ok(len(who) > 1, "by %d of %d executors" % (len(who), COPIES["executor"]), who)
+    record = [engine.starts(name) - before[i] for i, name in enumerate(names)]
+    told = [len(starts) for _, starts in found]
+    tap.ok(record == told == [1] * WORK, "the Engine saw each start once, and so do the stories", [record, told])
+
+
 # ---- faults ----
 
 def back(container, restarts):
@@ -179,7 +223,7 @@ def down_up(tap, stack):
     tap.ok(len(codes) >= len(STAGES) and not any(codes.values()), "told to stop, each stage ends well", codes)
     stack.compose("down")
     gone = not stack.names()
-    stack.compose("up", "-d")
+    stack.scale(COPIES)
     tap.ok(gone and stack.all_healthy(), "down, up: healthy", stack.unhealthy())
     after = wait_for("the incidents", lambda: {i["id"]: i["state"] for i in stack.incidents()}, 20) or {}
     kept = all(after.get(i) == state for i, state in before.items() if state == "resolved")
@@ -199,6 +243,8 @@ def play(tap, stack, engine):
     tap.say("confined, and the bus asked")
     heals_demo(tap, stack, engine, "one executor")
     tap.say("healed")
+    scale(tap, stack, engine)
+    tap.say("scaled")
     crashes(tap, stack)
     heals_demo(tap, stack, engine, "after the crashes")
     tap.say("crashed and healed")
@@ -216,6 +262,9 @@ def main():
         play(tap, stack, engine)
     finally:
         engine.close()
+        found = docker("ps", "-aq", "--filter", "name=^%s-work-" % re.escape(stack.project)).split()
+        if found:
+            docker("rm", "-f", *found, check=False)
         stack.remove()
         remove_images(OURS + OTHERS)
     tap.end()

@@ -48,6 +48,10 @@ class Stack:
     def compose(self, *words, check=True):
         return run(*self.program, *words, check=check, env=self.env, cwd=os.path.join(ROOT, "deploy"))
 
+    def scale(self, copies):
+        self.env["HEALBUS_MONITORS"] = str(copies["monitor"])
+        self.compose("up", "-d", *[word for service, n in copies.items() for word in ("--scale", "%s=%d" % (service, n))])
+
     def secret(self, name):
         with open(os.path.join(self.secrets, name)) as f:
             return f.read().strip()
