@@ -29,7 +29,8 @@ static size_t failures_of(const struct consultation *c, const char *specialist)
 	const Healbus__Incident *i = c->ask->subject;
 	size_t n = 0;
 	for (size_t k = 0; k < i->n_tried; k++)
-		n += i->tried[k]->specialist && str_eq(i->tried[k]->specialist, specialist);
+		n += i->tried[k]->specialist && str_eq(i->tried[k]->specialist, specialist) &&
+		     i->tried[k]->verdict != HEALBUS__VERDICT__VERDICT_EXPIRED;
 	return n;
 }
 

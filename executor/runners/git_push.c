@@ -100,9 +100,13 @@ void git_push(struct git_work *w)
 	char now[GIT_SHA_LEN + 1];
 	const char *expected = NULL;
 	auto_git_record record = {0};
-	if (git_record_read(w, &record) || git_configure(w) ||
-	    git_remote_head(w, w->job->branch, now))
+	if (git_record_read(w, &record))
 		return;
+	/* A remote that does not answer says nothing against what was proven. */
+	w->result->not_tried = true;
+	if (git_configure(w) || git_remote_head(w, w->job->branch, now))
+		return;
+	w->result->not_tried = false;
 	if (str_eq(now, record.commit))
 		done(w, &record, "is there already");
 	else if (lease(w, &record, now, &expected) == 0)

@@ -239,6 +239,23 @@ static void checks_are_bounded(void **state)
 	expect_failed(fix("p1", right), "exit code");
 }
 
+/* A remote that is away says nothing against a fix, before or after it was proven. */
+static void a_remote_that_is_away_blames_nobody(void **state)
+{
+	(void)state;
+	struct action_result r = fix("p1", right);
+	assert_true(r.end == ACTION_DONE && !r.not_tried);
+	action_result_release(&r);
+	sh("mv repo.git away.git");
+	struct action_result pushed = push("p1", "fix/away", "");
+	struct action_result fixed = fix("p2", right);
+	sh("mv away.git repo.git");
+	assert_true(pushed.end == ACTION_FAILED && pushed.not_tried);
+	assert_true(fixed.end == ACTION_FAILED && fixed.not_tried);
+	action_result_release(&pushed);
+	action_result_release(&fixed);
+}
+
 /* This one's engine is not there, and that is what is told. */
 static void checks_run_where_the_target_says(void **state)
 {
@@ -422,6 +439,7 @@ int main(void)
 		REPO(what_checks_write_is_not_pushed),
 		REPO(a_report_is_read_without_links),
 		REPO(checks_are_bounded),
+		REPO(a_remote_that_is_away_blames_nobody),
 		REPO(checks_run_where_the_target_says),
 		REPO(the_guard_reads_the_edits),
 		REPO(the_guard_has_the_last_word),

@@ -258,6 +258,18 @@ static void what_failed_before_and_after_counts(void **state)
 	assert_int_equal(failures_of_atlas(), 2);
 }
 
+/* Nothing of it was run, so the same is no second time. */
+static void what_expired_may_be_proposed_again(void **state)
+{
+	(void)state;
+	first_failure();
+	propose(2);
+	world_outcome(&w, "expired", "not_after has passed", "");
+	propose(2);
+	assert_int_equal(world_outputs(&w, KIND_PLAN), 2);
+	assert_int_equal(world_outputs(&w, KIND_INCIDENT), 0);
+}
+
 static void attempts_end(void **state)
 {
 	(void)state;
@@ -581,6 +593,7 @@ int main(void)
 		T(edits_become_three_steps),
 		T(a_branch_of_its_own_without_pull_request),
 		T(the_next_question_knows_what_failed),
+		T(what_expired_may_be_proposed_again),
 		T(what_could_not_be_tried_is_no_attempt),
 		T(what_failed_before_and_after_counts),
 		T(a_fork_is_only_told),
