@@ -294,7 +294,7 @@ def test_commands(w):
     ok(say(ANN, "/story pres", "What broke: press is down"), "/story by a prefix")
     ok(say(ANN, "/story nothing", "no incident begins with"), "/story of nothing")
     ok(say(STRANGER, "/status", "nobody"), "a stranger learns nothing")
-    ok(say(EVE, "/pause", "eve may not /pause"), "a viewer cannot pause")
+    ok(say(EVE, "/pause", "eve may not pause"), "a viewer cannot pause")
     ok(say(ANN, "/pause deploy \u202e5", "Paused by ann"), "an admin can")
     w.caught_up()
     paused = w.call("GET", "/api/status")[1]["paused"]
