@@ -308,6 +308,8 @@ static const struct wire_rule model_rules[] = {
 	R_NUM("attempt", 0, MANY),
 	R_ANY("subject"),
 	R_ANY("diagnosis"),
+	R_NUM("budget_permille", 0, 1000),
+	R_ANY("left_alone"),
 };
 static const struct wire_rule notice_rules[] = {
 	R_ID("id"),

@@ -1,10 +1,11 @@
+#include "notifier/matter.h"
 #include "notifier/saying.h"
 
 /*
  * What healbus tells about itself: repairs that fail too often, messages that nobody could read, a
- * stage that is behind, a repair that was not easy, a channel that takes nothing. Routed like an
- * incident with the labels alertname and service="healbus"; what happens again within a while is
- * told in one notice.
+ * stage that is behind, a repair that was not easy, a channel that takes nothing, a model that
+ * fails or whose budget ends (fold_models.c). Routed like an incident with the labels alertname and
+ * service="healbus"; what happens again within a while is told in one notice.
  */
 
 enum {
@@ -18,16 +19,21 @@ enum {
 	COMPLEX_ATTEMPT = 3,
 	COMPLEX_STEPS = 5,
 	LAG_MESSAGES = 1000,
-	SAID_MAX = 400,
+	SUBJECT_SAID_MAX = 220, /* bytes */
 };
 
-enum matter { MATTER_RATE, MATTER_DEAD, MATTER_LAG, MATTER_COMPLEX, MATTER_CHANNEL, MATTERS };
+#define BUDGET_NEXT                                                                                \
+	"more in models.budget.day or the provider's budget (reasoner.yaml), or patience: it "     \
+	"begins anew at midnight UTC; rules and memory go on without models"
 
 static const struct {
 	const char *key; /* of the row and the timer */
 	const char *name;
 	Healbus__Severity severity;
 	const char *next; /* what to do */
+	/* Put into words when it is due; NULL: as it was raised. */
+	void (*say)(struct fold *f, char said[static MATTER_SAID_MAX]);
+	void (*told)(struct fold *f);
 } matters[MATTERS] = {
 	[MATTER_RATE] = {"rate", "HealbusHealingFailing", HEALBUS__SEVERITY__SEVERITY_CRITICAL,
 			 "healctl incidents, healctl story; healctl pause stops further repairs"},
@@ -39,13 +45,25 @@ static const struct {
 			    "healctl story; the next time may not end so well"},
 	[MATTER_CHANNEL] = {"channel", "HealbusChannelDead", HEALBUS__SEVERITY__SEVERITY_CRITICAL,
 			    "healctl undelivered says what nobody got, and why"},
+	[MATTER_MODEL] = {"model", "HealbusModelFailing", HEALBUS__SEVERITY__SEVERITY_WARNING,
+			  "a look at its key, quota and address in reasoner.yaml; rules, memory "
+			  "and the next model go on without it",
+			  models_failing_say, models_failing_told},
+	/* As severe, so that it reaches whoever heard of the failure. */
+	[MATTER_MODEL_OVER] = {"modelok", "HealbusModelFailing",
+			       HEALBUS__SEVERITY__SEVERITY_WARNING, "nothing", models_over_say,
+			       models_over_told},
+	[MATTER_BUDGET] = {"budget", "HealbusBudgetNearEnd", HEALBUS__SEVERITY__SEVERITY_WARNING,
+			   BUDGET_NEXT, NULL, NULL},
+	[MATTER_BUDGET_OUT] = {"spent", "HealbusBudgetNearEnd",
+			       HEALBUS__SEVERITY__SEVERITY_CRITICAL, BUDGET_NEXT, NULL, NULL},
 };
 
 struct matter_row {
 	int64_t told_ms;  /* last; 0: never */
 	int64_t first_ms; /* of what is not told yet */
 	uint64_t times;   /* not told yet */
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 };
 
 struct rate_row {
@@ -66,8 +84,7 @@ static void matter_put(struct fold *f, enum matter m, const struct matter_row *r
 	store_put_str(fold_txn(f), &table_health, matters[m].key, row, sizeof(*row));
 }
 
-/* Told soon, or when the last time is long enough ago. */
-static void raise_matter(struct fold *f, enum matter m, const char *said)
+void matter_raise(struct fold *f, enum matter m, const char *said)
 {
 	struct matter_row row = matter_get(f, m);
 	char timer[16];
@@ -83,8 +100,7 @@ static void raise_matter(struct fold *f, enum matter m, const char *said)
 	matter_put(f, m, &row);
 }
 
-/* It is over before it was told. */
-static void forget_matter(struct fold *f, enum matter m)
+void matter_forget(struct fold *f, enum matter m)
 {
 	struct matter_row row = matter_get(f, m);
 	char timer[16];
@@ -94,6 +110,14 @@ static void forget_matter(struct fold *f, enum matter m)
 	fold_timer_cancel(f, timer);
 	row.times = 0;
 	matter_put(f, m, &row);
+}
+
+void matter_want(struct fold *f, enum matter m, bool wanted)
+{
+	if (!wanted)
+		matter_forget(f, m);
+	else if (!matter_get(f, m).times)
+		matter_raise(f, m, "");
 }
 
 /* ---- what is seen ---- */
@@ -108,13 +132,13 @@ static void rate_judge(struct fold *f, const struct rate_row *rate)
 		failed += rate->failed[i];
 	}
 	if (all < RATE_MIN || failed * 100 <= all * RATE_PERCENT) {
-		forget_matter(f, MATTER_RATE);
+		matter_forget(f, MATTER_RATE);
 		return;
 	}
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 	snprintf(said, sizeof(said), "%" PRIu64 " of the last %" PRIu64 " repairs failed (%.0f %%)",
 		 failed, all, 100 * (double)failed / (double)all);
-	raise_matter(f, MATTER_RATE, said);
+	matter_raise(f, MATTER_RATE, said);
 }
 
 static void rate_add(struct fold *f, bool failed)
@@ -157,21 +181,21 @@ static void on_outcome(struct fold *f, const struct fold_input *in)
 	if (o->verdict != HEALBUS__VERDICT__VERDICT_HEALED ||
 	    (o->attempt < COMPLEX_ATTEMPT && acts < COMPLEX_STEPS))
 		return;
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 	snprintf(said, sizeof(said), "incident %.8s was healed at attempt %u with %zu steps",
 		 in->token, o->attempt, acts);
-	raise_matter(f, MATTER_COMPLEX, said);
+	matter_raise(f, MATTER_COMPLEX, said);
 }
 
 static void on_dead(struct fold *f, uint64_t seq)
 {
 	uint64_t known = 0;
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 	row_struct(fold_txn(f), &table_health, "dead_seq", &known, sizeof(known));
 	if (seq > known) {
 		snprintf(said, sizeof(said), "%" PRIu64 " message%s could not be read", seq - known,
 			 seq - known > 1 ? "s" : "");
-		raise_matter(f, MATTER_DEAD, said);
+		matter_raise(f, MATTER_DEAD, said);
 	}
 	/* A smaller one: the stream was made anew. */
 	store_put_str(fold_txn(f), &table_health, "dead_seq", &seq, sizeof(seq));
@@ -180,30 +204,30 @@ static void on_dead(struct fold *f, uint64_t seq)
 static void on_channels(struct fold *f, const Healbus__Health *h)
 {
 	auto_buf names = {0};
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 	for (size_t i = 0; i < h->n_channels; i++)
 		buf_printf(&names, "%s%.64s", i ? ", " : "", h->channels[i]);
 	if (!h->n_channels)
 		return; /* told or not: another notifier may not have tried it */
 	snprintf(said, sizeof(said), "nothing can be told through %.300s", buf_str(&names));
-	raise_matter(f, MATTER_CHANNEL, said);
+	matter_raise(f, MATTER_CHANNEL, said);
 }
 
 static void on_control(struct fold *f, const struct fold_input *in)
 {
 	const Healbus__Control *c = (const Healbus__Control *)in->msg;
-	char said[SAID_MAX];
+	char said[MATTER_SAID_MAX];
 	if (c->kind != HEALBUS__CONTROL_KIND__CONTROL_HEALTH || !c->health)
 		return;
 	on_dead(f, c->health->dead_seq);
 	on_channels(f, c->health);
 	if (c->health->behind < LAG_MESSAGES) {
-		forget_matter(f, MATTER_LAG);
+		matter_forget(f, MATTER_LAG);
 		return;
 	}
 	snprintf(said, sizeof(said), "%.64s is %" PRIu64 " messages behind",
 		 str_or_empty(c->health->slowest), c->health->behind);
-	raise_matter(f, MATTER_LAG, said);
+	matter_raise(f, MATTER_LAG, said);
 }
 
 void health_follow(struct fold *f, const struct fold_input *in)
@@ -212,6 +236,8 @@ void health_follow(struct fold *f, const struct fold_input *in)
 		on_outcome(f, in);
 	else if (in->kind == KIND_CONTROL)
 		on_control(f, in);
+	else if (in->kind == KIND_MODEL)
+		models_follow(f, in);
 }
 
 /* ---- telling ---- */
@@ -219,9 +245,10 @@ void health_follow(struct fold *f, const struct fold_input *in)
 static void text_make(struct fold *f, enum matter m, const struct matter_row *row,
 		      struct notice_text *out)
 {
+	/* Words of a provider may be in it. */
+	char *title = wire_text(fold_arena(f), row->said, strlen(row->said), SUBJECT_SAID_MAX);
 	buf_printf(&out->subject, "[%s] healbus: %s",
-		   wire_enum_name(&healbus__severity__descriptor, (int)matters[m].severity),
-		   row->said);
+		   wire_enum_name(&healbus__severity__descriptor, (int)matters[m].severity), title);
 	buf_printf(&out->text, "%s: %s.\n", matters[m].name, row->said);
 	if (row->times > 1)
 		buf_printf(&out->text,
@@ -284,6 +311,8 @@ void health_due(struct fold *f, const char *key)
 	struct matter_row row = matter_get(f, m);
 	auto_notice_text text = {0};
 	char at[24], timer[16], story[32];
+	if (matters[m].say)
+		matters[m].say(f, row.said);
 	text_make(f, m, &row, &text);
 	snprintf(story, sizeof(story), "healbus-%" PRId64,
 		 fold_now_ms(f) / (STORY_DAYS * INT64_C(86400000)));
@@ -302,6 +331,8 @@ void health_due(struct fold *f, const char *key)
 		fold_timer_set(f, timer, again_ms);
 		return;
 	}
+	if (matters[m].told)
+		matters[m].told(f);
 	row.told_ms = fold_now_ms(f);
 	row.times = 0;
 	matter_put(f, m, &row);

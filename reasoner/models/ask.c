@@ -141,11 +141,14 @@ static int admit_locked(struct asking *a, struct charge *charge, struct exchange
 			       (e->wait_ms + 999) / 1000);
 	}
 	int rc = purse_reserve(m->store, a->q->config, charge, &e->error);
-	if (rc)
+	if (rc) {
+		e->budget_permille = purse_day_permille(m->store, a->q->config, charge, true);
 		return rc;
+	}
 	if (breaker_allow(&peer->breaker, now_ms, &wait_ms))
 		return 0;
 	(void)purse_settle(m->store, charge, &(struct cost){0});
+	e->left_alone = true;
 	return why_set(&e->error, ERR_BUSY, "failed too often; left alone for %" PRId64 " s",
 		       (wait_ms + 999) / 1000);
 }
@@ -178,6 +181,7 @@ static void settle(struct asking *a, struct exchange *e, const struct charge *ch
 	if (e->limited)
 		peer->not_before_ms = now_ms + e->wait_ms;
 	(void)purse_settle(m->store, charge, &e->charged);
+	e->budget_permille = purse_day_permille(m->store, a->q->config, charge, false);
 	pthread_mutex_unlock(&m->lock);
 }
 

@@ -27,8 +27,10 @@ void exchange_init(struct exchange *e, const struct model_question *q,
 {
 	char at[64];
 
-	*e = (struct exchange){
-		.provider = call->provider, .call = call, .started_at_ms = clock_real_ms()};
+	*e = (struct exchange){.provider = call->provider,
+			       .call = call,
+			       .started_at_ms = clock_real_ms(),
+			       .budget_permille = -1};
 	snprintf(at, sizeof(at), "%" PRId64 "/%zu", e->started_at_ms, n);
 	id_make(e->id, "exchange", q->incident, q->ask, q->purpose, e->provider->name, at);
 }
@@ -193,6 +195,10 @@ static void fill_numbers(Healbus__ModelExchange *m, const struct exchange *e)
 	SET(m, took_ms, e->took_ms);
 	SET(m, cached, e->cached);
 	SET(m, state, HEALBUS__MODEL_STATE__MODEL_EXCHANGED);
+	if (e->budget_permille >= 0)
+		SET(m, budget_permille, (uint32_t)e->budget_permille);
+	if (e->left_alone)
+		SET(m, left_alone, 1);
 }
 
 static void count(const struct exchange *e)

@@ -24,6 +24,9 @@ struct exchange {
 	bool limited; /* it wants to be left alone for wait_ms */
 	int64_t wait_ms;
 	bool unbilled; /* nothing was sent, or it answered with an error */
+	/* What the message says besides. */
+	int budget_permille; /* of the day's, used; negative: none */
+	bool left_alone;     /* the breaker is open */
 };
 
 /* Begins the n-th of a question; its id is a hash of both, the provider and the moment. */

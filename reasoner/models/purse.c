@@ -6,6 +6,7 @@ enum {
 	KEY_BYTES = 256,
 	KEEP_DAYS = 40,
 	PER_MILLION = 1000000,
+	PERMILLE = 1000,
 	/* What a provider counts besides our bytes: its own words around messages and tools. */
 	OVERHEAD_TOKENS = 512,
 	METER_MIN_PERCENT = 100,
@@ -28,7 +29,7 @@ struct book {
 	const struct model_limit *limit;
 };
 
-enum { BOOKS = 3 };
+enum { BOOK_INCIDENT, BOOK_DAY, BOOK_PROVIDER, BOOKS };
 
 static struct metric used = METRIC_GAUGE(
 	"healbus_reasoner_model_budget_used_ratio",
@@ -40,15 +41,15 @@ static void books_of(const struct models_config *config, const struct charge *c,
 	static const struct model_limit none;
 	const char *provider = c->provider->name;
 
-	snprintf(out[0].key, KEY_BYTES, "i/%s", c->incident);
-	snprintf(out[1].key, KEY_BYTES, "d/%" PRId64, c->day);
-	snprintf(out[2].key, KEY_BYTES, "p/%" PRId64 "/%s", c->day, provider);
-	out[0].name = "this incident";
-	out[1].name = "the day";
-	out[2].name = "the provider's day";
-	out[0].limit = config ? &config->incident : &none;
-	out[1].limit = config ? &config->day : &none;
-	out[2].limit = &c->provider->day;
+	snprintf(out[BOOK_INCIDENT].key, KEY_BYTES, "i/%s", c->incident);
+	snprintf(out[BOOK_DAY].key, KEY_BYTES, "d/%" PRId64, c->day);
+	snprintf(out[BOOK_PROVIDER].key, KEY_BYTES, "p/%" PRId64 "/%s", c->day, provider);
+	out[BOOK_INCIDENT].name = "this incident";
+	out[BOOK_DAY].name = "the day";
+	out[BOOK_PROVIDER].name = "the provider's day";
+	out[BOOK_INCIDENT].limit = config ? &config->incident : &none;
+	out[BOOK_DAY].limit = config ? &config->day : &none;
+	out[BOOK_PROVIDER].limit = &c->provider->day;
 }
 
 /* After booking: the larger share of tokens and money. Books of incidents are too many to tell. */
@@ -183,7 +184,7 @@ static int book_all(struct store_txn *txn, const struct models_config *config,
 		if (rc)
 			return rc;
 	}
-	if (rows[1].day == 0)
+	if (rows[BOOK_DAY].day == 0)
 		prune(txn, c->day);
 	for (size_t i = 0; i < BOOKS; i++) {
 		rows[i].tokens += more.tokens;
@@ -191,8 +192,8 @@ static int book_all(struct store_txn *txn, const struct models_config *config,
 		rows[i].day = c->day;
 		store_put_str(txn, &purse_spent, books[i].key, &rows[i], sizeof(rows[i]));
 	}
-	tell_used(&books[1], &rows[1], "all");
-	tell_used(&books[2], &rows[2], c->provider->name);
+	tell_used(&books[BOOK_DAY], &rows[BOOK_DAY], "all");
+	tell_used(&books[BOOK_PROVIDER], &rows[BOOK_PROVIDER], c->provider->name);
 	return 0;
 }
 
@@ -238,6 +239,36 @@ int purse_settle(struct store *s, const struct charge *charge, const struct cost
 	}
 	meter_note(txn, charge, actual);
 	return store_commit(txn);
+}
+
+static int permille(int64_t booked, int64_t limit)
+{
+	if (!limit)
+		return -1;
+	return (int)MIN((double)booked * PERMILLE / (double)limit, (double)PERMILLE);
+}
+
+int purse_day_permille(struct store *s, const struct models_config *config,
+		       const struct charge *charge, bool refused)
+{
+	auto_txn txn = store_begin_read(s);
+	struct model_limit more = {total(&charge->reserved),
+				   cost_micro_usd(charge->provider, &charge->reserved)};
+	struct book books[BOOKS];
+	int most = -1;
+
+	books_of(config, charge, books);
+	for (size_t i = BOOK_DAY; i < BOOKS; i++) {
+		struct row r;
+
+		if (row_get(txn, books[i].key, &r))
+			return -1;
+		most = MAX(most, permille(r.tokens, books[i].limit->tokens));
+		most = MAX(most, permille(r.micro_usd, books[i].limit->micro_usd));
+		if (refused && book_check(&books[i], &r, &more, NULL))
+			most = PERMILLE;
+	}
+	return most;
 }
 
 struct model_limit purse_read(struct store *s, const char *incident, int64_t day,

@@ -44,6 +44,14 @@ int purse_reserve(struct store *s, const struct models_config *config, struct ch
 /* In place of what was reserved, what it came to. On an error the reservation stays. */
 int purse_settle(struct store *s, const struct charge *charge, const struct cost *actual);
 
+/*
+ * How much of the day's budget is booked, of tokens or money, of all or the provider's own,
+ * whichever is fuller: 0-1000; 1000 too when it was refused for one of these. -1: no such budget,
+ * or the books cannot be read.
+ */
+int purse_day_permille(struct store *s, const struct models_config *config,
+		       const struct charge *charge, bool refused);
+
 /* What was spent so far; for tests and people. Any may be NULL for "all". */
 struct model_limit purse_read(struct store *s, const char *incident, int64_t day,
 			      const char *provider);

@@ -269,9 +269,13 @@ def test_rate_limit(double):
 def test_breaker(double):
     w = world(double, [("one", "openai_chat", "")])
     double.modes["one"] = "500"
-    results = [w.ask(prompt=str(i))[1][0] for i in range(10)]
+    told = [w.ask(prompt=str(i)) for i in range(10)]
+    results = [t[1][0] for t in told]
     check("a provider that keeps failing is left alone",
           any(r["rc"] == "busy" and "too often" in r["why"] for r in results) and len(double.seen) < 10, results)
+    check("and the exchange says that it was, and that it cost nothing",
+          all(s.get("left_alone", False) == ("too often" in s["error"]) and not s.get("budget_permille")
+              for t in told for s in t[0]), told)
     w.close()
 
 
@@ -328,6 +332,10 @@ def test_budget(double):
         last = results[-1]
         check("%s: the budget ends it" % what, last[1][0]["rc"] == "denied" and "budget" in last[1][0]["why"]
               and "budget" in last[0][0]["error"], last)
+        shares = [s.get("budget_permille") for said, _, *_ in results for s in said]
+        check("%s: exchanges say how much of a day's budget is used" % what,
+              shares == sorted(shares) and 0 < shares[0] < 500 and shares[-1] == 1000 and shares[-2] >= 500
+              if what == "day" else not any(shares), shares)
         check("%s: most of it was used, no more than it" % what, 1500 < spent(double) <= 3000, spent(double))
         w.stop()
         w.start()

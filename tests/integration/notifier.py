@@ -461,6 +461,21 @@ def test_token(w):
     ok(w.raw("GET", "/api/status", token="sesame")[0] == 200, "and with it one is")
 
 
+def test_models(w):
+    """What the reasoner says of its exchanges: a model that fails, a budget that is used up."""
+    for n in range(5):
+        w.send("model", "asked", {"id": "x%d" % n, "incident": "asked", "state": "exchanged", "provider": "north",
+                                  "prompt": "why?", "error": "HTTP 500: boom", "started_at_ms": now_ms(),
+                                  "budget_permille": 1000})
+
+    def notices():
+        lines = [n["message"].get("text", "") for n in w.dump("STORY", "heal.notice.>") if n["message"].get("kind") == "health"]
+        return [t for t in lines if "HealbusModelFailing" in t], [t for t in lines if "HealbusBudgetNearEnd" in t]
+    failing, budget = wait_for("both notices", lambda: all(notices()) and notices(), 90)
+    ok("north since" in failing[0] and "HTTP 500: boom" in failing[0], "a model that fails is told", failing)
+    ok("used up" in budget[0], "and that the day's budget is used up", budget)
+
+
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -474,7 +489,8 @@ def main():
         status, body = w.call("GET", "/api/status")
         ok(status == 200 and body["bus"]["connected"] and body["bus"]["version"], "status", body)
         for test in (test_race, test_expiry, test_refusals, test_controls, test_changes, test_ack,
-                     test_tools, test_dead, test_fallback, test_rebuild, test_dead_channel, test_token):
+                     test_tools, test_dead, test_fallback, test_rebuild, test_dead_channel, test_token,
+                     test_models):
             test(w)
         ok(w.stop() == 0, "stops")
     finally:

@@ -194,7 +194,7 @@ static const struct {
 /* Sets of golden messages, oldest first; HEALBUS_GOLDEN_WRITE makes the last one. */
 static const char *const fill_golden[] = {
 	"tests/golden/v1",   "tests/golden/v1.1", "tests/golden/v1.2", "tests/golden/v1.3",
-	"tests/golden/v1.4", "tests/golden/v1.5", "tests/golden/v1.6"};
+	"tests/golden/v1.4", "tests/golden/v1.5", "tests/golden/v1.6", "tests/golden/v1.7"};
 
 /* HEALBUS_SEED, or one from the clock; printed, so that a failure can be had again. */
 static inline uint64_t fill_seed(void)

@@ -35,6 +35,42 @@ static void seen(struct bench *b, uint64_t dead_seq, uint64_t behind)
 	bench_control(b, &c, HEALBUS__CONTROL_KIND__CONTROL_HEALTH, "health");
 }
 
+/* One exchange; error NULL: an answer. budget: permille, negative: none. */
+static void exchanged(struct bench *b, const char *provider, const char *error, int budget)
+{
+	Healbus__ModelExchange m = HEALBUS__MODEL_EXCHANGE__INIT;
+	m.id = (char *)"x1";
+	m.incident = (char *)"inc1";
+	m.provider = (char *)provider;
+	m.prompt = (char *)"what is wrong?";
+	m.error = (char *)error;
+	SET(&m, state, HEALBUS__MODEL_STATE__MODEL_EXCHANGED);
+	SET(&m, started_at_ms, b->now_ms);
+	if (budget >= 0)
+		SET(&m, budget_permille, (uint32_t)budget);
+	bench_send(b, KIND_MODEL, "inc1", &m.base, NULL);
+}
+
+static void fails(struct bench *b, const char *provider, int times)
+{
+	while (times-- > 0)
+		exchanged(b, provider, "HTTP 500: boom", -1);
+}
+
+/* It was not asked. */
+static void passed_over(struct bench *b, const char *provider, const char *error, bool left_alone)
+{
+	Healbus__ModelExchange m = HEALBUS__MODEL_EXCHANGE__INIT;
+	m.id = (char *)"x1";
+	m.incident = (char *)"inc1";
+	m.provider = (char *)provider;
+	m.error = (char *)error;
+	SET(&m, state, HEALBUS__MODEL_STATE__MODEL_EXCHANGED);
+	if (left_alone)
+		SET(&m, left_alone, 1);
+	bench_send(b, KIND_MODEL, "inc1", &m.base, NULL);
+}
+
 /* The n-th notice about healbus itself, from 0; NULL when there are fewer. */
 static Healbus__Notice *said(struct bench *b, size_t n)
 {
@@ -171,6 +207,135 @@ static void test_a_late_repair(void **state UNUSED)
 	bench_close(&b);
 }
 
+static void test_a_model_that_fails(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, RULES(""));
+	fails(&b, "one", 4);
+	exchanged(&b, "one", NULL, -1);
+	fails(&b, "one", 4);
+	fails(&b, "two", 1);
+	bench_wait(&b, HOUR);
+	assert_null(said(&b, 0)); /* four in a row are not five */
+	fails(&b, "one", 1);
+	bench_wait(&b, MINUTE);
+	assert_string_equal(said(&b, 0)->subject,
+			    "[warning] healbus: a model fails: one since 22:13 UTC (last: HTTP "
+			    "500: boom)");
+	assert_int_equal(said(&b, 0)->severity, HEALBUS__SEVERITY__SEVERITY_WARNING);
+	assert_non_null(strstr(said(&b, 0)->text, "HealbusModelFailing"));
+	fails(&b, "one", 20);
+	bench_wait(&b, 2 * HOUR);
+	assert_null(said(&b, 1));
+	/* Over, and said once; who never was told of is not told of now. */
+	exchanged(&b, "one", NULL, -1);
+	exchanged(&b, "one", NULL, -1);
+	exchanged(&b, "two", NULL, -1);
+	bench_wait(&b, MINUTE);
+	assert_string_equal(said(&b, 1)->subject,
+			    "[warning] healbus: a model answers again: one after 181 min");
+	exchanged(&b, "one", NULL, -1);
+	bench_wait(&b, 3 * HOUR);
+	assert_null(said(&b, 2));
+	bench_close(&b);
+}
+
+static void test_models_that_come_and_go(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, RULES(""));
+	fails(&b, "one", 5);
+	exchanged(&b, "one", NULL, -1); /* over before it was told */
+	bench_wait(&b, HOUR);
+	assert_null(said(&b, 0));
+	fails(&b, "one", 5);
+	bench_wait(&b, MINUTE);
+	assert_non_null(said(&b, 0));
+	/* An answer that did not last is not told. */
+	exchanged(&b, "one", NULL, -1);
+	fails(&b, "one", 5);
+	bench_wait(&b, 2 * HOUR);
+	assert_null(said(&b, 1));
+	/* Two at once are told in one. */
+	fails(&b, "two", 5);
+	fails(&b, "three", 5);
+	bench_wait(&b, MINUTE);
+	assert_non_null(strstr(said(&b, 1)->text, ", two since"));
+	assert_non_null(strstr(said(&b, 1)->text, ", three since"));
+	assert_null(said(&b, 2));
+	bench_close(&b);
+}
+
+static void test_who_was_not_asked_did_not_fail(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, RULES(""));
+	for (int i = 0; i < 20; i++)
+		passed_over(&b, "one", "budget of the day: 3 tokens left, which may not do", false);
+	bench_wait(&b, HOUR);
+	assert_null(said(&b, 0));
+	/* The breaker opened after fewer than five in a row. */
+	fails(&b, "one", 3);
+	passed_over(&b, "one", "failed too often; left alone for 5 s", true);
+	bench_wait(&b, MINUTE);
+	assert_non_null(strstr(said(&b, 0)->subject, "HTTP 500: boom"));
+	bench_close(&b);
+}
+
+/* More providers than are remembered, words without an end and over several lines. */
+static void test_many_models(void **state UNUSED)
+{
+	struct bench b;
+	char name[200], error[1000];
+	bench_open(&b, RULES(""));
+	error[0] = 0;
+	for (size_t i = 0; i + 6 < sizeof(error); i += 5)
+		snprintf(error + i, sizeof(error) - i, "a\n\xe2\x82\xac");
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "model-%d-%0150d", i, 0);
+		for (int k = 0; k < 5; k++)
+			exchanged(&b, name, error, -1);
+	}
+	bench_wait(&b, MINUTE);
+	assert_non_null(said(&b, 0));
+	assert_null(strchr(said(&b, 0)->subject, '\n'));
+	assert_null(said(&b, 1));
+	bench_close(&b);
+}
+
+static void test_budget(void **state UNUSED)
+{
+	struct bench b;
+	bench_open(&b, RULES(""));
+	exchanged(&b, "one", NULL, 799);
+	exchanged(&b, "one", NULL, -1);
+	bench_wait(&b, 30 * MINUTE);
+	assert_null(said(&b, 0));
+	exchanged(&b, "one", NULL, 800);
+	exchanged(&b, "one", NULL, 990);
+	bench_wait(&b, MINUTE);
+	assert_string_equal(said(&b, 0)->subject, "[warning] healbus: 80 % of the day's budget "
+						  "for models is used (of one, or of all)");
+	exchanged(&b, "two", NULL, 10); /* the books of another reasoner */
+	exchanged(&b, "one", "budget of the day", 1000);
+	exchanged(&b, "one", "budget of the day", 1000);
+	bench_wait(&b, MINUTE);
+	assert_non_null(strstr(said(&b, 1)->subject, "[critical] healbus: the day's budget"));
+	assert_int_equal(said(&b, 1)->severity, HEALBUS__SEVERITY__SEVERITY_CRITICAL);
+	bench_wait(&b, 70 * MINUTE); /* 23:55 */
+	exchanged(&b, "one", "budget of the day", 1000);
+	bench_wait(&b, 3 * MINUTE);
+	assert_null(said(&b, 2));
+	/* The next day, from the start; used up at once: one notice, not two. */
+	bench_wait(&b, HOUR);
+	exchanged(&b, "one", NULL, 850);
+	exchanged(&b, "one", NULL, 1000);
+	bench_wait(&b, 2 * HOUR);
+	assert_non_null(strstr(said(&b, 2)->subject, "[critical]"));
+	assert_null(said(&b, 3));
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +346,11 @@ int main(void)
 		cmocka_unit_test(test_lag),
 		cmocka_unit_test(test_routes_floors_and_quiet_hours),
 		cmocka_unit_test(test_a_late_repair),
+		cmocka_unit_test(test_a_model_that_fails),
+		cmocka_unit_test(test_models_that_come_and_go),
+		cmocka_unit_test(test_who_was_not_asked_did_not_fail),
+		cmocka_unit_test(test_many_models),
+		cmocka_unit_test(test_budget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,6 +199,41 @@ static void books(void **state)
 	assert_int_equal(purse_read(d->store, "i3", 0, NULL).tokens, 2000);
 }
 
+static void day_share(void **state)
+{
+	struct disk *d = *state;
+	struct models_config none = {0}, c = {.incident = {.tokens = 1500},
+					      .day = {.tokens = 10000, .micro_usd = 4000}};
+	struct model_provider own = one;
+	struct charge charge = {
+		.provider = &own, .incident = "i1", .day = 30000, .plain = {900, 100}};
+	struct why why = {0};
+
+	assert_int_equal(purse_reserve(d->store, &c, &charge, &why), 0);
+	assert_int_equal(purse_day_permille(d->store, &none, &charge, false), -1);
+	/* money is fuller than tokens: 1801 of 4000 */
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, false), 450);
+	/* and the provider's own budget fuller than both: 1000 of 1250 */
+	own.day.tokens = 1250;
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, false), 800);
+	assert_int_equal(purse_day_permille(d->store, &none, &charge, false), 800);
+	/* refused for the incident's sake is not for the day's */
+	own.day.tokens = 0;
+	assert_int_equal(purse_reserve(d->store, &c, &charge, &why), ERR_DENIED);
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, true), 450);
+	charge.incident = "i2";
+	assert_int_equal(purse_reserve(d->store, &c, &charge, &why), 0);
+	charge.incident = "i3";
+	assert_int_equal(purse_reserve(d->store, &c, &charge, &why), ERR_DENIED);
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, false), 900);
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, true), 1000);
+	/* more came of it than there is */
+	c.day.tokens = 100;
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, false), 1000);
+	charge.day++;
+	assert_int_equal(purse_day_permille(d->store, &c, &charge, false), 0);
+}
+
 static void meter(void **state)
 {
 	struct disk *d = *state;
@@ -247,6 +282,7 @@ int main(void)
 		cmocka_unit_test(wrong_configurations),
 		cmocka_unit_test(arithmetic),
 		cmocka_unit_test_setup_teardown(books, disk_open, disk_close),
+		cmocka_unit_test_setup_teardown(day_share, disk_open, disk_close),
 		cmocka_unit_test_setup_teardown(meter, disk_open, disk_close),
 		cmocka_unit_test_setup_teardown(kept_answers, disk_open, disk_close),
 	};
