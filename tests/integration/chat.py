@@ -123,6 +123,8 @@ def test_thread(w, s, d):
     done = wait_for("resolved", lambda: any("resolved" in m["text"] and m.get("thread_ts") for m in mine(s, "one")) and
                     any("resolved" in m["embeds"][0].get("title", "") and m.get("message_reference")
                         for m in mine(d, "one")))
+    # The first message is edited by itself, after or before what follows is sent.
+    wait_for("edited", lambda: mine(s, "one")[0].get("edited") and mine(d, "one")[0].get("edited"))
     root, droot = mine(s, "one")[0], mine(d, "one")[0]
     ok(done and not root.get("thread_ts") and
        all(m["thread_ts"] == root["ts"] for m in mine(s, "one")[1:]), "Slack: what follows is in its thread")
