@@ -469,7 +469,7 @@ def test_models(w):
     def texts(word):
         return [n["message"] for n in w.dump("STORY", "heal.notice.>") if word in n["message"].get("text", "")]
     ok(wait_for("the notices", lambda: texts("used up"), 90), "that the day's budget is used up is told")
-    ok("north since" in str(texts("HealbusModelFailing")), "and a model that fails", texts("Healbus"))
+    ok(wait_for("the other", lambda: texts("north since"), 90), "and a model that fails", texts("Healbus"))
 
 
 def main():
