@@ -1,6 +1,5 @@
 #include "common/store_impl.h"
 
-#include "common/failpoint.h"
 #include "common/id.h"
 #include "common/mem.h"
 
@@ -143,7 +142,6 @@ static int open_tables_once(struct store *s, const struct store_options *options
 		mdb_txn_abort(txn);
 		return rc;
 	}
-	FAILPOINT("store-migrated");
 	return store_rc(mdb_txn_commit(txn));
 }
 
