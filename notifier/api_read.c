@@ -37,11 +37,12 @@ void api_status(struct api_call *call)
 	json_t *lag = lag_json(call->stage);
 	auto_txn txn = api_read(call);
 	struct unsent_counts unsent = view_unsent_counts(txn, clock_real_ms());
-	json_t *out = json_pack(
-		"{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:I}", "stage", stage_name(call->stage), "paused",
-		view_paused(txn), "bus", bus_json(call->stage), "incidents", view_counts(txn),
-		"approvals_pending", (json_int_t)view_pending(txn), "lag", lag, "executors",
-		view_executors(txn), "undelivered", (json_int_t)(unsent.queued + unsent.failed));
+	json_t *out =
+		json_pack("{s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:I}", "stage", stage_name(call->stage),
+			  "paused", view_paused(txn), "bus", bus_json(call->stage), "incidents",
+			  view_counts(txn), "approvals_pending", (json_int_t)view_pending(txn),
+			  "lag", lag, "executors", view_executors(txn), "undelivered",
+			  (json_int_t)unsent.queued + (json_int_t)unsent.failed);
 	api_reply(call, 200, out);
 }
 
