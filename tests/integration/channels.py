@@ -176,6 +176,15 @@ def test_everybody_is_told(w):
        "@here" not in body and body.count("</pre>") == 1 and "/heal status" in body, "GitHub: a comment, escaped", body)
 
 
+def test_it_is_taken(w):
+    v = w.vendors
+    status, answer = w.call("POST", "/api/ack", {"incident": "one", "by": "the desk"})
+    ok(status == 200, "somebody takes it", answer)
+    ok(wait_for("acknowledge", lambda: v.of("pd", "acknowledge")) and v.of("pd", "acknowledge")[0][0]["dedup_key"] == "one",
+       "PagerDuty: acknowledged, so that it calls nobody else")
+    ok(wait_for("acknowledge", lambda: v.of("og", "acknowledge")), "Opsgenie: acknowledged")
+
+
 def test_it_ends(w):
     w.send("incident", "one", labelled("one", "one is down", pr="7", state="resolved", revision=2, resolved_at_ms=now_ms()))
     v = w.vendors
@@ -423,7 +432,7 @@ def main():
         w.busctl("provision")
         w.configure()
         ok(w.start(), "starts and is ready")
-        for test in (test_everybody_is_told, test_it_ends, test_long_and_wide, test_buttons, test_commands, test_once,
+        for test in (test_everybody_is_told, test_it_is_taken, test_it_ends, test_long_and_wide, test_buttons, test_commands, test_once,
                      test_webhook, test_links, test_status, test_come_back_later, test_judged):
             test(w)
         ok(w.stop() == 0, "stops")
