@@ -221,7 +221,7 @@ def down_up(tap, stack):
     stack.compose("stop")
     codes = {name: inspect(name)["State"]["ExitCode"] for name in stages}
     tap.ok(len(codes) >= len(STAGES) and not any(codes.values()), "told to stop, each stage ends well", codes)
-    stack.compose("down")
+    stack.down()
     gone = not stack.names()
     stack.scale(COPIES)
     tap.ok(gone and stack.all_healthy(), "down, up: healthy", stack.unhealthy())

@@ -78,6 +78,22 @@ class Stack:
     def logs(self, service, tail=30):
         return self.compose("logs", "--no-color", "--tail", str(tail), service, check=False)
 
+    def down(self):
+        """Containers and networks go, volumes stay. Of a container that crashed, the Engine may keep an endpoint for a while,
+        and then for good: what is left is cut off."""
+        def gone():
+            said[0] = self.compose("down", check=False)
+            left = docker("network", "ls", "-q", "--filter", "label=com.docker.compose.project=" + self.project).split()
+            for network in left:
+                ends = docker("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", network, check=False).split()
+                for end in ends:
+                    docker("network", "disconnect", "-f", network, end, check=False)
+            return not left and not self.names()
+
+        said = [""]
+        if not wait_for("everything is taken down", gone, 60):
+            raise RuntimeError("down: " + said[0][-1000:])
+
     def remove(self):
         found = docker("ps", "-aq", "--filter", "label=com.docker.compose.project=" + self.project).split()
         if found: # at once: nobody waits for what is thrown away
