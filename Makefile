@@ -38,7 +38,7 @@ objects = $(patsubst %.c,$(B)/%.o,$(sort $(foreach d,$(1),$(wildcard $(d)/*.c)))
 rooms = $(filter-out $(PARTS),$(patsubst %/,%,$(wildcard $(1)/*/)))
 COMMON_O := $(call objects,common) $(B)/proto/healbus.pb-c.o
 $(foreach s,$(STAGES),$(eval $(s)_O := $(filter-out $(B)/$(s)/main.o,$(call objects,$(s) $(call rooms,$(s))))))
-CTL_O := $(call objects,notifier/ctl)
+CTL_O := $(call objects,notifier/ctl $(call rooms,notifier/ctl))
 BROKER_O := $(filter-out %/main.o,$(call objects,executor/broker))
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 

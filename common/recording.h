@@ -10,8 +10,8 @@
  * that of their sequence numbers. There is no index and no end mark: a file whose writer died is
  * good up to its last whole record.
  *
- * A backup (notifier/ctl/backup.h) is a recording of version 2: it also has records of three more
- * kinds, which recording_next() passes over, and its streams stand one behind the other.
+ * A backup (notifier/ctl/backup/backup.h) is a recording of version 2: it also has records of three
+ * more kinds, which recording_next() passes over, and its streams stand one behind the other.
  */
 #ifndef COMMON_RECORDING_H
 #define COMMON_RECORDING_H

@@ -1,7 +1,7 @@
 /*
  * healctl: the operator's program. One table of commands (commands.c) is the source of parsing,
- * help, completion and the man page; each command is a function on a struct ctl. It speaks to the
- * notifier's API; only publish and doctor touch the bus.
+ * help, completion and the man page; each command is a function on a struct ctl. Most speak to the
+ * notifier's API; README.md says which do not, and where they are.
  */
 #ifndef NOTIFIER_CTL_CTL_H
 #define NOTIFIER_CTL_CTL_H
@@ -187,7 +187,7 @@ enum ctl_style ctl_state_style(const char *state);
 /* "a=b c=d" of an object of strings; free(). */
 char *ctl_labels_text(const json_t *labels);
 
-/* ---- the bus (bus_ctl.c) ---- */
+/* ---- the bus (commands/cmd_bus.c) ---- */
 
 struct bus;
 const char *ctl_config_dir(const struct ctl *c);
