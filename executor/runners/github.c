@@ -182,29 +182,37 @@ static const struct {
 	int (*render)(struct github_job *, const struct render_input *, struct why *);
 	const char *text; /* {r} the repository, {n} the number, {h} the head, {s} the commit */
 	bool numbered;
+	bool looks; /* whether it is done, before it does it: so it may be begun again */
 } acts[] = {
 	[GITHUB_DO_OPEN] =
 		{.render = render_open,
-		 .text = "POST /repos/{r}/pulls, or PATCH of the open one with this head"},
+		 .text = "POST /repos/{r}/pulls, or PATCH of the open one with this head",
+		 .looks = true},
 	[GITHUB_DO_OPENED] = {.render = render_opened,
-			      .text = "is there an open pull request of {h} in {r}?"},
+			      .text = "is there an open pull request of {h} in {r}?",
+			      .looks = true},
 	[GITHUB_DO_COMMENT] = {.render = render_comment,
 			       .text = "POST /repos/{r}/issues/{n}/comments, or PATCH of ours",
 			       .numbered = true},
 	[GITHUB_DO_LABEL] = {.render = render_label,
 			     .text = "POST /repos/{r}/issues/{n}/labels",
-			     .numbered = true},
+			     .numbered = true,
+			     .looks = true},
 	[GITHUB_DO_MERGE] =
 		{.render = render_merge,
 		 .text = "once every check of {s} has passed: PUT /repos/{r}/pulls/{n}/merge",
-		 .numbered = true},
+		 .numbered = true,
+		 .looks = true},
 	[GITHUB_DO_MERGED] = {.render = render_number,
 			      .text = "is pull request {n} of {r} merged?",
-			      .numbered = true},
+			      .numbered = true,
+			      .looks = true},
 	[GITHUB_DO_REVERT] = {.render = render_number,
 			      .text = "open a pull request that takes back pull request {n} of {r}",
 			      .numbered = true},
-	[GITHUB_DO_WAIT] = {.render = render_wait, .text = "wait for every check of {s} in {r}"},
+	[GITHUB_DO_WAIT] = {.render = render_wait,
+			    .text = "wait for every check of {s} in {r}",
+			    .looks = true},
 };
 
 static void show(const struct github_job *j, struct buf *out)
@@ -263,6 +271,34 @@ static void (*const runs[])(struct github_work *) = {
 	[GITHUB_DO_MERGE] = github_run_merge,     [GITHUB_DO_MERGED] = github_run_merged,
 	[GITHUB_DO_REVERT] = github_run_revert,   [GITHUB_DO_WAIT] = github_run_wait};
 
+/* GitHub could not be asked, or could not answer: what a minute later may be otherwise. */
+static bool may_pass(const struct github_work *w)
+{
+	return w->result->state != RUN_ENDED && w->failed == ERR_UNAVAILABLE;
+}
+
+/* A comment is found again by its mark alone. */
+static bool may_begin_again(const struct github_job *j)
+{
+	return acts[j->what].looks || (j->what == GITHUB_DO_COMMENT && j->marker);
+}
+
+/* Until it is done, is refused, or the time is over. Once an answer was lost, only a later look can
+ * tell that it was not done. */
+static void run_act(struct github_work *w)
+{
+	bool unsure = false;
+	for (int64_t ms = GITHUB_AGAIN_MS;; ms = MIN(ms * 2, (int64_t)GITHUB_AGAIN_MAX_MS)) {
+		w->result->state = RUN_FAILED;
+		runs[w->job->what](w);
+		unsure = unsure || w->result->state == RUN_UNKNOWN;
+		if (!may_pass(w) || !may_begin_again(w->job) || !github_pause(w, ms))
+			break;
+	}
+	if (unsure && w->result->state == RUN_FAILED)
+		w->result->state = RUN_UNKNOWN;
+}
+
 static void run(const void *rendered, const struct run_limits *limits, struct run_result *result)
 {
 	struct github_work w = {.job = rendered,
@@ -271,7 +307,7 @@ static void run(const void *rendered, const struct run_limits *limits, struct ru
 				.result = result};
 	result->state = RUN_FAILED;
 	if (limits->config->github_client)
-		runs[w.job->what](&w);
+		run_act(&w);
 	else
 		why_set(&result->why, ERR_CONFIG, "github: is not configured");
 }

@@ -13,6 +13,8 @@ enum {
 	GITHUB_LABEL_MAX_BYTES = 50,
 	GITHUB_POLL_MS = 10000,        /* default of `interval` */
 	GITHUB_LIMIT_WAIT_MS = 120000, /* a rate limit that ends sooner is waited for */
+	GITHUB_AGAIN_MS = 2000,        /* after what may pass by itself; doubled each time */
+	GITHUB_AGAIN_MAX_MS = 30000,
 	GITHUB_CHECKS_MAX = 500,
 	GITHUB_COMMENTS_MAX = 1000,
 };
@@ -44,6 +46,7 @@ struct github_work {
 	const struct run_limits *limits;
 	int64_t deadline_mono_ms;
 	struct run_result *result;
+	int failed; /* what the last call came to: 0 or its error */
 };
 
 /*

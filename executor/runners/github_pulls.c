@@ -75,6 +75,7 @@ int github_send(struct github_work *w, const char *method, const char *path, con
 		int rc = github_call(w->limits->config->github_client, &req, &a, &w->result->why);
 		if (wait_for_limit(w, rc, a.retry_ms))
 			continue;
+		w->failed = rc;
 		if (rc)
 			rc = call_failed(w, rc, method, &a);
 		if (out) {
@@ -97,8 +98,10 @@ int github_get_all(struct github_work *w, const char *path, const char *member, 
 		w->result->why = (struct why){0};
 		int rc = github_all(w->limits->config->github_client, &req, &list, out,
 				    &w->result->why);
-		if (!wait_for_limit(w, rc, retry_ms))
-			return rc;
+		if (wait_for_limit(w, rc, retry_ms))
+			continue;
+		w->failed = rc;
+		return rc;
 	}
 }
 

@@ -9,7 +9,7 @@ Prints "PORT" and serves until it is killed. Everything but /_test wants the tok
 headers (of credentials only the kind), body. Tests set the scene by POST /_test/NAME with JSON:
     check_run {repository, sha, name, status, conclusion}   status {repository, sha, context, state}
     job {repository, id, name, head_sha, steps, log, ...}   an Actions job and its log
-    next {status, headers, body, times, match}              what the next matching requests get
+    next {status, headers, body, times, match, late}        what the next matching requests get; late: although it is done
     hold {match}, release {}                                git requests whose path matches wait between the two
     held {}                                                 how many wait
     get {repository}                                        pulls, comments, labels
@@ -555,7 +555,7 @@ class Handler(BaseHTTPRequestHandler):
     def api(self, url, body):
         path = url.path[len(API):]
         scripted = self.script(path)
-        if scripted:
+        if scripted and not scripted.get("late"):
             self.answer_json(scripted["status"], scripted.get("body"), list(scripted.get("headers", {}).items()))
             return
         self.credential = self.hub.may(self.headers.get("Authorization"))
@@ -574,6 +574,8 @@ class Handler(BaseHTTPRequestHandler):
             owner, name = args.pop("owner", None), args.pop("name", None)
             repo = self.hub.repository(owner + "/" + name) if owner else None
             result = self.paged(f(self, repo, **args))
+            if scripted:
+                status, result = scripted["status"], scripted.get("body")
             self.answer_json(status, result, list(self.extra.items()))
             return
         raise Refused(404, "Not Found")

@@ -402,6 +402,34 @@ def test_limits(w):
        "a long one ends it, and nothing more is asked", (o, o2, len(w.hub.requests) - before))
 
 
+def asked(w, since, method, end):
+    return sum(r["method"] == method and r["path"].endswith(end) for r in w.hub.requests[since:])
+
+
+def test_passing(w):
+    """What GitHub cannot do just now is begun again where a look tells whether it was done."""
+    main = w.git("--git-dir", w.bare, "rev-parse", "main")
+    for name in ("passing", "late"):
+        on_branch(w, "fix/" + name, main, name)
+    w.scene("check_run", repository="octo-org/octo.repo", sha=w.sha, name="test", conclusion="success")
+    start, before = len(w.hub.requests), len(pulls(w))
+    w.scene("next", status=502, match="GET .*/check-runs")
+    w.scene("next", status=500, match="POST .*/pulls$")
+    o = w.run(("checks_wait", {"sha": s(w.sha)}), pull("fix/passing", "once more"))
+    ok(o.get("verdict") == "healed" and asked(w, start, "POST", "/pulls") == 2 and len(pulls(w)) == before + 1,
+       "GitHub is ill for a moment: waited for, and one pull request", (o, asked(w, start, "POST", "/pulls")))
+    start, before = len(w.hub.requests), len(pulls(w))
+    w.scene("next", status=502, match="POST .*/pulls$", late=True)
+    o = w.run(pull("fix/late", "answered late"))
+    ok(o.get("verdict") == "healed" and asked(w, start, "POST", "/pulls") == 1 and len(pulls(w)) == before + 1,
+       "an answer is lost, the pull request is there: not opened twice", (o, asked(w, start, "POST", "/pulls")))
+    start = len(w.hub.requests)
+    w.scene("next", status=502, match="POST .*/comments$")
+    o = w.run(("pull_request_comment", {"number": num(1), "body": text("No key.")}))
+    ok(o.get("verdict") != "healed" and asked(w, start, "POST", "/comments") == 1,
+       "a comment that cannot be found again is not said again", (o, asked(w, start, "POST", "/comments")))
+
+
 def test_app(w):
     """Another executor, as a GitHub App, over https: tokens made for one repository; git's only way
     out of the sandbox is to that host."""
@@ -460,6 +488,7 @@ def main():
         test_pull_requests(w)
         p = test_kill(w, p, start)
         test_race(w)
+        test_passing(w)
         test_limits(w)
         w.stop(p)
         w.executor(w.tls_url, 'app_id: "77", app_key_file: "%s", ca_file: "%s"' % (w.app_key, w.cert),
