@@ -5,7 +5,7 @@
 #include "common/mem.h"
 
 enum {
-	REAP_INTERVAL_MS = 250,
+	REAP_PAUSE_MS = 250, /* at least, between two looks */
 	/* With three quarters of the connections taken, a client gets only so long. */
 	PRESSED_TIMEOUT_MS = 1000,
 	/* For the 503s of requests that the handlers did not answer in time. */
@@ -95,6 +95,11 @@ static int64_t peer_uid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) ? -1 : (int64_t)who.uid;
 }
 
+static unsigned pressed_from(const struct http_server *s)
+{
+	return s->connections_max / 4 * 3 + 1;
+}
+
 static void connection_open(struct http_server *s, struct MHD_Connection *mhd, void **context)
 {
 	struct http_connection *c = mem_alloc(sizeof(*c));
@@ -122,6 +127,8 @@ static void connection_open(struct http_server *s, struct MHD_Connection *mhd, v
 		c->next->prev = c;
 	s->connections = c;
 	s->n_connections++;
+	if (s->n_connections == 1 || s->n_connections == pressed_from(s))
+		pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -153,22 +160,29 @@ static void on_connection(void *server, struct MHD_Connection *mhd, void **conte
  * The library's time-out counts from the last byte, so a client that sends one byte a second keeps
  * its place for ever. Ours counts from the turn's beginning. The library closes the socket only
  * after on_connection, so the descriptor is that connection's while it is in the list.
+ * Returns how long none of them can be late: a turn that begins later ends later.
  */
-static void reap(struct http_server *s)
+static int64_t reap(struct http_server *s)
 {
 	int64_t now = clock_mono_ms();
-	bool pressed = s->n_connections > s->connections_max / 4 * 3;
+	bool pressed = s->n_connections >= pressed_from(s);
 	int64_t limit = pressed ? MIN(s->request_timeout_ms, (int64_t)PRESSED_TIMEOUT_MS)
 				: s->request_timeout_ms;
+	int64_t pause = limit;
 
 	for (struct http_connection *c = s->connections; c; c = c->next) {
 		int64_t since = c->waiting_since_ms;
 
-		if (since == 0 || now - since < limit)
+		if (since == 0)
 			continue;
+		if (now - since < limit) {
+			pause = MIN(pause, since + limit - now);
+			continue;
+		}
 		shutdown(c->fd, SHUT_RDWR);
 		c->waiting_since_ms = now;
 	}
+	return pause;
 }
 
 static void *reaper_main(void *arg)
@@ -177,10 +191,12 @@ static void *reaper_main(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
-		struct timespec until = mono_after(REAP_INTERVAL_MS);
+		struct timespec until = mono_after(MAX(reap(s), (int64_t)REAP_PAUSE_MS));
 
-		pthread_cond_timedwait(&s->wake, &s->lock, &until);
-		reap(s);
+		if (s->n_connections)
+			pthread_cond_timedwait(&s->wake, &s->lock, &until);
+		else
+			pthread_cond_wait(&s->wake, &s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;

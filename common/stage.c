@@ -1,7 +1,9 @@
 #include "common/stage_private.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -87,24 +89,32 @@ void stage_give_up(struct stage *s)
 	stage_fail(s, EXIT_INTERNAL);
 }
 
+bool stage_await(struct stage *s, int fd, int64_t ms)
+{
+	int64_t until = ms < 0 ? INT64_MAX : clock_mono_ms() + ms;
+	int ready = 0;
+	while (!stage_stopping(s) && ready <= 0) {
+		struct pollfd watched[] = {{.fd = s->stop_fd, .events = POLLIN},
+					   {.fd = fd, .events = POLLIN}};
+		int64_t left_ms = until - clock_mono_ms();
+		if (left_ms <= 0)
+			break;
+		ready = poll(watched, ARRAY_SIZE(watched),
+			     ms < 0 ? -1 : (int)MIN(left_ms, (int64_t)INT_MAX));
+	}
+	return stage_stopping(s);
+}
+
 bool stage_sleep(struct stage *s, int64_t ms)
 {
-	int64_t until = clock_mono_ms() + ms;
-	struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-	pthread_mutex_lock(&s->lock);
-	int late = 0;
-	while (!stage_stopping(s) && !late)
-		late = pthread_cond_timedwait(&s->wake, &s->lock, &at);
-	pthread_mutex_unlock(&s->lock);
-	return stage_stopping(s);
+	return stage_await(s, -1, MAX(0, ms));
 }
 
 static void begin_stop(struct stage *s)
 {
-	pthread_mutex_lock(&s->lock);
 	atomic_store(&s->stopping, true);
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->lock);
+	if (eventfd_write(s->stop_fd, 1))
+		abort();
 }
 
 static sigset_t our_signals(void)
@@ -315,11 +325,11 @@ static int run_stage(const struct stage_def *def, const char *dir)
 		return EXIT_CONFIG;
 	}
 	set_log_level(stage_snapshot_values(s.config));
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s.wake, &attr);
-	pthread_condattr_destroy(&attr);
+	s.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s.stop_fd < 0) {
+		LOG(ERROR, "cannot start", S("why", strerror(errno)));
+		return EXIT_INTERNAL;
+	}
 	pthread_mutex_init(&s.lock, NULL);
 	name_instance(&s);
 	rc = stage_slot_take(&s, &set, &why);
@@ -333,6 +343,7 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	stage_slot_release(&s);
 	stage_service_close(&s);
 	stage_snapshot_free(def, s.config);
+	close(s.stop_fd);
 	return atomic_load(&s.exit_code);
 }
 

@@ -227,6 +227,9 @@ bool stage_stopping(const struct stage *s);
 void stage_give_up(struct stage *s);
 /* Sleeps at most ms; returns early (true) when stopping. */
 bool stage_sleep(struct stage *s, int64_t ms);
+/* Sleeps until there is something to read from fd, at most ms (-1: however long); returns early
+ * (true) when stopping. A thread that waits so costs nothing while nothing happens. */
+bool stage_await(struct stage *s, int fd, int64_t ms);
 void stage_set_data(struct stage *s, void *data);
 void *stage_data(struct stage *s);
 const char *stage_config_dir(const struct stage *s);

@@ -97,9 +97,9 @@ struct stage {
 	pthread_t main_thread;
 	atomic_bool stopping;
 	atomic_int exit_code;
-	pthread_mutex_t lock; /* guards the snapshot and the wake-up */
+	int stop_fd;          /* readable once stopping */
+	pthread_mutex_t lock; /* guards the snapshot */
 	sem_t applying;       /* folds in fold_apply */
-	pthread_cond_t wake;
 	struct stage_snapshot *config;
 	struct stage_slot slot;
 	struct stage_life life;

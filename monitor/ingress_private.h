@@ -24,6 +24,7 @@ struct ingress {
 	_Atomic(struct remedy *)
 		remedies; /* remediate.c: asked for and not yet seen by its thread */
 	atomic_uint n_remedies;
+	int remedies_bell; /* an eventfd: one has been asked for */
 };
 
 /* A body on its way in. */

@@ -6,11 +6,13 @@
 #include "monitor/normaliser.h"
 
 #include <sched.h>
+#include <sys/eventfd.h>
 
 enum {
 	RETRY_MIN_S = 1,
 	RETRY_SPREAD_S = 4,
 	ACK_POLL_MS = 100,
+	IDLE_POLL_MS = 500, /* while nothing waits for an ack */
 	BUS_POLL_MS = 20,
 	DRAIN_MS = 3000,
 	FEW_WAITING = 4, /* with more, bodies may wait for each other on their way to the bus */
@@ -53,6 +55,9 @@ struct ingress *ingress_new(size_t slots)
 	in->slots = mem_calloc(slots, sizeof(*in->slots));
 	in->n_slots = slots;
 	in->repeats = repeats_new();
+	in->remedies_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (in->remedies_bell < 0)
+		abort();
 	return in;
 }
 
@@ -63,6 +68,7 @@ void ingress_free(struct ingress *in)
 	for (size_t i = 0; i < in->n_slots; i++)
 		buf_release(&in->slots[i].identities);
 	repeats_free(in->repeats);
+	close(in->remedies_bell);
 	free(in->slots);
 	free(in);
 }
@@ -371,7 +377,8 @@ static void outlet_serve(struct stage *s, struct ingress *in, struct bus_outlet 
 	stage_config_put(s, c);
 	for (;;) {
 		struct bus_ack ack;
-		int rc = bus_outlet_next(o, ACK_POLL_MS, &ack);
+		bool waiting = atomic_load(&in->waiting) > 0;
+		int rc = bus_outlet_next(o, waiting ? ACK_POLL_MS : IDLE_POLL_MS, &ack);
 		int64_t now = clock_mono_ms();
 
 		if (rc == 0)

@@ -5,6 +5,8 @@
 #include "monitor/normaliser.h"
 #include "monitor/state.h"
 
+#include <sys/eventfd.h>
+
 #define SOURCE "github"
 #define RUN_EVENT "workflow_run"
 
@@ -136,6 +138,7 @@ static void remedy_push(struct ingress *in, struct remedy *r)
 	r->next = atomic_load(&in->remedies);
 	while (!atomic_compare_exchange_weak(&in->remedies, &r->next, r))
 		;
+	(void)eventfd_write(in->remedies_bell, 1);
 }
 
 /* True when the thread has it. */
@@ -289,8 +292,11 @@ void remediate_thread(struct stage *s)
 	struct remedy *list = NULL;
 
 	while (!stage_stopping(s) || list) {
-		struct remedy *fresh = atomic_exchange(&in->remedies, NULL);
+		eventfd_t rung;
+		struct remedy *fresh;
 
+		(void)eventfd_read(in->remedies_bell, &rung);
+		fresh = atomic_exchange(&in->remedies, NULL);
 		while (fresh) {
 			struct remedy *next = fresh->next;
 
@@ -299,6 +305,6 @@ void remediate_thread(struct stage *s)
 			fresh = next;
 		}
 		list = remedies_step(s, list);
-		stage_sleep(s, LOOK_MS);
+		stage_await(s, in->remedies_bell, list ? LOOK_MS : -1);
 	}
 }

@@ -6,9 +6,8 @@
 #include "notifier/page.h"
 
 #include <fcntl.h>
-#include <poll.h>
 
-enum { QUEUE_POLL_MS = 200, BY_MAX_BYTES = 128 };
+enum { BY_MAX_BYTES = 128 };
 
 /* A pipe of job pointers: the kernel's queue, its bound and its wake-ups. */
 struct api {
@@ -150,11 +149,10 @@ static void job_run(struct stage *s, const struct job *job)
 	arena_release(&call.arena);
 }
 
-static struct job *queue_take(const struct api *api, int timeout_ms)
+static struct job *queue_take(const struct api *api)
 {
 	struct job *job = NULL;
-	struct pollfd p = {.fd = api->queue_out, .events = POLLIN};
-	if (poll(&p, 1, timeout_ms) <= 0 || read(api->queue_out, &job, sizeof(job)) != sizeof(job))
+	if (read(api->queue_out, &job, sizeof(job)) != sizeof(job))
 		return NULL; /* another thread was faster */
 	return job;
 }
@@ -162,8 +160,8 @@ static struct job *queue_take(const struct api *api, int timeout_ms)
 void api_run(struct stage *s)
 {
 	const struct api *api = stage_data(s);
-	while (!stage_stopping(s)) {
-		auto_free struct job *job = queue_take(api, QUEUE_POLL_MS);
+	while (!stage_await(s, api->queue_out, -1)) {
+		auto_free struct job *job = queue_take(api);
 		if (job)
 			job_run(s, job);
 	}
@@ -206,7 +204,7 @@ void api_stop(struct stage *s)
 	struct api *api = stage_data(s);
 	if (!api)
 		return;
-	for (struct job *job; (job = queue_take(api, 0)); free(job))
+	for (struct job *job; (job = queue_take(api)); free(job))
 		http_reply_retry(job->req, 503, 1, "stopping");
 	close(api->queue_in);
 	close(api->queue_out);

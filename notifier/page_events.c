@@ -4,6 +4,7 @@
 #include "common/metrics.h"
 
 #include <pthread.h>
+#include <sys/eventfd.h>
 
 enum {
 	CLIENTS_MAX = 64,
@@ -34,6 +35,7 @@ struct events {
 	pthread_mutex_t lock; /* clients, n; changes: the events thread's own */
 	struct client clients[CLIENTS_MAX];
 	size_t n;
+	int bell;                    /* rung by the first to come */
 	struct change changes[KEPT]; /* at seq % KEPT */
 };
 
@@ -41,6 +43,9 @@ struct events *events_new(void)
 {
 	struct events *e = mem_alloc(sizeof(*e));
 	pthread_mutex_init(&e->lock, NULL);
+	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->bell < 0)
+		abort();
 	return e;
 }
 
@@ -48,8 +53,10 @@ void events_free(struct events *e)
 {
 	for (size_t i = 0; e && i < e->n; i++)
 		http_stream_close(e->clients[i].stream);
-	if (e)
+	if (e) {
 		pthread_mutex_destroy(&e->lock);
+		close(e->bell);
+	}
 	free(e);
 }
 
@@ -102,6 +109,7 @@ void page_events(void *ctx, struct http_request *req)
 			.looked_ms = now_ms,
 		};
 		greet(c, next - 1);
+		(void)eventfd_write(e->bell, 1);
 	}
 	metric_set(&clients_open, (double)e->n);
 	pthread_mutex_unlock(&e->lock);
@@ -214,7 +222,8 @@ static int client_tell(const struct events *e, struct client *c, uint64_t applie
 	return rc == ERR_FULL ? 0 : rc; /* it has its time to read what it has got */
 }
 
-static void all_tell(struct stage *s, struct events *e)
+/* Returns how many are there to be told more. */
+static size_t all_tell(struct stage *s, struct events *e)
 {
 	uint64_t applied = changes_get(s, e);
 	pthread_mutex_lock(&e->lock);
@@ -226,15 +235,21 @@ static void all_tell(struct stage *s, struct events *e)
 		http_stream_close(e->clients[i].stream);
 		e->clients[i] = e->clients[--e->n];
 	}
-	metric_set(&clients_open, (double)e->n);
+	size_t left = e->n;
+	metric_set(&clients_open, (double)left);
 	pthread_mutex_unlock(&e->lock);
+	return left;
 }
 
 void page_events_run(struct stage *s)
 {
 	struct events *e = page_events_of(page_of(s));
-	while (!stage_sleep(s, LOOK_MS))
-		all_tell(s, e);
+	size_t n = 0;
+	while (!(n ? stage_sleep(s, LOOK_MS) : stage_await(s, e->bell, -1))) {
+		eventfd_t rung;
+		(void)eventfd_read(e->bell, &rung);
+		n = all_tell(s, e);
+	}
 	pthread_mutex_lock(&e->lock);
 	for (; e->n; e->n--)
 		http_stream_close(e->clients[e->n - 1].stream);

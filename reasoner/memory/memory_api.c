@@ -6,9 +6,8 @@
 #include "reasoner/shared.h"
 
 #include <fcntl.h>
-#include <poll.h>
 
-enum { QUEUE_POLL_MS = 200, K_DEFAULT = 10, K_MAX = 100 };
+enum { K_DEFAULT = 10, K_MAX = 100 };
 
 /* A pipe of requests: the kernel's queue, its bound and its wake-ups. */
 struct memory_api {
@@ -25,20 +24,17 @@ int memory_api_open(struct memory_api **out, struct why *out_why)
 	return 0;
 }
 
-static struct http_request *queue_take(const struct memory_api *api, int timeout_ms)
+static struct http_request *queue_take(const struct memory_api *api)
 {
 	struct http_request *req = NULL;
-	struct pollfd p = {.fd = api->queue_out, .events = POLLIN};
-	if (poll(&p, 1, timeout_ms) <= 0 || read(api->queue_out, &req, sizeof(req)) != sizeof(req))
-		return NULL;
-	return req;
+	return read(api->queue_out, &req, sizeof(req)) == sizeof(req) ? req : NULL;
 }
 
 void memory_api_close(struct memory_api *api)
 {
 	if (!api)
 		return;
-	for (struct http_request *req; (req = queue_take(api, 0));)
+	for (struct http_request *req; (req = queue_take(api));)
 		http_reply_retry(req, 503, 1, "stopping");
 	close(api->queue_in);
 	close(api->queue_out);
@@ -194,8 +190,8 @@ void memory_api_run(struct stage *s)
 	struct desk_of_memory desk = {.stage = s};
 	if (http_client_new(&desk.http))
 		return;
-	while (!stage_stopping(s)) {
-		struct http_request *req = queue_take(all->memory, QUEUE_POLL_MS);
+	while (!stage_await(s, all->memory->queue_out, -1)) {
+		struct http_request *req = queue_take(all->memory);
 		if (req)
 			serve(&desk, req);
 	}
