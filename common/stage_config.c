@@ -40,7 +40,8 @@ static const struct option bus_options[] = {
 	     "events, from which the monitor rebuilds its incidents: not shorter than its own "
 	     "`retention`"),
 	KEEP(BUS_STORY, "story", "90d", 25 * HOUR_MS, "2GiB",
-	     "what happened to incidents; claims are kept a week longer"),
+	     "what happened to incidents; claims, and what executors note of steps, are kept a "
+	     "week longer"),
 	KEEP(BUS_DEAD, "dead", "90d", HOUR_MS, "256MiB", "what could not be read"),
 	OPT_BYTES(struct bus_config, keep[BUS_CLAIM].bytes, "keep.claim_bytes", "640MiB", 1 << 20,
 		  1e15,

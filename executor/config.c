@@ -140,6 +140,11 @@ static const struct option rows[] = {
 		"limit."),
 	OPT_DURATION(T, cooldown_ms, "rate.cooldown", "30s", 0, 86400000,
 		     "Pause on a target between the actions of two plans."),
+	OPT_DURATION(
+		T, audit_age_ms, "audit_age", "400d", 0, INT64_C(3650) * 86400000,
+		"How long the audit chain keeps its records; a record of its own names what is "
+		"cut off, by its last digest. 0: for ever. What the journal knows of steps goes "
+		"by keep.story_age of bus.yaml: a week after it."),
 	OPT_ENUM(T, sandbox, "sandbox", "auto", sandbox_names,
 		 "auto takes the strongest that works here: bwrap (namespaces and seccomp), else "
 		 "landlock (file rules and seccomp). Where neither works no command is run."),

@@ -48,7 +48,8 @@ struct executor_config {
 	int64_t target_rate; /* starts an hour */
 	int64_t global_rate;
 	int64_t cooldown_ms;
-	int64_t sandbox; /* enum sandbox_wish */
+	int64_t audit_age_ms; /* 0: for ever */
+	int64_t sandbox;      /* enum sandbox_wish */
 	bool allow_unsandboxed;
 	json_t *guard; /* what repositories' targets get that say nothing themselves; NULL: nothing
 			*/

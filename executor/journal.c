@@ -17,7 +17,8 @@ struct item {
 	const char *step; /* NULL: an audit record only */
 	struct buf report;
 	const struct audit_entry *entry;
-	pthread_cond_t wake; /* this one is done, or has to commit for those behind it */
+	struct journal_trim *trim; /* in place of all that */
+	pthread_cond_t wake;       /* this one is done, or has to commit for those behind it */
 	int rc;
 	bool done;
 };
@@ -88,14 +89,29 @@ const char *journal_owner(const struct journal *j)
 	return j->owner;
 }
 
+static int take_out(struct store_txn *txn, struct journal_trim *t)
+{
+	int64_t now_ms = clock_real_ms();
+	for (size_t i = 0; i < t->n_steps; i++)
+		store_del_str(txn, &steps, t->steps[i].step);
+	int rc = t->audit_before_ms ? audit_cut(txn, t->audit_before_ms, now_ms, &t->audit_cut) : 0;
+	t->audit_broken = rc == ERR_CORRUPT;
+	return t->audit_broken ? 0 : rc;
+}
+
+static int put_in(struct store_txn *txn, const struct item *i)
+{
+	if (i->step)
+		store_put_str(txn, &steps, i->step, i->report.data, i->report.len);
+	return audit_append(txn, i->entry, clock_real_ms());
+}
+
 /* One transaction and one fsync for all of them. */
 static int commit_all(struct journal *j, const struct item *items)
 {
 	struct store_txn *txn = store_begin_write(j->store);
 	for (const struct item *i = items; i; i = i->next) {
-		if (i->step)
-			store_put_str(txn, &steps, i->step, i->report.data, i->report.len);
-		int rc = audit_append(txn, i->entry, clock_real_ms());
+		int rc = i->trim ? take_out(txn, i->trim) : put_in(txn, i);
 		if (rc) {
 			store_end(txn);
 			return rc;
@@ -125,27 +141,35 @@ static void lead(struct journal *j)
 		pthread_cond_signal(&j->first->wake);
 }
 
-int journal_write(struct journal *j, const Healbus__StepReport *report,
-		  const struct audit_entry *entry, struct why *out_why)
+/* Queues it and returns when it is on the disk. */
+static int commit(struct journal *j, struct item *item, struct why *out_why)
 {
-	struct item item = {.entry = entry, .wake = PTHREAD_COND_INITIALIZER};
-	if (report) {
-		item.step = report->step_id;
-		wire_pack(&report->base, &item.report);
-	}
+	pthread_cond_init(&item->wake, NULL);
 	pthread_mutex_lock(&j->lock);
-	*j->last = &item;
-	j->last = &item.next; /* cppcheck-suppress autoVariables ; it is off the list on return */
-	while (!item.done) {
+	*j->last = item;
+	j->last = &item->next;
+	while (!item->done) {
 		if (j->committing)
-			pthread_cond_wait(&item.wake, &j->lock);
+			pthread_cond_wait(&item->wake, &j->lock);
 		else
 			lead(j);
 	}
 	pthread_mutex_unlock(&j->lock);
-	pthread_cond_destroy(&item.wake);
+	pthread_cond_destroy(&item->wake);
+	return item->rc ? why_set(out_why, item->rc, "journal: %s", err_name(item->rc)) : 0;
+}
+
+int journal_write(struct journal *j, const Healbus__StepReport *report,
+		  const struct audit_entry *entry, struct why *out_why)
+{
+	struct item item = {.entry = entry};
+	if (report) {
+		item.step = report->step_id;
+		wire_pack(&report->base, &item.report);
+	}
+	int rc = commit(j, &item, out_why);
 	buf_release(&item.report);
-	return item.rc ? why_set(out_why, item.rc, "journal: %s", err_name(item.rc)) : 0;
+	return rc;
 }
 
 bool journal_is_broken(struct journal *j)
@@ -170,6 +194,66 @@ int journal_read(struct journal *j, const char *step_id, struct arena *arena,
 		*out = (Healbus__StepReport *)msg;
 	return rc;
 }
+
+/* ---- what is old ---- */
+
+struct looking {
+	struct journal_page *page;
+	struct arena arena;
+	size_t seen;
+};
+
+static int64_t last_ms(const Healbus__StepReport *r)
+{
+	return MAX(r->started_at_ms, r->ended_at_ms);
+}
+
+static int visit_step(void *ctx, const void *key, size_t key_len, struct store_val val)
+{
+	struct looking *l = ctx;
+	struct journal_page *page = l->page;
+	ProtobufCMessage *msg = NULL;
+	struct why why = {0};
+	char step[ID_BYTES] = "";
+	if (key_len >= sizeof(step))
+		return 0; /* no step of ours */
+	memcpy(step, key, key_len);
+	if (str_eq(step, page->after) && l->seen == 0)
+		return 0;
+	if (l->seen++ == JOURNAL_PAGE)
+		return 1;
+	memcpy(page->after, step, sizeof(step));
+	if (wire_unpack(KIND_STEP, val.data, val.len, &l->arena, &msg, &why))
+		return 0; /* who cannot read it does not know how old it is */
+	const Healbus__StepReport *r = (const Healbus__StepReport *)msg;
+	if (last_ms(r) >= page->before_ms)
+		return 0;
+	struct journal_row *row = &page->rows[page->n++];
+	memcpy(row->step, step, sizeof(step));
+	snprintf(row->incident, sizeof(row->incident), "%s", r->incident);
+	return 0;
+}
+
+int journal_old(struct journal *j, struct journal_page *page, struct why *out_why)
+{
+	struct looking l = {.page = page};
+	const struct store_range behind = {.from = page->after, .from_len = strlen(page->after)};
+	auto_txn txn = store_begin_read(j->store);
+	page->n = 0;
+	int rc = store_each(txn, &steps, &behind, visit_step, &l);
+	arena_release(&l.arena);
+	if (l.seen <= JOURNAL_PAGE)
+		page->after[0] = '\0';
+	return rc ? why_set(out_why, rc, "journal: %s", err_name(rc)) : 0;
+}
+
+int journal_trim(struct journal *j, struct journal_trim *trim, struct why *out_why)
+{
+	struct item item = {.trim = trim};
+	return commit(j, &item, out_why);
+}
+
+/* ---- the audit chain ---- */
 
 int journal_audit_check(struct journal *j, struct audit_summary *out, struct why *out_why)
 {

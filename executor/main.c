@@ -10,6 +10,7 @@
 #include "executor/mcp.h"
 #include "executor/mcp_pin.h"
 #include "executor/report.h"
+#include "executor/retain.h"
 #include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/sandbox.h"
 #include "executor/workspace.h"
@@ -187,6 +188,28 @@ static void run_beat(struct stage *s)
 	} while (!stage_sleep(s, LIVE_BEAT_MS));
 }
 
+/* ---- forgetting what is old ---- */
+
+static void run_retain(struct stage *s)
+{
+	int64_t wait_ms = RETAIN_FIRST_MS;
+	while (!stage_sleep(s, wait_ms)) {
+		struct retained done;
+		struct why why = {0};
+		struct executor ex = worker_view(s, NULL);
+		int rc = retain(&ex, clock_real_ms(), &done, &why);
+		stage_config_put(s, ex.config);
+		if (rc)
+			LOG(WARN, "the journal's old part is kept for now", S("why", why.text));
+		if (done.forgotten + done.cut > 0)
+			LOG(INFO, "old parts of the journal removed", I("steps", done.forgotten),
+			    I("audit_records", done.cut));
+		if (done.audit_broken)
+			LOG(ERROR, "the audit chain is broken, so none of it is cut off");
+		wait_ms = RETAIN_EVERY_MS;
+	}
+}
+
 /* ---- MCP ---- */
 
 static struct mcp *life_mcp(struct stage *s)
@@ -225,6 +248,7 @@ static void on_mcp_message(void *ctx, struct http_request *req)
 }
 
 static const struct stage_thread threads[] = {{.name = "beat", .run = run_beat},
+					      {.name = "retain", .run = run_retain},
 					      {.name = "mcp", .run = run_mcp}};
 
 /* ---- HTTP: what doctor asks ---- */
@@ -337,7 +361,8 @@ static int run_audit(int argc, char **argv, const char *config_dir)
 		fprintf(stderr, "healbus-executor: audit: %s\n", why.text);
 		return rc == ERR_BUSY ? 75 : 70;
 	}
-	fprintf(stderr, "%" PRIu64 " records, head %s\n", sum.records, sum.head);
+	fprintf(stderr, "%" PRIu64 " records, the first %" PRIu64 " of them cut off, head %s\n",
+		sum.records, sum.cut, sum.head);
 	return 0;
 }
 
