@@ -107,6 +107,11 @@ static int set_user(struct bus *b, natsOptions *o, struct why *out_why)
 				      natsStatus_GetText(s));
 }
 
+/* libnats 3.4 takes a signature for a string: one that begins with a zero byte, as every 256th
+ * does, it leaves out, and the server refuses us. The next connection brings another nonce. */
+#define OTHER_NONCE NATS_ILLEGAL_STATE
+enum { NONCE_TRIES = 8 };
+
 /* The seed is in memory only while it is needed: for the public half, and here to sign. The library
  * frees what it is given, and encodes the signature. */
 static natsStatus on_nonce(char **custom_error, unsigned char **signature, int *len,
@@ -119,10 +124,11 @@ static natsStatus on_nonce(char **custom_error, unsigned char **signature, int *
 	int rc = out ? secret_read(&seed, b->nkey_file, &why) : ERR_INTERNAL;
 	if (!rc)
 		rc = nkey_sign(seed.data, nonce, strlen(nonce), out, &why);
-	if (rc) {
+	if (rc || out[0] == 0) {
 		free(out);
-		*custom_error = mem_printf("%s: %s", b->nkey_file, why.text);
-		return NATS_ERR;
+		*custom_error = mem_printf("%s: %s", b->nkey_file,
+					   rc ? why.text : "no signature that can be sent");
+		return rc ? NATS_ERR : OTHER_NONCE;
 	}
 	*signature = out;
 	*len = NKEY_SIGNATURE_BYTES;
@@ -182,6 +188,14 @@ static void wait_until(struct bus *b, int64_t deadline_mono_ms)
 	pthread_cond_timedwait(&b->changed, &b->lock, &at);
 }
 
+static natsStatus connect_signed(natsConnection **out, natsOptions *o)
+{
+	natsStatus s = OTHER_NONCE;
+	for (int i = 0; i < NONCE_TRIES && s == OTHER_NONCE; i++)
+		s = natsConnection_Connect(out, o);
+	return s;
+}
+
 static int connect_once(struct bus *b, bool at_once, natsConnection **out, struct why *out_why)
 {
 	natsOptions *o = NULL;
@@ -193,7 +207,7 @@ static int connect_once(struct bus *b, bool at_once, natsConnection **out, struc
 	b->open_connections++;
 	pthread_mutex_unlock(&b->lock);
 	natsConnection *nc = NULL;
-	natsStatus s = natsConnection_Connect(&nc, o);
+	natsStatus s = connect_signed(&nc, o);
 	natsOptions_Destroy(o);
 	if (s == NATS_OK) {
 		*out = nc;

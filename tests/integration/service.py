@@ -255,21 +255,25 @@ def test_end_with_tls():
     with open(etc + "/notifier.yaml", "w") as f:
         f.write("state_dir: %s/state\nhttp: {listen: '127.0.0.1:%d'}\n" % (where, free_port()))
     nats = subprocess.Popen(["nats-server", "-c", etc + "/nats/nats-server.conf"], stderr=subprocess.DEVNULL)
-    codes = []
+    codes, said = [], []
     try:
         wait_for("streams", lambda: subprocess.run([BUILD + "/healctl", "-c", etc, "doctor", "--fix", "--only", "bus"],
                                                    stdout=subprocess.DEVNULL, timeout=60).returncode == 0)
-        for _ in range(8):
-            p = subprocess.Popen([BUILD + "/healbus-notifier", "-c", etc], stderr=subprocess.DEVNULL)
-            ready = [BUILD + "/healbus-notifier", "-c", etc, "--healthy"]
-            wait_for("ready", lambda: subprocess.run(ready, capture_output=True, timeout=60).returncode == 0)
-            p.terminate()
-            codes.append(p.wait(timeout=60))
+        for i in range(8):
+            with open("%s/log-%d" % (where, i), "w+", encoding="utf-8") as log:
+                p = subprocess.Popen([BUILD + "/healbus-notifier", "-c", etc], stderr=log)
+                ready = [BUILD + "/healbus-notifier", "-c", etc, "--healthy"]
+                wait_for("ready", lambda: p.poll() is not None or
+                         subprocess.run(ready, capture_output=True, timeout=60).returncode == 0)
+                p.terminate()
+                codes.append(p.wait(timeout=60))
+                log.seek(0)
+                said.append(log.read() if codes[-1] else "")
     finally:
         nats.kill()
         nats.wait()
         shutil.rmtree(where, ignore_errors=True)
-    ok(codes == [0] * 8, "with TLS a stage ends eight times as it should", codes)
+    ok(codes == [0] * 8, "with TLS a stage ends eight times as it should", "%s\n%s" % (codes, "".join(said)))
 
 
 def test_stop(s):
