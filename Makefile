@@ -238,6 +238,10 @@ LINE ?= ingest
 profile: deps-test all $(BENCH_T)
 	tests/bench/profile --build $(B) $(LINE)
 
+## make hops       one alert on its way to its action: each message on the bus, when, and what it costs
+hops: deps-test all $(BENCH_T)
+	tests/bench/hops --build $(B)
+
 ## make fault      the faults' list, a kill at every named point, 20,000 alerts under kill -9 (SEEDS=10: ten times)
 SEEDS ?= 1
 fault: deps-test
@@ -330,5 +334,5 @@ clean:
 	rm -rf build
 
 .PHONY: all peers unit test tests san-tests help clean deps deps-test deps-demo deps-demo-ci deps-lint deps-bench asan tsan fault fault-run upgrade-test upgrade-run cluster-test cluster-run fuzz fuzz-run lint \
-	layers format cover sim bench scale profile compose-test demo demo-ci man install examples
+	layers format cover sim bench scale profile hops compose-test demo demo-ci man install examples
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

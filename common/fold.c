@@ -56,6 +56,7 @@ static int load(struct fold *f, const struct fold_options *o, struct why *out_wh
 				   .tables = f->tables,
 				   .n_tables = f->n_tables,
 				   .map_bytes = o->map_bytes,
+				   .last_may_be_undone = true,
 				   .no_sync = o->no_sync};
 	int rc = store_open(&so, &f->store, out_why);
 	if (rc)

@@ -200,13 +200,15 @@ static int note_time(void *ctx, const struct fold_row *row)
 /* Since when there may be outputs of ours on STORY that it would store a second time: 0 all of it,
  * INT64_MAX none. Within the stream's duplicate window it says so by itself; after that, what a
  * bus without an answer took from us long ago counts, and what another process said in our place: a
- * replica of ours, or who owned the partition. */
+ * replica of ours, or who owned the partition; or we, from a commit that a crash of the machine has
+ * undone. */
 static int64_t unknown_since_ms(struct fold_loop *l, const struct bus_stream_state *story)
 {
 	struct fold_offset o = fold_offset(l->fold);
 	int64_t old = clock_real_ms() - FOLD_LOOP_KNOWN_MS, row_ms = INT64_MAX;
 	int64_t read_ms = o.stream_ns / 1000000;
-	bool others = l->def->partitioned ? l->foreign : story->last_seq > o.seq;
+	bool others = l->def->partitioned ? l->foreign || fold_machine_restarted(l)
+					  : story->last_seq > o.seq;
 	if (o.seq == 0)
 		return 0;
 	fold_outbox_each(l->fold, fold_outbox_oldest(l->fold), note_time, &row_ms);
@@ -240,6 +242,7 @@ static int learn_outputs(struct fold_loop *l, struct why *out_why)
 		l->rebuild_head = input.last_seq;
 	}
 	l->rebuild_checked = true;
+	fold_machine_note(l);
 	return 0;
 }
 

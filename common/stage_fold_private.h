@@ -86,6 +86,11 @@ int fold_owner_take(struct fold_loop *l, struct why *out_why);
 bool fold_owner_is(const struct fold_loop *l);
 void fold_owner_release(struct fold_loop *l);
 
+/* Has the kernel started anew since fold_machine_note? Then the store may lack its last commit
+ * (store.h), whose outputs may be on the bus. True when nobody knows. */
+bool fold_machine_restarted(const struct fold_loop *l);
+void fold_machine_note(const struct fold_loop *l);
+
 /* Owner, outlet, rebuild, resend, position, puller: whatever is missing. */
 int fold_loop_connect(struct fold_loop *l);
 void fold_loop_disconnect(struct fold_loop *l, bool outlet_too);

@@ -125,15 +125,43 @@ void stage_life_end(struct stage *s)
 
 /* ---- who we are ---- */
 
+/* Of this kernel's start. */
+static void read_boot(struct buf *out)
+{
+	if (buf_read_file(out, "/proc/sys/kernel/random/boot_id", 64))
+		buf_reset(out);
+}
+
 static void machine_name(char out[static ID_BYTES])
 {
 	char space[64] = "";
 	auto_buf kernel = {0};
 	if (readlink("/proc/self/ns/pid", space, sizeof(space) - 1) < 0)
 		space[0] = '\0';
-	if (buf_read_file(&kernel, "/proc/sys/kernel/random/boot_id", 64))
-		buf_reset(&kernel);
+	read_boot(&kernel);
 	id_make(out, "machine", buf_str(&kernel), space);
+}
+
+bool fold_machine_restarted(const struct fold_loop *l)
+{
+	auto_free char *path = mem_printf("%s/boot", l->dir);
+	auto_buf now = {0}, noted = {0};
+	read_boot(&now);
+	return now.len == 0 || buf_read_file(&noted, path, 64) ||
+	       !str_eq(buf_str(&now), buf_str(&noted));
+}
+
+void fold_machine_note(const struct fold_loop *l)
+{
+	auto_free char *path = mem_printf("%s/boot", l->dir);
+	auto_buf now = {0};
+	if (!fold_machine_restarted(l))
+		return;
+	read_boot(&now);
+	auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, buf_str(&now), now.len) != (ssize_t)now.len)
+		LOG(WARN, "the machine's start is not noted: the next start looks it up again",
+		    S("file", path));
 }
 
 /* The folder's lasting id; made the first time. Without one it is the process's own. */

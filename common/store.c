@@ -179,6 +179,8 @@ static int open_env(struct store *s, const struct store_options *options)
 	s->no_sync = options->no_sync;
 	/* The map is written to itself, in place of pages that are then copied into the file. */
 	unsigned flags = MDB_NOTLS;
+	if (options->last_may_be_undone)
+		flags |= (unsigned)MDB_NOMETASYNC;
 	if (options->no_sync)
 		flags |= (unsigned)MDB_NOSYNC | MDB_WRITEMAP;
 	if (!rc)

@@ -1,8 +1,7 @@
 /*
  * State on disk: typed tables in one LMDB environment. The only user of lmdb.h. Every value is
  * stored with magic, version, length and CRC-32C, and checked on read, since LMDB itself checks
- * nothing. Opened with default durability only (never NOSYNC, except by tests and backtests that
- * ask for it). Layer 1.
+ * nothing. A commit waits for the disk, unless the options ask for less. Layer 1.
  *
  * One writer: the thread that owns the stage's fold (or the executor's journal lock). Readers: any
  * thread, each with its own read transaction. A transaction belongs to one thread and never spans a
@@ -72,8 +71,12 @@ struct store_options {
 	int64_t map_bytes;       /* 0: STORE_DEFAULT_MAP_BYTES */
 	int64_t map_limit_bytes; /* growth stops here, but for a reserve of an eighth that only
 				    deletes may use; 0: 64 times map_bytes */
-	bool no_sync;            /* tests and backtests only: fast, but the map's pages stay
-				    resident, and a full disk is SIGBUS */
+	/* For what is read again from elsewhere: a commit does not wait for its last page. A crash
+	 * of the machine (not of the process) may then undo the last transaction, whole; the one
+	 * before it is safe. Costs one wait for the disk in place of two. */
+	bool last_may_be_undone;
+	bool no_sync; /* tests and backtests only: fast, but the map's pages stay resident, and a
+			 full disk is SIGBUS */
 };
 
 /*

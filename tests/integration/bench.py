@@ -17,6 +17,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
 from kit import rows  # noqa: E402
 from kit.bench import medians, parse, quantile  # noqa: E402
+from kit.sniff import Reader, name  # noqa: E402
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 W1_MD5 = "1aaeb848477a93e32a95ed2054baa4ab"
@@ -175,6 +176,21 @@ def test_rows():
     check(parse("rate=2.5 n=3 status_202=1 junk") == {"rate": 2.5, "n": 3, "status_202": 1}, "figures of a driver are read")
 
 
+def test_sniffer():
+    """The bytes of a bus, whole and torn anywhere, are the same messages."""
+    said = (b"INFO {}\r\nPONG\r\nMSG heal.plan.x 1 _INBOX_executor-1.abc 4\r\nMSG \r\n"
+            b"HMSG $KV.CLAIM.plan-abc 1 _INBOX_executor.r 12 15\r\nNATS/1.0\r\n\r\nabc\r\nMSG _INBOX_executor.r 1 2\r\n{}\r\n")
+    wanted = [("heal.plan.x", "_INBOX_executor-1.abc"), ("$KV.CLAIM.plan-abc", "_INBOX_executor.r"), ("_INBOX_executor.r", "")]
+    torn = []
+    for at in range(len(said)):
+        reader = Reader()
+        torn.append([*reader.messages(said[:at]), *reader.messages(said[at:])])
+    check(torn == [wanted] * len(said), "messages are told apart wherever their bytes are torn")
+    asked = {}
+    check([name(*m, asked) for m in wanted] == [("executor", "heal.plan"), ("executor", "put claim plan-*"),
+          ("executor", "... answer: put claim plan-*")], "an answer is named after its question")
+
+
 def test_runner():
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "run")
     listed = subprocess.run([here, "--list"], stdout=subprocess.PIPE, check=False).stdout.decode().splitlines()
@@ -204,6 +220,7 @@ def main():
         test_load(directory)
         test_action(directory)
     test_rows()
+    test_sniffer()
     test_runner()
     test_scale()
     print(f"1..{count}")

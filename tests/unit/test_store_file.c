@@ -253,9 +253,8 @@ static void test_second_opener_is_refused(void **state)
 	assert_int_equal(status, 0);
 }
 
-static void test_killed_writer_leaves_the_last_commit(void **state)
+static void check_killed_writer(struct fixture *f)
 {
-	struct fixture *f = *state;
 	store_close(f->store);
 	f->store = NULL;
 	f->options.no_sync = false;
@@ -279,6 +278,19 @@ static void test_killed_writer_leaves_the_last_commit(void **state)
 	reopen(f);
 	assert_value(f->store, &table_a, "k", "one");
 	put(f->store, &table_a, "k", "three");
+}
+
+static void test_killed_writer_leaves_the_last_commit(void **state)
+{
+	check_killed_writer(*state);
+}
+
+/* It is the machine's crash, not the process's, that may undo it. */
+static void test_killed_writer_leaves_what_may_be_undone(void **state)
+{
+	struct fixture *f = *state;
+	f->options.last_may_be_undone = true;
+	check_killed_writer(f);
 }
 
 /* ---- hash and backup ---- */
@@ -357,6 +369,7 @@ int main(void)
 		T(test_set_aside_starts_anew),
 		T(test_second_opener_is_refused),
 		T(test_killed_writer_leaves_the_last_commit),
+		T(test_killed_writer_leaves_what_may_be_undone),
 		T(test_hash_is_of_the_state_not_of_its_history),
 		T(test_hash_knows_rows_from_tables),
 		T(test_backup_is_equal),

@@ -142,12 +142,12 @@ class World:
             f"{{user: root, readonly: [{self.build}/tests/bench], writable: [{self.dir}]}}"
         return TOOL % {"level": level, "act": f"{self.build}/tests/bench/act", "out": self.out, "sandbox": confined}
 
-    def start_all(self, sandbox="none", workers=4):
+    def start_all(self, sandbox="none", workers=4, level="none"):
         """The four stages as the action lines need them."""
         self.start_bus().make_streams()
         self.start_monitor(EACH)
         self.start_reasoner()
-        self.start_executor(self.note_tool(sandbox), sandbox=sandbox, workers=workers)
+        self.start_executor(self.note_tool(sandbox, level), sandbox=sandbox, workers=workers)
         self.start_notifier()
         return self
 
