@@ -34,8 +34,9 @@ static int allow(int rules, const char *path, uint64_t access)
 	return fd < 0 || syscall(CALL_ADD_RULE, rules, RULE_PATH_BENEATH, &rule, 0) ? ERR_IO : 0;
 }
 
-int confine_files(const char *socket_path, struct why *out_why)
+int confine_files(const char *socket_path, const char *config_dir, struct why *out_why)
 {
+	const char *const readable[] = {config_dir, "/etc/passwd", "/etc/group"};
 	uint64_t handled = FS_ABI_1;
 	auto_free char *dir = mem_strdup(socket_path);
 	auto_fd int rules = (int)syscall(CALL_CREATE, &handled, sizeof(handled), 0);
@@ -46,6 +47,8 @@ int confine_files(const char *socket_path, struct why *out_why)
 	if (allow(rules, *dir ? dir : "/", FS_MAKE_SOCK | FS_REMOVE_FILE))
 		return why_set(out_why, ERR_CONFIG, "listen: %s: %s", dir, strerror(errno));
 	(void)allow(rules, "/proc", FS_READ_FILE | FS_READ_DIR);
+	for (size_t i = 0; i < ARRAY_SIZE(readable); i++)
+		(void)allow(rules, readable[i], FS_READ_FILE);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(CALL_RESTRICT, rules, 0))
 		return why_set(out_why, ERR_UNSUPPORTED, "Landlock: %s", strerror(errno));
 	return 0;

@@ -39,7 +39,8 @@ static int print_help(void)
 	printf("\nkeys of %s (environment: %sKEY):\n%s", broker_options.file,
 	       broker_options.env_prefix, buf_str(&keys));
 	printf("\nsignals: TERM and INT answer what is under way and stop, a second one stops at\n"
-	       "once.\nexit codes: 0 stopped, 64 usage, 70 internal, 78 configuration.\n"
+	       "once; HUP reloads.\nexit codes: 0 stopped, 64 usage, 70 internal, 78 "
+	       "configuration.\n"
 	       "\ntry it:  curl --unix-socket /run/healbus-broker/docker.sock "
 	       "http://docker/containers/json\n");
 	return EXIT_STOPPED;
@@ -51,8 +52,9 @@ static int complain(const char *reason)
 	return EXIT_CONFIG;
 }
 
-static int ask_healthy(const struct broker_config *c)
+static int ask_healthy(const char *dir, const struct broker_config *c)
 {
+	(void)dir;
 	struct http_client *http = NULL;
 	struct http_call call = {
 		.url = "http://broker/healthz", .unix_socket = c->listen, .timeout_ms = HEALTHY_MS};
@@ -72,26 +74,27 @@ static int ask_healthy(const struct broker_config *c)
 	return rc ? EXIT_SICK : EXIT_STOPPED;
 }
 
-static int run(const struct broker_config *c);
+static int run(const char *dir, const struct broker_config *c);
 
-static int check(const struct broker_config *c)
+static int check(const char *dir, const struct broker_config *c)
 {
-	(void)c;
+	(void)dir, (void)c;
 	printf("%s: configuration is good\n", program);
 	return EXIT_STOPPED;
 }
 
-static int print_config(const struct broker_config *c)
+static int print_config(const char *dir, const struct broker_config *c)
 {
 	auto_buf out = {0};
 
+	(void)dir;
 	config_print(&broker_options, "/", c, &out);
 	fputs(buf_str(&out), stdout);
 	return EXIT_STOPPED;
 }
 
-/* What is done with the configuration. */
-typedef int command(const struct broker_config *c);
+/* What is done with the configuration, which comes from dir. */
+typedef int command(const char *dir, const struct broker_config *c);
 
 static const struct {
 	const char *name;
@@ -159,6 +162,7 @@ static sigset_t our_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	return set;
 }
 
@@ -176,11 +180,11 @@ static bool confine(int rc, const char *what, const struct why *why)
 	return rc == 0 || rc == ERR_UNSUPPORTED;
 }
 
-static int start(const struct broker_config *c, struct broker **out)
+static int start(const char *dir, const struct broker_config *c, struct broker **out)
 {
 	struct why why = {0};
 
-	if (!SANITIZED && !confine(confine_files(c->listen, &why), "files", &why))
+	if (!SANITIZED && !confine(confine_files(c->listen, dir, &why), "files", &why))
 		return EXIT_CONFIG;
 	int rc = broker_open(c, out, &why);
 	if (rc) {
@@ -196,7 +200,22 @@ static int start(const struct broker_config *c, struct broker **out)
 	return EXIT_STOPPED;
 }
 
-static int run(const struct broker_config *c)
+static void reload(struct broker *b, const char *dir)
+{
+	struct broker_config c = {0};
+	struct why why = {0};
+
+	if (broker_config_load(dir, &c, &why)) {
+		LOG(ERROR, "configuration not reloaded, the old one stays", S("why", why.text));
+	} else {
+		log_set_level((enum log_level)c.log_level);
+		broker_reload(b, &c);
+		LOG(INFO, "configuration reloaded");
+	}
+	config_release(&broker_options, &c);
+}
+
+static int run(const char *dir, const struct broker_config *c)
 {
 	const sigset_t set = our_signals();
 	struct broker *b = NULL;
@@ -208,11 +227,12 @@ static int run(const struct broker_config *c)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	log_init("docker-broker", (enum log_level)c->log_level);
-	int code = start(c, &b);
+	int code = start(dir, c, &b);
 	if (code)
 		return code;
 	mem_settle();
-	sigwait(&set, &sig);
+	while (sigwait(&set, &sig) == 0 && sig == SIGHUP)
+		reload(b, dir);
 	LOG(INFO, "stopping");
 	/* A second one ends it where it stands. */
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
@@ -234,7 +254,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	int rc = broker_config_load(dir, &c, &why);
-	code = rc ? complain(why.text[0] ? why.text : err_name(rc)) : chosen(&c);
+	code = rc ? complain(why.text[0] ? why.text : err_name(rc)) : chosen(dir, &c);
 	config_release(&broker_options, &c);
 	return code;
 }

@@ -45,8 +45,15 @@ struct worker {
 	pthread_t thread;
 };
 
+/* A configuration that a reload brought; requests may read it until the end. */
+struct reloaded {
+	struct reloaded *before;
+	struct broker_config config;
+};
+
 struct broker {
-	const struct broker_config *config;
+	const struct broker_config *_Atomic config;
+	struct reloaded *reloaded; /* the last one */
 	struct http_server *unix_server, *tcp_server;
 
 	pthread_mutex_t lock; /* rate, queue, stop */
@@ -57,7 +64,7 @@ struct broker {
 	bool stop;
 
 	struct worker *workers;
-	size_t n_workers; /* whose thread runs */
+	size_t max_workers, n_workers; /* those whose thread runs */
 };
 
 /* ---- answers ---- */
@@ -190,13 +197,12 @@ static bool take_job(struct broker *b, struct job *out)
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	struct broker_engine e = {.config = w->broker->config,
-				  .http = w->http,
-				  .may_act = may_act,
-				  .may_act_ctx = w->broker};
+	struct broker_engine e = {.http = w->http, .may_act = may_act, .may_act_ctx = w->broker};
 
-	for (struct job job; take_job(w->broker, &job);)
+	for (struct job job; take_job(w->broker, &job);) {
+		e.config = w->broker->config;
 		(job.ready ? tell_ready : forward)(&e, &job);
+	}
 	return NULL;
 }
 
@@ -244,15 +250,16 @@ static int judge(const struct broker *b, struct http_request *req, struct broker
 {
 	struct headers headers = {.n = 0};
 	struct broker_ask ask = {.method = http_method(req), .target = http_raw_target(req)};
+	const struct broker_config *c = b->config;
 
-	if (!user_allowed(b->config, http_peer_uid(req)))
+	if (!user_allowed(c, http_peer_uid(req)))
 		return why_set(out_why, ERR_DENIED, "user %" PRId64 " is not one of allow_users",
 			       http_peer_uid(req));
 	http_body(req, &ask.body_len);
 	http_headers_each(req, take_header, &headers);
 	ask.headers = headers.items;
 	ask.n_headers = headers.n;
-	return broker_judge(&b->config->bounds, &ask, out, out_why);
+	return broker_judge(&c->bounds, &ask, out, out_why);
 }
 
 static int count_request(struct broker *b, int64_t *out_wait_ms)
@@ -353,7 +360,7 @@ static int open_servers(struct broker *b, struct why *out_why)
 
 static void start_workers(struct broker *b)
 {
-	for (; b->n_workers < (size_t)b->config->workers; b->n_workers++) {
+	for (; b->n_workers < b->max_workers; b->n_workers++) {
 		struct worker *w = &b->workers[b->n_workers];
 
 		if (pthread_create(&w->thread, NULL, work, w))
@@ -370,8 +377,9 @@ int broker_open(const struct broker_config *config, struct broker **out, struct 
 	b->rate = broker_rate_new(&config->rates);
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->wake, NULL);
-	b->workers = mem_calloc((size_t)config->workers, sizeof(*b->workers));
-	for (size_t i = 0; !rc && i < (size_t)config->workers; i++) {
+	b->max_workers = (size_t)config->workers;
+	b->workers = mem_calloc(b->max_workers, sizeof(*b->workers));
+	for (size_t i = 0; !rc && i < b->max_workers; i++) {
 		b->workers[i].broker = b;
 		rc = http_client_new(&b->workers[i].http);
 	}
@@ -386,11 +394,69 @@ int broker_open(const struct broker_config *config, struct broker **out, struct 
 	return 0;
 }
 
+/* ---- reload ---- */
+
+static bool texts_differ(const char *a, const char *b)
+{
+	return !str_eq(a ? a : "", b ? b : "");
+}
+
+static void say_fixed(const struct broker_config *was, const struct broker_config *now)
+{
+	const struct {
+		const char *key;
+		bool differs;
+	} fixed[] = {
+		{"listen", texts_differ(was->listen, now->listen)},
+		{"group", texts_differ(was->group, now->group)},
+		{"allow_root", was->allow_root != now->allow_root},
+		{"http.listen", texts_differ(was->http_listen, now->http_listen)},
+		{"workers", was->workers != now->workers},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+		if (fixed[i].differs)
+			LOG(WARN, "a change that needs a restart", S("key", fixed[i].key));
+	}
+}
+
+void broker_reload(struct broker *b, struct broker_config *config)
+{
+	struct reloaded *r = mem_alloc(sizeof(*r));
+	const struct broker_config *was = b->config;
+	struct broker_rate *old_rate = NULL;
+
+	*r = (struct reloaded){.before = b->reloaded, .config = *config};
+	*config = (struct broker_config){0};
+	say_fixed(was, &r->config);
+	pthread_mutex_lock(&b->lock);
+	if (memcmp(&was->rates, &r->config.rates, sizeof(was->rates)) != 0) {
+		old_rate = b->rate;
+		b->rate = broker_rate_new(&r->config.rates);
+	}
+	pthread_mutex_unlock(&b->lock);
+	broker_rate_free(old_rate);
+	b->reloaded = r;
+	b->config = &r->config;
+}
+
+static void free_reloaded(struct broker *b)
+{
+	while (b->reloaded) {
+		struct reloaded *r = b->reloaded;
+
+		b->reloaded = r->before;
+		config_release(&broker_options, &r->config);
+		free(r);
+	}
+}
+
 void broker_close(struct broker *b)
 {
 	if (!b)
 		return;
-	http_server_close(b->unix_server, b->config->stop_max_ms + b->config->engine_timeout_ms);
+	const struct broker_config *c = b->config;
+	http_server_close(b->unix_server, c->stop_max_ms + c->engine_timeout_ms);
 	http_server_close(b->tcp_server, 0);
 	pthread_mutex_lock(&b->lock);
 	b->stop = true;
@@ -398,9 +464,10 @@ void broker_close(struct broker *b)
 	pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < b->n_workers; i++)
 		pthread_join(b->workers[i].thread, NULL);
-	for (size_t i = 0; i < (size_t)b->config->workers; i++)
+	for (size_t i = 0; i < b->max_workers; i++)
 		http_client_free(b->workers[i].http);
 	free(b->workers);
+	free_reloaded(b);
 	broker_rate_free(b->rate);
 	pthread_cond_destroy(&b->wake);
 	pthread_mutex_destroy(&b->lock);

@@ -301,6 +301,31 @@ def test_users(e, dir):
         ok(r.returncode == 78 and "will not run as root" in r.stderr, "it does not run as root unasked", r.stderr)
 
 
+def test_reload(e, dir):
+    b = Broker(dir, e.path, "reload", rate={"container_per_hour": 1})
+    ok(b.post("/containers/web/restart?t=0")[0] == 204 and b.post("/containers/web/restart?t=0")[0] == 429, "one act, then no more")
+    b.configure(rate={"container_per_hour": 1}, logs={"default_lines": 2})
+    said = b.reload()
+    s, _, body = b.get("/containers/web/logs")
+    ok(said == ["configuration reloaded"] and s == 200 and body.count(b"\n") == 2, "SIGHUP: other bounds from now on", (said, s, body))
+    ok(b.post("/containers/web/restart?t=0")[0] == 429, "the same rates go on counting")
+    b.configure(rate={"container_per_hour": 2}, workers=2, allow_users="root,%d" % os.getuid())
+    said = b.reload()
+    fixed = [x["key"] for x in b.lines() if x["msg"] == "a change that needs a restart"]
+    ok(said == ["configuration reloaded"] and b.post("/containers/web/restart?t=0")[0] == 204, "others begin anew, and names are looked up", said)
+    ok(fixed == ["workers"], "it says what needs a restart", fixed)
+    b.configure(label="no label")
+    said = b.reload()
+    why = [x.get("why", "") for x in b.lines() if x["msg"].startswith("configuration not")]
+    ok(said and said[0].startswith("configuration not") and "label" in why[0] and b.get("/containers/web/json")[0] == 200,
+       "a bad one is refused, and the old one stays", (said, why))
+    b.configure(allow_users="%d" % (os.getuid() + 1))
+    said = b.reload()
+    s, _, body = b.get("/_ping")
+    ok(said == ["configuration reloaded"] and s == 403 and "allow_users" in reason(body), "who may no more ask is refused", (said, s))
+    ok(b.stop() == 0, "and it ends as it should")
+
+
 def test_http_listen(e, dir):
     port = free_port()
     b = Broker(dir, e.path, "tcp", http={"listen": "127.0.0.1:%d" % port})
@@ -352,6 +377,7 @@ def main():
         test_queue(e, dir)
         test_rates(e, dir)
         test_users(e, dir)
+        test_reload(e, dir)
         test_http_listen(e, dir)
         test_configuration(dir)
     except Exception:

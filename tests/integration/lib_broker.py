@@ -71,11 +71,23 @@ class Broker:
             os.makedirs(d, exist_ok=True)
         if ROOT:
             os.chown(run, NOBODY, NOBODY)
-        config.setdefault("engine", {})["socket"] = at
-        with open(os.path.join(self.conf, "broker.yaml"), "w") as f:
-            json.dump(dict(config, listen=self.socket), f)
+        self.at = at
+        self.configure(**config)
         self.group = str(os.stat(at).st_gid) if os.path.exists(at) else str(NOBODY)
         self.start()
+
+    def configure(self, **config):
+        config.setdefault("engine", {})["socket"] = self.at
+        config.setdefault("listen", self.socket)
+        with open(os.path.join(self.conf, "broker.yaml"), "w") as f:
+            json.dump(config, f)
+
+    def reload(self):
+        """What it says about it: "configuration reloaded", or that it was not."""
+        before = len(self.lines())
+        self.p.send_signal(signal.SIGHUP)
+        return wait_for("a word about the configuration", lambda: [
+            x["msg"] for x in self.lines()[before:] if x["msg"].startswith("configuration ")])
 
     def start(self):
         program = [os.path.join(self.dir, "healbus-docker-broker"), "-c", self.conf]
