@@ -151,6 +151,10 @@ int channel_keys(const struct yaml_node *node, const char *const *own, size_t n,
 int channel_str(const struct yaml_node *node, const char *key, char **io, struct why *out_why);
 int channel_path(const struct yaml_node *node, const char *key, char **io, struct why *out_why);
 
+/* http_client_call; ERR_TIMEOUT where the whole request left and no whole answer came, or a gateway
+ * got none: it may be there, and a later one is a repeat. ERR_UNAVAILABLE: it is not. */
+int channel_call(struct http_client *http, const struct http_call *call, struct http_answer *out,
+		 struct why *out_why);
 /* A POST with JSON; the answer's status as an error, Retry-After in *out_retry_ms. */
 int channel_post(struct http_client *http, const struct http_call *call, int64_t *out_retry_ms,
 		 struct why *out_why);

@@ -169,7 +169,7 @@ int chat_call(struct http_client *http, const struct http_call *call, json_t **o
 	      int64_t *out_retry_ms, struct why *out_why)
 {
 	struct http_answer answer = {0};
-	int rc = http_client_call(http, call, &answer, out_why);
+	int rc = channel_call(http, call, &answer, out_why);
 	if (!rc) {
 		*out_answer = json_loadb(buf_str(&answer.body), answer.body.len, 0, NULL);
 		*out_retry_ms = retry_of(&answer, *out_answer);

@@ -206,8 +206,8 @@ static const struct {
 	{"ratelimited", ERR_BUSY},
 	{"rate_limited", ERR_BUSY},
 	{"message_limit_exceeded", ERR_BUSY},
-	{"internal_error", ERR_UNAVAILABLE},
-	{"fatal_error", ERR_UNAVAILABLE},
+	{"internal_error", ERR_TIMEOUT}, /* Slack: some of it may have succeeded */
+	{"fatal_error", ERR_TIMEOUT},
 	{"service_unavailable", ERR_UNAVAILABLE},
 	{"request_timeout", ERR_UNAVAILABLE},
 	{"team_added_to_org", ERR_UNAVAILABLE},

@@ -151,11 +151,24 @@ int channel_url_read(const struct channel_url *u, struct buf *out, struct why *o
 	return rc;
 }
 
+int channel_call(struct http_client *http, const struct http_call *call, struct http_answer *out,
+		 struct why *out_why)
+{
+	enum { GATEWAY_TIMEOUT = 504 };
+	int rc = http_client_call(http, call, out, out_why);
+	if (!rc && out->status == GATEWAY_TIMEOUT)
+		return why_set(out_why, ERR_TIMEOUT, "HTTP status 504: %.200s",
+			       buf_str(&out->body));
+	if (rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT)
+		rc = out->sent ? ERR_TIMEOUT : ERR_UNAVAILABLE;
+	return rc;
+}
+
 int channel_post(struct http_client *http, const struct http_call *call, int64_t *out_retry_ms,
 		 struct why *out_why)
 {
 	struct http_answer answer = {0};
-	int rc = http_client_call(http, call, &answer, out_why);
+	int rc = channel_call(http, call, &answer, out_why);
 	if (!rc) {
 		rc = http_status_err(answer.status);
 		*out_retry_ms = answer.retry_after_ms;

@@ -151,7 +151,7 @@ int telegram_call(const struct telegram_call *call, const char *method, const js
 		.timeout_ms = call->timeout_ms,
 		.ca_file = call->bot->ca_file,
 	};
-	rc = http_client_call(call->http, &http, &a, out_why);
+	rc = channel_call(call->http, &http, &a, out_why);
 	if (url.data)
 		explicit_bzero(url.data, url.len);
 	json_t *answer = rc ? NULL : json_loadb(buf_str(&a.body), a.body.len, 0, NULL);

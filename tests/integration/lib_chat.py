@@ -24,9 +24,10 @@ class Chat:
     def __init__(self):
         self.lock = threading.RLock()
         self.seen = []      # every request: {method, path, query, headers, body}
-        self.scripted = []  # (path's end, status, headers, body): one each, then it works again
+        self.scripted = []  # what to answer instead: one call each, then it works again
         self.wrong = []     # what a vendor would have refused
         self.messages = {}  # by id
+        self.go = threading.Event()  # answers that are lost end with their connection then
         self.ids = 1000
         double = self
 
@@ -41,6 +42,10 @@ class Chat:
                 path, _, query = self.path.partition("?")
                 with double.lock:
                     status, headers, body = double.take(self, path, urllib.parse.parse_qs(query), raw)
+                if status is None:
+                    double.go.wait(60)
+                    self.close_connection = True
+                    return
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 for name, value in dict({"Content-Type": "application/json"}, **headers).items():
@@ -65,19 +70,24 @@ class Chat:
     def take(self, h, path, query, raw):
         body = json.loads(raw)
         self.seen.append({"method": h.command, "path": path, "query": query, "headers": dict(h.headers), "body": body})
-        for i, (end, status, headers, answer) in enumerate(self.scripted):
-            if path.endswith(end):
-                del self.scripted[i]
-                return status, headers, answer
-        return self.serve(h, path, query, body)
+        found = next((x for x in self.scripted if path.endswith(x["end"])), None)
+        if not found or found["after"] > 0:
+            if found:
+                found["after"] -= 1
+            return self.serve(h, path, query, body)
+        self.scripted.remove(found)
+        if found["status"] is None:
+            self.serve(h, path, query, body)
+        return found["status"], found["headers"], found["answer"]
 
     def next_id(self):
         self.ids += 1
         return self.ids
 
-    def next(self, end, status, answer, headers=None):
+    def next(self, end, status, answer=None, headers=None, after=0):
+        """Of the next call to such a path, after so many that work. Status None: it works, and its answer is lost at `go`."""
         with self.lock:
-            self.scripted.append((end, status, headers or {}, answer))
+            self.scripted.append({"end": end, "status": status, "headers": headers or {}, "answer": answer, "after": after})
 
     def calls(self, end, since=0):
         with self.lock:

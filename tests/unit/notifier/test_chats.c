@@ -304,7 +304,7 @@ static void test_slack_answers(void **state UNUSED)
 	} cases[] = {
 		{"{\"ok\":true}", 0},
 		{"{\"ok\":false,\"error\":\"ratelimited\"}", ERR_BUSY},
-		{"{\"ok\":false,\"error\":\"internal_error\"}", ERR_UNAVAILABLE},
+		{"{\"ok\":false,\"error\":\"internal_error\"}", ERR_TIMEOUT},
 		{"{\"ok\":false,\"error\":\"not_authed\"}", ERR_UNAUTHENTICATED},
 		{"{\"ok\":false,\"error\":\"missing_scope\"}", ERR_DENIED},
 		{"{\"ok\":false,\"error\":\"channel_not_found\"}", ERR_REJECTED},
