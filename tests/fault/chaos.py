@@ -359,6 +359,8 @@ def run(args):
     results = [(TEXTS[name], not found[name]) for name in COUNTERS + ALSO]
     results.append(("%d alerts were posted, %d times a part was killed" % (
         chaos.senders.posted, len(chaos.recoveries)), enough))
+    refused = chaos.senders.refused + chaos.probers.refused
+    results.append(("no alert was refused for good", not refused))
     for n, (text, good) in enumerate(results, 1):
         print("%s %d - %s" % ("ok" if good else "not ok", n, text))
     print("1..%d" % len(results))

@@ -127,7 +127,7 @@ class Senders:
         while not self.world.closed:
             _, serial, one, numbers, status, first, only, done = self.take()
             body = one.body(numbers, status, first)
-            turn = 0
+            answer, turn = 0, 0
             while not self.world.closed:
                 part = only or self.world.monitors[(serial + turn) % len(self.world.monitors)]
                 answer = self.post(line, part, body)
@@ -141,7 +141,7 @@ class Senders:
                 time.sleep(min(self.pause_s, 0.05 * 2 ** min(turn, 5)))
             at = boot_s()
             with self.ready:
-                for k, n in enumerate(numbers):
+                for k, n in enumerate(numbers if answer // 100 == 2 else []):
                     self.acked.write("%s %s %.6f %d %s\n" % (
                         one.event(n), one.expect if n == 0 else "any", at, first + k, status))
                 self.posted += len(numbers)
