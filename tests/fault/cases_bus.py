@@ -7,6 +7,10 @@ from natsadmin import NatsError
 
 CASES = []
 UNAVAILABLE = {202, 503, 0}
+# How long a fault lasts: that is the fault, not a wait for something.
+CUT_S, WHOLE_S = 0.2, 0.8  # connections are reset, and live before the next time: not enough to catch up in
+GARBAGE_S = 1.5
+DELETED_S = 1  # between two times: some are there again, some are not
 
 
 @case(CASES, 7, "bus-killed", "nats-server killed and back: 503 meanwhile, nothing acknowledged is lost")
@@ -77,9 +81,9 @@ def network_cut(k):
     load = Load(w, 0.1)
     for _ in range(6 if k.quick else 40):
         w.network("cut")
-        time.sleep(0.2)
+        time.sleep(CUT_S)
         w.network("pass")
-        time.sleep(0.8)
+        time.sleep(WHOLE_S)
     recovery = w.probe(20)
     load.stop()
     w.judge()
@@ -94,7 +98,7 @@ def network_garbage(k):
     w.send(2)
     for _ in range(3 if k.quick else 10):
         w.network("garbage")
-        time.sleep(1.5)
+        time.sleep(GARBAGE_S)
         w.network("cut")
         w.network("pass")
     w.probe(40)
@@ -197,7 +201,7 @@ def consumers_deleted(k):
             for name in admin.consumers(stream):
                 admin.delete_consumer(stream, name)
                 gone += 1
-        time.sleep(1)
+        time.sleep(DELETED_S)
     recovery = w.probe(40)
     load.stop()
     w.judge()

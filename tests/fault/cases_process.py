@@ -6,6 +6,7 @@ import time
 from kit import STAGES, case, exit_of, in_parallel, restart_dead, wait_for
 
 CASES = []
+PAUSED_S = 6  # longer than an executor waits before it asks again whether it may (5 s)
 LEASE_S = 35  # longer than lock (30 s), liveness (10 s) and every ack_wait (30 s)
 
 
@@ -170,7 +171,7 @@ def kill_switch(k):
     for part in w.stages:
         w.wait_ready(part)
     runs += w.send(3)
-    time.sleep(6)  # an executor asks again after 5 s
+    time.sleep(PAUSED_S)
     late = [e for e in w.entries() if e[0] == "S" and e[2] > paused + 1]
     k.check(not late, "nothing starts while it is paused", late)
     k.check(w.api("GET", "/api/status")[1]["paused"]["on"], "and it says that it is paused")

@@ -22,6 +22,7 @@ from world import World, missing, wait_for  # noqa: E402
 PROBES = 40          # services that only probes use: some lie in each monitor's partitions
 RECOVER_S = 90       # a part that is not back by then is counted with this
 TOLD_S = 60          # so long after all is over the last notice may come
+LOOK_S, LOOK_AGAIN_S = 1, 2  # between two looks at everything, which cost something
 SLOW_MS = 5000       # a probe that takes so long says where it was
 KILL_EVERY_S = 2.2   # on average
 INCIDENTS_PER_S = 18  # at most: what is tested is not how much it takes
@@ -241,7 +242,7 @@ class Chaos:
                 and s["lag"].get("behind") == 0
             if not left and quiet and self.senders.idle() and self.probers.idle() and time.monotonic() > self.receiver.last + 2:
                 return
-            time.sleep(1)
+            time.sleep(LOOK_S)
         say("not settled after %d s:" % timeout_s, len(left), "incidents, such as",
             *["%s(%s %s)" % (one.run, one.klass, self.ears.incident(one.run)) for one in left[:5]])
 
@@ -298,7 +299,7 @@ class Chaos:
             if not late or time.monotonic() > began + TOLD_S:
                 return every, found, size
             say("%d notices are still on their way %.0f s after the last act" % (late, time.monotonic() - began))
-            time.sleep(2)
+            time.sleep(LOOK_AGAIN_S)
 
     def explain(self, found, every):
         for name, what in found.items():

@@ -1,6 +1,7 @@
 """Resident memory of each stage, idle and after the workload, and what idling costs."""
 import time
 
+from kit.process import wait_for
 from kit.rows import Row, at_most
 from kit.world import STAGES, World
 from lines.ingest import DOOR, settle
@@ -8,6 +9,7 @@ from lines.ingest import DOOR, settle
 TITLE = "memory of the stages, idle and loaded, and CPU when nothing happens"
 GOALS = 4
 IDLE_S = (4, 10)  # quick, full
+LOOK_S = 0.5
 
 
 def idle_cpu(w, seconds):
@@ -17,10 +19,15 @@ def idle_cpu(w, seconds):
     return (sum(p.cpu_s(children=True) for p in w.stages.values()) - before) / seconds * 100
 
 
+def started(w):
+    """What starts has started: nobody uses the processor any more."""
+    wait_for("the stages to be idle", lambda: idle_cpu(w, LOOK_S) <= 2)
+
+
 def measure(bench):
     with World(bench) as w:
         w.start_all()
-        time.sleep(2)  # what starts, starts
+        started(w)
         idle = {s: w.stages[s].rss_mib() for s in STAGES}
         together = sum(w.stages[s].pss_mib() for s in STAGES)
         cpu = idle_cpu(w, IDLE_S[not bench.quick])
