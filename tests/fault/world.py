@@ -49,19 +49,24 @@ def missing():
     return "" if os.geteuid() == 0 else "needs root, for the sandbox's users"
 
 
+_held = []
+
+
 def free_ports(count):
     """Ports that nobody listens on, below those that the kernel gives to clients: a part that is started again finds
-    its own still free."""
+    its own still free. They stay bound, so that no other test is given them while this process lives; who listens on
+    one must have said SO_REUSEADDR, as servers do."""
     found = []
     while len(found) < count:
-        port = random.SystemRandom().randrange(10240, 30240)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", random.SystemRandom().randrange(10240, 30240)))
+        except OSError:
+            s.close()
+            continue
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: who else holds it has said so too
+        _held.append(s)
+        found.append(s.getsockname()[1])
     return found
 
 

@@ -6,17 +6,22 @@ import time
 
 # Below those that the kernel hands out to clients: whoever connects meanwhile cannot get it.
 PORTS = range(10240, 30240)
+_held = []
 
 
 def free_port():
-    """A port that nobody listens on now."""
+    """A port that nobody listens on now, and that no other test is given while this process lives: it stays bound.
+    Who listens on it must have said SO_REUSEADDR, as servers do."""
     while True:
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", random.choice(PORTS)))
-                return s.getsockname()[1]
-            except OSError:
-                continue
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", random.choice(PORTS)))
+        except OSError:
+            s.close()
+            continue
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: who else holds it has said so too
+        _held.append(s)
+        return s.getsockname()[1]
 
 
 def wait_for(what, probe, timeout_s=30):

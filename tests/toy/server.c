@@ -21,16 +21,20 @@ struct server server;
 /* Below those that the kernel hands out to clients: whoever connects meanwhile cannot get it. */
 enum { PORT_FIRST = 10240, PORTS = 20000 };
 
+/* It stays bound, so that no other test is given it while this one lives. */
 static unsigned free_port(void)
 {
+	static const int on = 1;
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint16_t port;
 	do {
 		assert_int_equal(getrandom(&port, sizeof(port), 0), sizeof(port));
 		port = (uint16_t)(PORT_FIRST + port % PORTS);
 		a.sin_port = htons(port);
 	} while (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0);
+	/* Not before: who else holds one has said so too. */
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	return port;
 }
 

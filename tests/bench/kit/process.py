@@ -20,15 +20,22 @@ class Failed(Exception):
     """Something did not do what it must; the row says what."""
 
 
+_held = []
+
+
 def free_port():
-    """A port that nobody listens on now, below those that the kernel hands out to clients."""
+    """A port that nobody listens on now, below those that the kernel hands out to clients, and that nobody is given
+    again: it stays bound. Who listens on it must have said SO_REUSEADDR, as servers do."""
     while True:
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", random.randrange(10240, 30240)))
-                return s.getsockname()[1]
-            except OSError:
-                continue
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", random.randrange(10240, 30240)))
+        except OSError:
+            s.close()
+            continue
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: who else holds it has said so too
+        _held.append(s)
+        return s.getsockname()[1]
 
 
 def need(program, package=None):
