@@ -8,22 +8,17 @@
 #include <sys/wait.h>
 
 #include "common/clock.h"
+#include "executor/sandboxes/job.h"
 #include "executor/sandboxes/launcher.h"
 #include "executor/sandboxes/supervise.h"
 
 enum { TICK_MS = 200 };
 
-struct supervisor {
-	int status; /* our end of its socket */
-	int pidfd;  /* of one that the launcher made, and reaps */
-	pid_t pid;  /* of one that we made */
-};
-
 static void supervisor_signal(const struct supervisor *sup, int sig)
 {
 	if (sup->pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, sup->pidfd, sig, NULL, 0);
-	else if (sup->pid)
+	else
 		kill(sup->pid, sig);
 }
 
@@ -103,30 +98,15 @@ static bool follow(const struct supervisor *sup, int fd, const struct run_limits
 	return false;
 }
 
-static int launch_supervisor(const struct spawn *s, int out, struct supervisor *sup)
-{
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-		return err_from_errno(errno);
-	*sup = (struct supervisor){.status = ends[0], .pidfd = -1};
-	int rc = launcher_ask(s, out, ends[1]);
-	close(ends[1]);
-	if (rc == 0)
-		rc = launcher_made(ends[0], &sup->pidfd);
-	if (rc)
-		close(ends[0]);
-	return rc;
-}
-
 static int fork_supervisor(const struct spawn *s, int out, struct supervisor *sup)
 {
 	int ends[2];
 	pid_t me = getpid();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return err_from_errno(errno);
-	*sup = (struct supervisor){.status = ends[0], .pidfd = -1, .pid = fork()};
+	*sup = (struct supervisor){.jobs = ends[0], .pidfd = -1, .pid = fork()};
 	if (sup->pid == 0)
-		supervise(s, out, ends[1], me);
+		supervise_one(s, out, ends[1], me);
 	close(ends[1]);
 	if (sup->pid > 0)
 		return 0;
@@ -134,26 +114,30 @@ static int fork_supervisor(const struct spawn *s, int out, struct supervisor *su
 	return ERR_UNAVAILABLE;
 }
 
+/* By one that waits, by a new one, by ourselves. Who takes no job has not begun. */
 static int start(const struct spawn *s, int out, struct supervisor *sup, struct why *out_why)
 {
-	if (launch_supervisor(s, out, sup) == 0)
-		return 0;
+	while (launcher_take(sup)) {
+		if (job_send(sup->jobs, s, out) == 0)
+			return 0;
+		launcher_give(sup, false);
+	}
+	if (launcher_make(sup) == 0) {
+		if (job_send(sup->jobs, s, out) == 0)
+			return 0;
+		launcher_give(sup, false);
+	}
 	int rc = fork_supervisor(s, out, sup);
 	return rc ? why_set(out_why, rc, "cannot fork: %s", err_name(rc)) : 0;
 }
 
 /* The supervisor has closed the output, so it is over or about to be. */
-static int finish(struct supervisor *sup)
+static int finish(struct supervisor *sup, bool ended)
 {
-	int code = 128 + SIGKILL, status = 0;
-	if (recv(sup->status, &code, sizeof(code), 0) != sizeof(code))
-		code = 128 + SIGKILL;
-	while (sup->pid && waitpid(sup->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	close(sup->status);
-	if (sup->pidfd >= 0)
-		close(sup->pidfd);
-	return code;
+	int code = 128 + SIGKILL;
+	bool said = recv(sup->jobs, &code, sizeof(code), 0) == sizeof(code);
+	launcher_give(sup, ended && said);
+	return said ? code : 128 + SIGKILL;
 }
 
 void spawn_run(const struct spawn *s, const struct run_limits *limits, struct run_result *result)
@@ -171,7 +155,7 @@ void spawn_run(const struct spawn *s, const struct run_limits *limits, struct ru
 	if (rc)
 		return;
 	bool ended = follow(&sup, in, limits, result);
-	result->exit_code = finish(&sup);
+	result->exit_code = finish(&sup, ended);
 	if (limits->keep_end)
 		drop_oldest(result, limits->output_limit_bytes);
 	if (ended)

@@ -10,9 +10,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "executor/sandboxes/job.h"
+
 enum {
 	FD_PARKED = 500,
-	STATUS_FD = 3,
+	KEPT_FD = 3,
 	CHILDREN_TEXT_BYTES = 4096,
 	LAUNCH_STACK_BYTES = 32 << 10,
 	FILE_BYTES = 1 << 30,
@@ -26,22 +28,22 @@ static void say_and_exit(const char *text)
 	_exit(126);
 }
 
-/* Afterwards there are 0-2, the status socket and what the program is given, nothing else. */
-static void arrange_fds(const struct spawn *s, int out, int status)
+/* Afterwards there are 0-2 and what the program is given, nothing else; where keep is one, also
+ * that, as KEPT_FD. */
+static void arrange_fds(const struct spawn *s, int out, int keep)
 {
-	int parked_status = fcntl(status, F_DUPFD, FD_PARKED);
+	int parked[SPAWN_FDS_MAX], parked_keep = keep < 0 ? -1 : fcntl(keep, F_DUPFD, FD_PARKED);
 	int null = open("/dev/null", O_RDWR);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(126);
-	int parked[SPAWN_FDS_MAX];
 	for (size_t i = 0; i < s->n_fds; i++)
 		parked[i] = fcntl(s->fds[i], F_DUPFD, FD_PARKED);
 	for (size_t i = 0; i < s->n_fds; i++)
 		if (parked[i] < 0 || dup2(parked[i], SPAWN_FD_BASE + (int)i) < 0)
 			say_and_exit("sandbox: descriptors\n");
-	if (parked_status < 0 || dup3(parked_status, STATUS_FD, O_CLOEXEC) < 0)
+	if (keep >= 0 && dup3(parked_keep, KEPT_FD, O_CLOEXEC) < 0)
 		say_and_exit("sandbox: descriptors\n");
-	syscall(SYS_close_range, STATUS_FD + 1, SPAWN_FD_BASE - 1, 0);
+	syscall(SYS_close_range, KEPT_FD + (keep >= 0), SPAWN_FD_BASE - 1, 0);
 	syscall(SYS_close_range, SPAWN_FD_BASE + (unsigned)s->n_fds, ~0U, 0);
 }
 
@@ -86,8 +88,9 @@ static int set_ids(const struct spawn_ids *ids)
 	return (int)syscall(SYS_setresuid, ids->uid, ids->uid, ids->uid);
 }
 
-static void __attribute__((noreturn)) become_program(const struct spawn *s)
+static void __attribute__((noreturn)) become_program(const struct spawn *s, int out)
 {
+	arrange_fds(s, out, -1);
 	sigset_t none;
 	sigemptyset(&none);
 	signal(SIGPIPE, SIG_DFL);
@@ -106,18 +109,24 @@ static void __attribute__((noreturn)) become_program(const struct spawn *s)
 	_exit(127);
 }
 
-static int launch(void *spawn)
+struct start {
+	const struct spawn *spawn;
+	int out;
+};
+
+static int launch(void *start)
 {
-	become_program(spawn);
+	const struct start *s = start;
+	become_program(s->spawn, s->out);
 }
 
 /* Shares the supervisor's memory until it executes: nothing is copied that exec would throw away.
  */
-static pid_t start_program(const struct spawn *s)
+static pid_t start_program(const struct spawn *s, int out)
 {
 	char stack[LAUNCH_STACK_BYTES] __attribute__((aligned(64)));
-	return clone(launch, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-		     (void *)(uintptr_t)s);
+	struct start start = {s, out};
+	return clone(launch, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
 }
 
 /* Kills every direct child; orphans of the tree have become direct children. */
@@ -173,27 +182,76 @@ static int wait_for_end(pid_t program)
 	return code;
 }
 
-void supervise(const struct spawn *s, int out, int status, pid_t parent)
+static void end_all(void)
+{
+	do
+		kill_children();
+	while (waitpid(-1, NULL, 0) >= 0 || errno != ECHILD);
+}
+
+static int run_program(const struct spawn *s, int out)
+{
+	static const char cannot[] = "sandbox: cannot fork\n";
+	pid_t program = start_program(s, out);
+	int code = 126;
+	if (program < 0 && write(out, cannot, sizeof(cannot) - 1) < 0)
+		return code;
+	if (program > 0)
+		code = wait_for_end(program);
+	end_all();
+	return code;
+}
+
+static void begin(pid_t parent)
 {
 	sigset_t all;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	arrange_fds(s, out, status);
+	signal(SIGTERM, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(126);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setpgid(0, 0);
-	pid_t program = start_program(s);
-	if (program < 0)
-		say_and_exit("sandbox: cannot fork\n");
-	int code = wait_for_end(program);
+}
+
+static void let_term_end_us(bool yes)
+{
+	sigset_t term;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &term, NULL);
+}
+
+void supervise(int jobs, pid_t parent)
+{
+	begin(parent);
+	if (dup2(jobs, KEPT_FD) < 0)
+		_exit(126);
+	syscall(SYS_close_range, KEPT_FD + 1, ~0U, 0);
 	for (;;) {
-		kill_children();
-		if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD)
-			break;
+		struct spawn s;
+		int out = -1;
+		let_term_end_us(true);
+		int rc = job_receive(KEPT_FD, &s, &out);
+		let_term_end_us(false);
+		if (rc)
+			_exit(0);
+		int code = run_program(&s, out);
+		send(KEPT_FD, &code, sizeof(code), MSG_NOSIGNAL);
+		job_forget(); /* closes the output: from now on we may be given the next */
 	}
-	send(STATUS_FD, &code, sizeof(code), MSG_NOSIGNAL);
+}
+
+void supervise_one(const struct spawn *s, int out, int status, pid_t parent)
+{
+	struct spawn moved = *s;
+	begin(parent);
+	arrange_fds(s, out, status);
+	for (size_t i = 0; i < s->n_fds; i++)
+		moved.fds[i] = SPAWN_FD_BASE + (int)i;
+	int code = run_program(&moved, 1);
+	send(KEPT_FD, &code, sizeof(code), MSG_NOSIGNAL);
 	_exit(code);
 }

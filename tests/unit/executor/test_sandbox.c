@@ -362,6 +362,36 @@ static void test_dies_with_us(void **state)
 	}
 }
 
+static pid_t supervisor_of_next(void)
+{
+	struct ran ran = run_script(&sandbox_landlock, "echo $PPID");
+	assert_int_equal(ran.r.state, RUN_ENDED);
+	pid_t pid = (pid_t)strtol(buf_str(&ran.r.output), NULL, 10);
+	buf_release(&ran.r.output);
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* Who ended a job takes the next; not who had to be stopped; and one that died meanwhile is not
+ * missed. */
+static void test_supervisors_go_on(void **state)
+{
+	(void)state;
+	char *const argv[] = {(char *)"/usr/bin/sleep", (char *)"60", NULL};
+	struct sandbox_job job = {.argv = argv};
+	pid_t first = supervisor_of_next();
+	assert_true((supervisor_of_next() == first) == with_launcher);
+	struct ran stopped = run_with(&sandbox_landlock, &job, 50, 100);
+	assert_int_equal(stopped.r.state, RUN_FAILED);
+	buf_release(&stopped.r.output);
+	pid_t second = supervisor_of_next();
+	assert_int_not_equal(second, first);
+	kill(second, SIGKILL);
+	for (int64_t until = clock_mono_ms() + 10000; kill(second, 0) == 0;)
+		assert_true(clock_mono_ms() < until);
+	assert_int_not_equal(supervisor_of_next(), second);
+}
+
 /* A launcher that is gone is done without. */
 static void test_without_launcher(void **state)
 {
@@ -373,13 +403,14 @@ static void test_without_launcher(void **state)
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe),        cmocka_unit_test(test_contained),
-		cmocka_unit_test(test_clean),        cmocka_unit_test(test_network),
-		cmocka_unit_test(test_timeout),      cmocka_unit_test(test_leftovers),
-		cmocka_unit_test(test_output),       cmocka_unit_test(test_tick),
-		cmocka_unit_test(test_binds),        cmocka_unit_test(test_own_program),
-		cmocka_unit_test(test_symlink),      cmocka_unit_test(test_cost),
-		cmocka_unit_test(test_dies_with_us), cmocka_unit_test(test_without_launcher)};
+		cmocka_unit_test(test_probe),           cmocka_unit_test(test_contained),
+		cmocka_unit_test(test_clean),           cmocka_unit_test(test_network),
+		cmocka_unit_test(test_timeout),         cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_output),          cmocka_unit_test(test_tick),
+		cmocka_unit_test(test_binds),           cmocka_unit_test(test_own_program),
+		cmocka_unit_test(test_symlink),         cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_dies_with_us),    cmocka_unit_test(test_supervisors_go_on),
+		cmocka_unit_test(test_without_launcher)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
