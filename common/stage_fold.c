@@ -32,12 +32,12 @@ static int take_one(struct fold_loop *l, int64_t wait_ms)
 	return 0;
 }
 
-static int collect(struct fold_loop *l, int64_t wait_ms)
+static int take_what_is_there(struct fold_loop *l)
 {
-	int rc = take_one(l, wait_ms);
+	int rc = 0;
 	while (rc == 0 && l->n < FOLD_BATCH_MAX && l->batch_bytes < FOLD_LOOP_BATCH_BYTES)
 		rc = take_one(l, 0);
-	return l->n > 0 && rc == ERR_TIMEOUT ? 0 : rc;
+	return rc == ERR_TIMEOUT ? 0 : rc;
 }
 
 static void to_message(const struct bus_delivery *d, struct fold_message *out)
@@ -61,18 +61,26 @@ static void refresh_config(struct fold_loop *l)
 	l->config = now;
 }
 
-static int apply_batch(struct fold_loop *l)
+static int apply_messages(struct fold_loop *l, struct why *out_why)
 {
-	struct why why = {0};
-	if (!fold_owner_is(l))
-		return ERR_BUSY;
 	for (size_t i = 0; i < l->n; i++)
 		to_message(&l->batch[i], &l->msgs[i]);
 	refresh_config(l);
-	/* Each batch under way holds pages of its map: few at a time keep the process small. */
+	return fold_apply(l->fold, l->msgs, l->n, out_why);
+}
+
+/* The first message is there. Each batch under way holds pages of its map: few at a time keep the
+ * process small, and who has waited for its turn finds more to apply in one transaction. */
+static int apply_batch(struct fold_loop *l)
+{
+	struct why why = {0};
 	sem_wait(&l->stage->applying);
-	int rc = fold_apply(l->fold, l->msgs, l->n, &why);
+	int taken = take_what_is_there(l);
+	bool ours = fold_owner_is(l);
+	int rc = ours ? apply_messages(l, &why) : 0;
 	sem_post(&l->stage->applying);
+	if (!ours)
+		return ERR_BUSY;
 	if (rc) {
 		fold_loop_error(l, rc, &why);
 		return rc;
@@ -92,7 +100,7 @@ static int apply_batch(struct fold_loop *l)
 		LOG(INFO, "rebuilt the state from the bus", S("worker", l->name),
 		    I("took_ms", clock_mono_ms() - l->rebuild_mono_ms));
 	}
-	return rc;
+	return rc ? rc : taken;
 }
 
 /* A slow bus is no sign that everything is read: not while it said that more is to come, nor before
@@ -134,14 +142,14 @@ static int turn(struct fold_loop *l)
 		return rc;
 	if (l->paused || fold_outbox_unacked(l->fold) > FOLD_LOOP_UNACKED_MAX)
 		return fold_loop_acks(l, 50);
-	rc = collect(l, fold_loop_wait_ms(l));
+	rc = take_one(l, fold_loop_wait_ms(l));
 	if (rc == ERR_TIMEOUT)
 		return idle(l);
-	if (l->n == 0)
+	if (rc)
 		return rc;
-	int applied = apply_batch(l);
+	rc = apply_batch(l);
 	free_batch(l);
-	return applied ? applied : rc;
+	return rc;
 }
 
 /* What a turn's error asks for: which parts to open anew, and how long to wait before. */
