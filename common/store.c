@@ -233,7 +233,7 @@ int store_open(const struct store_options *options, struct store **out, struct w
 		return why_set(out_why, rc, "%s: %s", options->dir, strerror(errno));
 	}
 	struct store *s = mem_alloc(sizeof(*s));
-	s->lock_fd = -1;
+	s->lock_fd = s->statm_fd = -1;
 	s->dir = mem_strdup(options->dir);
 	init_resizing(&s->resizing);
 	int rc = open_in(s, options, out_why);
@@ -252,6 +252,8 @@ void store_close(struct store *s)
 		mdb_env_close(s->env);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	if (s->statm_fd >= 0)
+		close(s->statm_fd);
 	pthread_rwlock_destroy(&s->resizing);
 	free(s->dir);
 	free(s);
@@ -370,12 +372,13 @@ int store_get(struct store_txn *txn, const struct store_table *table, const void
 }
 
 /* Pages of files that are mapped into this process now, programs and libraries included. */
-static size_t resident_file_bytes(void)
+static size_t resident_file_bytes(struct store *s)
 {
 	char text[128] = "";
 	size_t shared = 0;
-	auto_fd int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
+	if (s->statm_fd < 0)
+		s->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (pread(s->statm_fd, text, sizeof(text) - 1, 0) <= 0 ||
 	    sscanf(text, "%*u %*u %zu", &shared) != 1)
 		return SIZE_MAX;
 	return shared * (size_t)sysconf(_SC_PAGESIZE);
@@ -393,7 +396,7 @@ static void let_go(struct store *s)
 	size_t part = ((size_t)file_bytes(s) / STORE_LET_GO_PARTS + page) / page * page;
 	s->puts = 0;
 	for (int i = 0; !s->no_sync && i < STORE_LET_GO_PARTS; i++) {
-		if (resident_file_bytes() < STORE_RESIDENT_BYTES)
+		if (resident_file_bytes(s) < STORE_RESIDENT_BYTES)
 			return;
 		mdb_env_info(s->env, &info);
 		if (info.me_mapsize != s->map_size) {

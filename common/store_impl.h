@@ -15,6 +15,7 @@ struct store {
 	MDB_env *env;
 	char *dir;
 	int lock_fd;
+	int statm_fd; /* the writer's; -1: not opened yet */
 	int64_t map_limit_bytes;
 	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
 	_Atomic bool was_too_small;
@@ -39,8 +40,8 @@ struct store_txn {
 };
 
 /* Looked at after so many puts: with more pages of files resident than this, some of the map's are
- * let go of, an eighth of it at a time. */
-enum { STORE_LET_GO_PUTS = 64, STORE_RESIDENT_BYTES = 24 << 20, STORE_LET_GO_PARTS = 8 };
+ * let go of, half of it at a time: each time interrupts the other processors. */
+enum { STORE_LET_GO_PUTS = 64, STORE_RESIDENT_BYTES = 24 << 20, STORE_LET_GO_PARTS = 2 };
 
 int store_rc(int mdb_rc);
 /* Keeps the first error of the transaction. Returns rc. */
