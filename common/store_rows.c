@@ -147,27 +147,47 @@ static struct due_key due_key(int64_t due_ms, const char *key)
 	return k;
 }
 
-void timer_cancel(struct store_txn *txn, const struct store_timers *t, const char *key)
+/* When it is due; false: it is not set. */
+static bool timer_get(struct store_txn *txn, const struct store_timers *t, const char *key,
+		      int64_t *out_due_ms)
 {
 	struct store_val val;
-	int64_t due_ms;
 	int rc = store_get_str(txn, &t->by_key, key, &val);
 	if (rc == ERR_NOT_FOUND || store_error(txn))
-		return;
-	if (rc || val.len != sizeof(due_ms)) {
+		return false;
+	if (rc || val.len != sizeof(*out_due_ms)) {
 		store_fail(txn, rc ? rc : ERR_CORRUPT);
-		return;
+		return false;
 	}
-	memcpy(&due_ms, val.data, sizeof(due_ms));
+	memcpy(out_due_ms, val.data, sizeof(*out_due_ms));
+	return true;
+}
+
+static void due_delete(struct store_txn *txn, const struct store_timers *t, const char *key,
+		       int64_t due_ms)
+{
 	struct due_key k = due_key(due_ms, key);
 	store_del(txn, &t->by_due, k.bytes, k.len);
+}
+
+void timer_cancel(struct store_txn *txn, const struct store_timers *t, const char *key)
+{
+	int64_t due_ms;
+	if (!timer_get(txn, t, key, &due_ms))
+		return;
+	due_delete(txn, t, key, due_ms);
 	store_del_str(txn, &t->by_key, key);
 }
 
 void timer_set(struct store_txn *txn, const struct store_timers *t, const char *key, int64_t due_ms)
 {
-	timer_cancel(txn, t, key);
 	struct due_key k = due_key(due_ms, key);
+	int64_t old_ms;
+	if (timer_get(txn, t, key, &old_ms)) {
+		if (old_ms == due_ms)
+			return;
+		due_delete(txn, t, key, old_ms);
+	}
 	store_put(txn, &t->by_due, k.bytes, k.len, "", 0);
 	store_put_str(txn, &t->by_key, key, &due_ms, sizeof(due_ms));
 }

@@ -29,6 +29,10 @@ static void *take(struct fast *f, size_t size)
 static bool read_varint(struct in *in, uint64_t *out)
 {
 	uint64_t n = 0;
+	if (in->at < in->end && *in->at < 0x80) {
+		*out = *in->at++;
+		return true;
+	}
 	for (unsigned shift = 0; shift < 64 && in->at < in->end; shift += 7) {
 		uint64_t byte = *in->at++;
 		if (shift == 63 && byte > 1)

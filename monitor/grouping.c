@@ -11,7 +11,7 @@ static bool group_live(struct fold *f, const char *key)
 {
 	struct store_val val;
 
-	return store_get_str(fold_txn(f), &table_live, key, &val) == 0;
+	return store_get_str(fold_txn(f), &table_agreed, key, &val) == 0;
 }
 
 static int64_t storm_window(struct fold *f)

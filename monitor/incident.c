@@ -54,7 +54,6 @@ static void group_begin(struct fold *f, const char *key, struct group *g, const 
 	}
 	snprintf(fresh.name, sizeof(fresh.name), "%s", s->event->name ? s->event->name : "");
 	*g = fresh;
-	store_put_str(fold_txn(f), &table_live, key, "", 0);
 	storm_count(f);
 	build_began(f, s, key, fresh.incident);
 	if (fresh.told_ms > fold_now_ms(f))
@@ -280,9 +279,8 @@ static int group_rest(struct fold *f, const char *key, struct group *g)
 	g->state = GROUP_REST;
 	g->flapping = 0;
 	g->dirty = 0;
-	slots_clear(f, key);
+	slots_clear(f, key, g);
 	store_del_str(fold_txn(f), &table_agreed, key);
-	store_del_str(fold_txn(f), &table_live, key);
 	store_del_str(fold_txn(f), &table_commands, key);
 	group_timer_set(f, key, fold_now_ms(f) + rules_of(f)->retention_ms);
 	return 0;

@@ -216,11 +216,13 @@ enum slot_change slot_compare(struct fold *f, const char *fp, const struct alert
 	return change;
 }
 
-void slots_clear(struct fold *f, const char *key)
+void slots_clear(struct fold *f, const char *key, const struct group *g)
 {
 	char name[ID_BYTES + 2];
 
 	for (unsigned i = 0; i < GROUP_SLOTS; i++) {
+		if (!(g->slots_used & (1u << i)))
+			continue;
 		slot_key(name, key, i);
 		store_del_str(fold_txn(f), &table_slots, name);
 	}

@@ -3,7 +3,6 @@
 const struct store_table table_alerts = {"alerts", 1};
 const struct store_table table_firing = {"firing", 1};
 const struct store_table table_groups = {"groups", 1};
-const struct store_table table_live = {"live", 1};
 const struct store_table table_agreed = {"agreed", 1};
 const struct store_table table_slots = {"slots", 1};
 const struct store_table table_silences = {"silences", 1};
@@ -14,9 +13,9 @@ const struct store_table table_links = {"links", 1};
 const struct store_table table_commands = {"commands", 1};
 
 const struct store_table *const monitor_tables[] = {
-	&table_alerts, &table_firing, &table_groups,   &table_live,
-	&table_agreed, &table_slots,  &table_silences, &table_inhibit,
-	&table_meta,   &table_bodies, &table_links,    &table_commands,
+	&table_alerts, &table_firing,   &table_groups,   &table_agreed,
+	&table_slots,  &table_silences, &table_inhibit,  &table_meta,
+	&table_bodies, &table_links,    &table_commands,
 };
 static_assert(ARRAY_SIZE(monitor_tables) == MONITOR_TABLES, "the fold's definition counts them");
 const size_t monitor_tables_n = ARRAY_SIZE(monitor_tables);

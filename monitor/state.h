@@ -6,8 +6,8 @@
  *     alerts    fingerprint            -> struct alert, then its labels (struct labels)
  *     firing    fingerprint            -> nothing: the alerts that fire now
  *     groups    key                    -> struct group
- *     live      key                    -> nothing: the groups that are not at rest
- *     agreed    key                    -> labels on which all alerts of the episode agree
+ *     agreed    key                    -> labels on which all alerts of the episode agree: there is
+ *                                         a row for each group that is not at rest
  *     slots     key, slot              -> a representative Event
  *     silences  id                     -> the packed Control
  *     inhibit   role, rule, values, fp -> nothing
@@ -31,10 +31,9 @@ enum {
 
 extern const struct store_table *const monitor_tables[];
 extern const size_t monitor_tables_n;
-extern const struct store_table table_alerts, table_firing, table_groups, table_live, table_agreed,
-	table_slots, table_silences, table_inhibit, table_meta, table_bodies, table_links,
-	table_commands;
-enum { MONITOR_TABLES = 12 };
+extern const struct store_table table_alerts, table_firing, table_groups, table_agreed, table_slots,
+	table_silences, table_inhibit, table_meta, table_bodies, table_links, table_commands;
+enum { MONITOR_TABLES = 11 };
 
 /* Label pairs as "name\0value\0...", sorted by name. */
 struct labels {
@@ -193,7 +192,7 @@ int group_emit(struct fold *f, const char *key, struct group *g, Healbus__Incide
 void slot_take(struct fold *f, const char *key, struct group *g, const Healbus__Event *e,
 	       uint8_t *inout_slot);
 void slot_resolve(struct fold *f, const char *key, struct group *g, uint8_t slot, int64_t ends_ms);
-void slots_clear(struct fold *f, const char *key);
+void slots_clear(struct fold *f, const char *key, const struct group *g);
 /* Adds labels and annotations that the representative lacks; true when there are any. */
 bool slot_learn(struct fold *f, const char *key, uint8_t slot, const Healbus__Event *e);
 /* How an event differs from the representative of the alert fp, by their annotations. */

@@ -15,20 +15,16 @@ struct listing {
 static int group_visit(void *ctx, const void *key, size_t key_len, struct store_val val)
 {
 	struct listing *l = ctx;
-	struct store_val agreed = {0};
-	struct labels labels;
+	const struct labels labels = {val.data, val.len};
 	char name[ID_BYTES] = "";
 	struct group g;
 
-	(void)val;
 	memcpy(name, key, MIN(key_len, (size_t)ID_LEN));
 	if (group_read(l->txn, name, &g) || g.state == GROUP_REST || g.state >= GROUP_STATES)
 		return 0;
 	l->counts[g.state]++;
 	if (json_array_size(l->incidents) >= STATUS_MAX)
 		return 0;
-	(void)store_get_str(l->txn, &table_agreed, name, &agreed);
-	labels = (struct labels){agreed.data, agreed.len};
 	json_array_append_new(l->incidents,
 			      json_pack("{s:s,s:s,s:s?,s:s?,s:s,s:I,s:I}", "incident", g.incident,
 					"name", g.name, "repository",
@@ -44,7 +40,7 @@ static int partition_list(struct listing *l, struct fold *f)
 	auto_txn txn = store_begin_read(fold_store(f));
 
 	l->txn = txn;
-	return store_each(txn, &table_live, NULL, group_visit, l);
+	return store_each(txn, &table_agreed, NULL, group_visit, l);
 }
 
 void status_answer(void *ctx, struct http_request *req)

@@ -307,7 +307,7 @@ static void test_storm_of_many_groups(void **state)
 	}
 	assert_int_equal(kit_last(k)->state, RESOLVED);
 	txn = store_begin_read(fold_store(k->f));
-	assert_int_equal(store_count(txn, &table_live), 0);
+	assert_int_equal(store_count(txn, &table_agreed), 0);
 	store_end(txn);
 	kit_free(k);
 }
