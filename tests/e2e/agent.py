@@ -24,6 +24,7 @@ sys.path[:0] = [os.path.join(ROOT, "tests/fault"), os.path.join(ROOT, "tests/int
                 os.path.join(ROOT, "tests/e2e")]
 import lib_github  # noqa: E402
 from world import World, missing, wait_for  # noqa: E402
+from lib import done, failures, ok  # noqa: E402
 
 TOKEN = "ghp_" + os.urandom(18).hex()
 KEY = "sk-ant-" + os.urandom(20).hex()
@@ -31,18 +32,6 @@ MARK = "m" + uuid.uuid4().hex
 HOSTILE = ("workflow", "outside", "links", "secrets", "hang", "network", "huge")
 ALL = ("fix", "leftover", "fork", *HOSTILE)
 DEADLINE_S = 240
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    failures += not condition
-    if not condition:
-        for line in str(detail)[:3000].splitlines():
-            print("#", line)
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
 
 
 class Ears:
@@ -312,14 +301,13 @@ def main():
                     deliver(w, secret, "workflow_job", failed(n, name, forge.sha[name]))
             fork_tells(w, forge, secret)
             check(w, forge, secret, ears)
-            if failures:
+            if failures():
                 w.show_logs()
             forge.server.shutdown()
     except Exception:
         ok(False, "the test itself", traceback.format_exc())
     ears.socket.close()
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -21,23 +21,13 @@ sys.path[:0] = [os.path.join(ROOT, "tests/fault"), os.path.join(ROOT, "tests/int
                 os.path.join(ROOT, "tests/e2e")]
 import lib_github  # noqa: E402
 from world import World, missing, wait_for  # noqa: E402
+from lib import done, failures, ok  # noqa: E402
 
 CANARY = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 TOKEN = "ghp_0nLyF0rTheD0ubleOfGithub000000000000"
 REPOSITORY = "octo-org/app"
 GOOD = "CalmPlease"  # the name of the alert that the model may take for an order
 DEADLINE_S = 240
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    failures += not condition
-    if not condition:
-        for line in str(detail)[:3000].splitlines():
-            print("#", line)
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 # ---- the model ----
@@ -319,14 +309,13 @@ def main():
             w.start_all()
             post_alerts(w, GOOD, [({}, {})])
             check(w, model, cases, tell(w, builds, secret, cases))
-            if failures:
+            if failures():
                 w.show_logs()
             builds.server.shutdown()
     except Exception:
         ok(False, "the test itself", traceback.format_exc())
     model.server.shutdown()
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -9,24 +9,15 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib_recording
+from lib import done, ok
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 HEALCTL = os.path.join(BUILD, "healctl")
 T0 = 1790000000000
 SECOND, MINUTE = 1000, 60000
-count = failures = 0
 base = tempfile.mkdtemp(prefix="healbus-backtest-test-")
 env = dict(os.environ, TMPDIR=base, TZ="Asia/Tokyo")
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def path(name):
@@ -226,5 +217,4 @@ try:
 finally:
     shutil.rmtree(base, ignore_errors=True)
 
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

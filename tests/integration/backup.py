@@ -14,19 +14,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../fault")]
 from world import BUILD, World, alert, missing, wait_for, webhook  # noqa: E402
+from lib import done, failures, ok  # noqa: E402
 
 TARGETS = ["web%d" % i for i in range(4)]
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
 
 
 class Lab(World):
@@ -304,10 +294,9 @@ def main():
         test_all_lost(w, file, sure)
         test_same_state(w)
         test_state_lost(w)
-        if failures:
+        if failures():
             w.show_logs()
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 main()

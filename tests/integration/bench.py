@@ -18,18 +18,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from kit import rows  # noqa: E402
 from kit.bench import medians, parse, quantile  # noqa: E402
 from kit.sniff import Reader, name  # noqa: E402
+from lib import done, ok  # noqa: E402
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 W1_MD5 = "1aaeb848477a93e32a95ed2054baa4ab"
 W1_ORACLE = {"events": 200000, "transitions": 20000, "firing_transitions": 14994, "resolved_transitions": 5006,
              "duplicates": 180000, "distinct_fingerprints": 10000}
-count = 0
-
-
-def check(ok, what):
-    global count
-    count += 1
-    print(f"{'ok' if ok else 'not ok'} {count} - {what}", flush=True)
 
 
 def bench(program, *args):
@@ -60,15 +54,15 @@ def counted(lines):
 
 def test_generator():
     bodies = bench("gen", "-e", 1000).stdout
-    check(hashlib.md5(bodies).hexdigest() == W1_MD5, "1,000 events of W1 are the specified bytes")
-    check(all(len(b) == 3072 for b in bodies.splitlines()), "each body is 3072 bytes long")
-    check(pairs(bench("gen", "-f", "oracle", "-e", 200000).stdout) == W1_ORACLE, "the oracle counts W1")
+    ok(hashlib.md5(bodies).hexdigest() == W1_MD5, "1,000 events of W1 are the specified bytes")
+    ok(all(len(b) == 3072 for b in bodies.splitlines()), "each body is 3072 bytes long")
+    ok(pairs(bench("gen", "-f", "oracle", "-e", 200000).stdout) == W1_ORACLE, "the oracle counts W1")
     lines = bench("gen", "-f", "line", "-e", 30000).stdout.decode().splitlines()
     oracle = pairs(bench("gen", "-f", "oracle", "-e", 30000).stdout)
-    check(counted(lines) == oracle, "a naive count of the lines agrees with the oracle")
+    ok(counted(lines) == oracle, "a naive count of the lines agrees with the oracle")
     storm = bench("gen", "-f", "line", "-d", 0, "-r", 0, "-n", 300, "-e", 300).stdout.decode().splitlines()
-    check(counted(storm)["firing_transitions"] == 300, "in a storm each event is a firing of its own")
-    check(bench("gen", "-f", "nonsense").returncode == 64, "an unknown format is refused")
+    ok(counted(storm)["firing_transitions"] == 300, "in a storm each event is a firing of its own")
+    ok(bench("gen", "-f", "nonsense").returncode == 64, "an unknown format is refused")
 
 
 # ---- the load driver ----
@@ -116,28 +110,28 @@ def test_load(directory):
     server = Server()
     port = server.server_address[1]
     r = pairs(bench("load", "-c", 4, "-d", 60, "-p", port, "-H", "X-Test: yes", "/x", path).stdout)
-    check((r["n"], r["ok"], r["bad"], r["err"]) == (100, 90, 10, 0), "each body is sent once, and its answer counted")
-    check((r["status_202"], r["status_503"]) == (90, 10), "answers are counted by status")
-    check(sorted(map(unstamped, server.bodies)) == sorted(sent), "but for their stamps, what arrives is the file")
+    ok((r["n"], r["ok"], r["bad"], r["err"]) == (100, 90, 10, 0), "each body is sent once, and its answer counted")
+    ok((r["status_202"], r["status_503"]) == (90, 10), "answers are counted by status")
+    ok(sorted(map(unstamped, server.bodies)) == sorted(sent), "but for their stamps, what arrives is the file")
     stamps = [int(s) for b in server.bodies for s in re.findall(rb'"t0":"(\d{19})"', b)]
-    check(len(stamps) == 300 and min(stamps) > 0, "every alert of a body is stamped")
-    check(server.headers == {"yes"}, "the header is sent")
+    ok(len(stamps) == 300 and min(stamps) > 0, "every alert of a body is stamped")
+    ok(server.headers == {"yes"}, "the header is sent")
 
     server.bodies.clear()
     r = pairs(bench("load", "-c", 3, "-d", 60, "-n", 120, "-r", 2000, "-w", "-o", f"{directory}/ns", "-p", port, "/x",
                     path).stdout)
     stamps = sorted(int(re.search(rb'"t0":"(\d{19})"', b)[1]) for b in server.bodies)
     steps = {b - a for a, b in zip(stamps, stamps[1:])}
-    check(r["n"] == 120, "-w begins the file anew, -n stops it")
-    check(steps == {500000}, "at a rate, stamps are the times that were due, whatever the server did")
+    ok(r["n"] == 120, "-w begins the file anew, -n stops it")
+    ok(steps == {500000}, "at a rate, stamps are the times that were due, whatever the server did")
     with open(f"{directory}/ns") as f:
-        check(len(f.read().split()) == 120, "-o writes each latency")
+        ok(len(f.read().split()) == 120, "-o writes each latency")
 
     server.bodies.clear()
     bench("load", "-c", 8, "-d", 60, "-W", 1, "-p", port, "/x", path)
-    check([unstamped(b) for b in server.bodies] == sent, "with a window of 1 all arrive in order")
+    ok([unstamped(b) for b in server.bodies] == sent, "with a window of 1 all arrive in order")
     server.shutdown()
-    check(bench("load", "-p", port).returncode == 64, "without bodies it says how it is used")
+    ok(bench("load", "-p", port).returncode == 64, "without bodies it says how it is used")
 
 
 def test_action(directory):
@@ -147,7 +141,7 @@ def test_action(directory):
     with open(f"{directory}/act") as f:
         notes = [tuple(map(int, line.split())) for line in f]
     ages = [now - age for age, now in notes[:2]]
-    check(ran == [0, 0, 0] and ages == [10**18, 10**18] and notes[2][0] == 0, "the action notes its stamp's age")
+    ok(ran == [0, 0, 0] and ages == [10**18, 10**18] and notes[2][0] == 0, "the action notes its stamp's age")
 
 
 def test_rows():
@@ -160,20 +154,20 @@ def test_rows():
         rows.Row("doubled", 1.001, "", rows.exactly(1)),
         rows.Row("beside", 5.0, "ms"),
         rows.skipped("absent", "peer is not installed", rows.at_least(3, "peer"))]
-    check([r.reached() for r in some] == [True, False, True, True, True, False, None, None],
+    ok([r.reached() for r in some] == [True, False, True, True, True, False, None, None],
           "goals: at least, at most, exactly; of a limit, of a peer, of themselves; none")
-    check(rows.verdict(some, 9) == "bench: 4 of 9 goals reached", "what was not measured is not reached")
+    ok(rows.verdict(some, 9) == "bench: 4 of 9 goals reached", "what was not measured is not reached")
     listed = json.loads(rows.to_json(some))
     keys = ["line", "value", "unit", "goal", "reached", "limit", "peer"]
-    check(all(list(r) == keys for r in listed), "the JSON has its keys, in order")
-    check(listed[0]["goal"] == ">= 0.8 x limit" and listed[0]["reached"] is True and listed[7]["value"] is None,
+    ok(all(list(r) == keys for r in listed), "the JSON has its keys, in order")
+    ok(listed[0]["goal"] == ">= 0.8 x limit" and listed[0]["reached"] is True and listed[7]["value"] is None,
           "the JSON says goals as text, and null for what was not measured")
     text = rows.table(some).splitlines()
-    check(len(text) == len(some) + 1 and "skipped: peer is not installed" in text[-1], "the table has a line a row")
-    check(text[1].index("yes (0.90)") == text[2].index("NO (0.80)") == text[0].index("reached"), "columns are aligned")
-    check(medians([{"a": 1, "b": 9}, {"a": 5, "b": 8}, {"a": 3, "b": 7}]) == {"a": 3, "b": 8}, "medians by figure")
-    check(quantile(range(100, 0, -1), 0.99) == 99, "a quantile of what is not sorted")
-    check(parse("rate=2.5 n=3 status_202=1 junk") == {"rate": 2.5, "n": 3, "status_202": 1}, "figures of a driver are read")
+    ok(len(text) == len(some) + 1 and "skipped: peer is not installed" in text[-1], "the table has a line a row")
+    ok(text[1].index("yes (0.90)") == text[2].index("NO (0.80)") == text[0].index("reached"), "columns are aligned")
+    ok(medians([{"a": 1, "b": 9}, {"a": 5, "b": 8}, {"a": 3, "b": 7}]) == {"a": 3, "b": 8}, "medians by figure")
+    ok(quantile(range(100, 0, -1), 0.99) == 99, "a quantile of what is not sorted")
+    ok(parse("rate=2.5 n=3 status_202=1 junk") == {"rate": 2.5, "n": 3, "status_202": 1}, "figures of a driver are read")
 
 
 def test_sniffer():
@@ -185,17 +179,17 @@ def test_sniffer():
     for at in range(len(said)):
         reader = Reader()
         torn.append([*reader.messages(said[:at]), *reader.messages(said[at:])])
-    check(torn == [wanted] * len(said), "messages are told apart wherever their bytes are torn")
+    ok(torn == [wanted] * len(said), "messages are told apart wherever their bytes are torn")
     asked = {}
-    check([name(*m, asked) for m in wanted] == [("executor", "heal.plan"), ("executor", "put claim plan-*"),
+    ok([name(*m, asked) for m in wanted] == [("executor", "heal.plan"), ("executor", "put claim plan-*"),
           ("executor", "... answer: put claim plan-*")], "an answer is named after its question")
 
 
 def test_runner():
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "run")
     listed = subprocess.run([here, "--list"], stdout=subprocess.PIPE, check=False).stdout.decode().splitlines()
-    check(len(listed) >= 10 and all(len(line.split()) > 3 for line in listed), "every group of lines says what it is")
-    check(subprocess.run([here, "nonsense"], stderr=subprocess.DEVNULL, check=False).returncode == 2,
+    ok(len(listed) >= 10 and all(len(line.split()) > 3 for line in listed), "every group of lines says what it is")
+    ok(subprocess.run([here, "nonsense"], stderr=subprocess.DEVNULL, check=False).returncode == 2,
           "an unknown line is refused")
 
 
@@ -204,14 +198,14 @@ def test_scale():
     loader = importlib.machinery.SourceFileLoader("scale", path)
     scale = importlib.util.module_from_spec(importlib.util.spec_from_loader("scale", loader))
     loader.exec_module(scale)
-    check([round(x, 9) for x in scale.fit([1, 2, 4], [10, 12, 16])] == [10, 2], "a line through points: the first, and each more")
+    ok([round(x, 9) for x in scale.fit([1, 2, 4], [10, 12, 16])] == [10, 2], "a line through points: the first, and each more")
     cost = dict.fromkeys(scale.KINDS, 10.0)
     cost.update(bus_messages=2.0, bus_bytes=100.0, disk_bytes=0.0, threads={"reasoner/reasoner": 1000.0})
     row = {"event": cost, "incident": cost, "idle": {"cpu": dict.fromkeys(scale.KINDS, 0.0)}, "per_incident_story": 10}
     need = scale.needs(row, 1000, 0.1)
-    check(abs(need["cores"]["nats"] - 0.011) < 1e-9 and abs(need["bus_messages_s"] - 2200) < 1e-6, "what a rate needs")
+    ok(abs(need["cores"]["nats"] - 0.011) < 1e-9 and abs(need["bus_messages_s"] - 2200) < 1e-6, "what a rate needs")
     bends = dict((what.split("'")[0], at) for what, at in scale.serial(row, 0.001, 0.1))
-    check(abs(bends["the reasoner"] - 10000) < 1e-6, "where the reasoner's fold has a whole core")
+    ok(abs(bends["the reasoner"] - 10000) < 1e-6, "where the reasoner's fold has a whole core")
 
 
 def main():
@@ -223,8 +217,8 @@ def main():
     test_sniffer()
     test_runner()
     test_scale()
-    print(f"1..{count}")
+    return done()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import executor as ex  # noqa: E402
 import lib_engine as le  # noqa: E402
 from executor import BUILD, World, Executor, ok, outcome, plan, send_plan, step, wait_for  # noqa: E402
+from lib import done  # noqa: E402
 from lib_broker import LABEL, ROOT, Broker, call  # noqa: E402
 
 
@@ -192,8 +193,7 @@ def main():
                 p.kill()
                 p.wait()
         shutil.rmtree(dir, ignore_errors=True)
-    print("1..%d" % ex.count)
-    sys.exit(1 if ex.failures else 0)
+    sys.exit(done())
 
 
 main()

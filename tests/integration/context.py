@@ -15,6 +15,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402
 import lib_context  # noqa: E402
+from lib import done, ok, skip  # noqa: E402
 from lib_context import FAULTS, LEAKS, SERVICES  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -34,22 +35,10 @@ LINES = """
     tenant: team
     queries:
       - {name: errors, query: '{app="{{ .labels.service }}"} |= "error"'}"""
-done = failed = 0
 
 
 def check(name, good, detail=""):
-    global done, failed
-    done += 1
-    failed += not good
-    print("%sok %d - %s" % ("" if good else "not ", done, name), flush=True)
-    if not good:
-        print("#", str(detail)[:3000].replace("\n", "\n# "), flush=True)
-
-
-def skip(name, why):
-    global done
-    done += 1
-    print("ok %d - %s # skip %s" % (done, name, why), flush=True)
+    ok(good, name, detail)
 
 
 class World:
@@ -323,8 +312,7 @@ def main():
             check(test.__name__, False, traceback.format_exc())
             double.modes = {}
     double.close()
-    print("1..%d" % done)
-    sys.exit(1 if failed else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import lib_models
-from lib import free_port, wait_for
+from lib import failures, free_port, ok, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HEALBUS_BUILD", ROOT + "/build")
@@ -41,16 +41,6 @@ models:
   providers:
 %(providers)s
 """
-count = failed = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failed
-    count += 1
-    failed += not condition
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text))
-    if not condition and detail:
-        print("\n".join("# " + line for line in str(detail).splitlines()[:40]))
 
 
 class World:
@@ -208,7 +198,7 @@ def main():
             test(w)
     finally:
         w.close()
-    return failed > 0
+    return 1 if failures() else 0
 
 
 sys.exit(main())

@@ -11,20 +11,10 @@ import sys
 import tempfile
 import threading
 
-from lib import free_port, now_ms, wait_for
+from lib import done, failures, free_port, now_ms, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 if not shutil.which("nats-server"):
@@ -214,10 +204,9 @@ finally:
             p.terminate()
             p.wait()
     phone.shutdown()
-    if failures:
+    if failures():
         for n in (0, 1):
             with open("%s/%d/log" % (base, n)) as f:
                 print("".join("# " + line for line in f.readlines()[-15:]))
     shutil.rmtree(base)
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

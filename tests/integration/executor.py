@@ -7,34 +7,19 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
-from lib import free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, ok, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 EXECUTOR = os.path.join(BUILD, "healbus-executor")
-failures = 0
-count = 0
 children = []
 NAP = "30.%07d" % os.getpid()  # no other sleep on this machine lasts so long
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        for line in str(detail)[:3000].splitlines():
-            print("#", line)
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
 
 
 TOOLS = {
@@ -542,8 +527,7 @@ def main():
                 p.kill()
                 p.wait()
         shutil.rmtree(w.dir, ignore_errors=True)
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import executor as ex  # noqa: E402
 from executor import World, Executor, free_port, ok, outcome, plan, send_plan, step, wait_for  # noqa: E402
+from lib import done  # noqa: E402
 
 
 class Api(http.server.BaseHTTPRequestHandler):
@@ -269,8 +270,7 @@ def main():
                 p.kill()
                 p.wait()
         shutil.rmtree(w.dir, ignore_errors=True)
-    print("1..%d" % ex.count)
-    sys.exit(1 if ex.failures else 0)
+    sys.exit(done())
 
 
 main()

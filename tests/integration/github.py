@@ -9,8 +9,7 @@ import shutil
 import sys
 import uuid
 
-import monitor
-from lib import now_ms, wait_for
+from lib import done, now_ms, wait_for
 from monitor import CORPORA, World, ok, skip
 
 SECRET, OLD_SECRET = b"n3w-s3cret", b"old-s3cret"
@@ -326,8 +325,7 @@ def main():
         ok(w.stop() == 0, "it stops when told to")
     finally:
         w.close()
-    print("1..%d" % monitor.count)
-    return 1 if monitor.failures else 0
+    return done()
 
 
 if __name__ == "__main__":

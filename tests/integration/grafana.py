@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 
+from lib import done, ok
+
 FOLDERS = ("common", "monitor", "reasoner", "executor", "notifier")
 PROMETHEUS = "deploy/prometheus"
 # What Prometheus adds, and what our alerts carry.
@@ -17,17 +19,6 @@ FREE_LABELS = {"job", "instance", "le", "alertname"}
 FREE_METRICS = {"up": set()}
 WORDS = set("""sum max min count avg by without on ignoring group_left group_right and or unless offset bool rate increase
 histogram_quantile topk vector max_over_time clamp_min absent time""".split())
-failures = count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail:
-            print("#", str(detail)[-2000:].replace("\n", "\n# "))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def metrics():
@@ -184,8 +175,7 @@ def main():
             print("# no promtool (Debian: prometheus): expressions were not parsed")
     finally:
         shutil.rmtree(where, ignore_errors=True)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

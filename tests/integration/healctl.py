@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -16,20 +15,11 @@ import termios
 import threading
 import time
 
+from lib import done, ok, skip
+
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 HEALCTL = os.path.join(BUILD, "healctl")
 NOW = int(time.time() * 1000)
-failures = 0
-count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 # ---- an API that answers from a table ----
@@ -410,8 +400,7 @@ if shutil.which("zsh"):
     rc, script, err = ctl("completion", "zsh")
     ok(subprocess.run(["zsh", "-n"], input=script, text=True).returncode == 0, "the zsh script parses")
 else:
-    print("ok %d - the zsh script parses # skip no zsh" % (count + 1))
-    count += 1
+    skip("the zsh script parses", "no zsh")
 rc, out, err = ctl("manual")
 ok(rc == 0 and out.startswith(".TH healctl 1") and ".SS story INCIDENT" in out, "manual", out[:200])
 rc, out, err = ctl("manual", "healbus-executor")
@@ -424,5 +413,4 @@ if shutil.which("groff"):
 
 server.shutdown()
 shutil.rmtree(home)
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

@@ -13,21 +13,11 @@ import tempfile
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 HEALCTL = os.path.join(BUILD, "healctl")
-count = failures = 0
 servers = []
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def healctl(*words, stdin="", **env):
@@ -239,8 +229,7 @@ def main():
             s.send_signal(signal.SIGKILL)
             s.wait()
         shutil.rmtree(base)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 sys.exit(main())

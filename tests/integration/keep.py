@@ -10,19 +10,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../fault")]
 from natsadmin import Admin  # noqa: E402
 from world import BUILD, World, missing, wait_for  # noqa: E402
+from lib import done, ok  # noqa: E402
 
 HOUR = 3600 * 10 ** 9
 DAY = 24 * HOUR
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 class Lab(World):
@@ -116,8 +107,7 @@ def main():
         w.start_bus()
         for test in (test_defaults, test_change, test_room, test_reader):
             test(w)
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 main()

@@ -20,7 +20,7 @@ except ImportError:  # Debian's python3-yaml belongs to Debian's python3
         sys.exit(0)
     os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
 
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 
 BUILD = os.path.abspath(os.environ.get("HEALBUS_BUILD", "build"))
 HERE = "deploy/kubernetes"
@@ -38,17 +38,6 @@ FLOWS = {
     ("healbus/observes", "executor", 9097), ("healbus/observes", "notifier", 9098),
     ("reasoner", "*", 443), ("executor", "*", 443), ("notifier", "*", 443),
 }
-failures = count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail:
-            print("#", str(detail)[-2000:].replace("\n", "\n# "))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def load(path):
@@ -448,8 +437,7 @@ def main():
         test_keda(all_of["keda"])
     finally:
         shutil.rmtree(where, ignore_errors=True)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

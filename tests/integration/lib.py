@@ -4,6 +4,47 @@ import socket
 import sys
 import time
 
+# ---- TAP: one program, one plan ----
+
+said = bad = 0
+DETAIL = 2000  # characters shown of either end of what explains a bad result
+
+
+def ok(condition, text, detail=""):
+    """One result; what explains a bad one goes before it. Gives the condition as a bool."""
+    global said, bad
+    said += 1
+    if not condition:
+        bad += 1
+        shown = str(detail)
+        if len(shown) > 2 * DETAIL:
+            shown = shown[:DETAIL] + "\n[...]\n" + shown[-DETAIL:]
+        for line in shown.splitlines():
+            print("#", line)
+    print("%s %d - %s" % ("ok" if condition else "not ok", said, text), flush=True)
+    return bool(condition)
+
+
+def skip(text, why):
+    """A result that cannot be had here."""
+    global said
+    said += 1
+    print("ok %d - %s # skip %s" % (said, text, why), flush=True)
+
+
+def failures():
+    """How many results were bad so far."""
+    return bad
+
+
+def done():
+    """Says how many results there were; the exit code."""
+    print("1..%d" % said)
+    return 1 if bad else 0
+
+
+# ---- ports, waiting, time ----
+
 # Below those that the kernel hands out to clients: whoever connects meanwhile cannot get it.
 PORTS = range(10240, 30240)
 _held = []

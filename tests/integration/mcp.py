@@ -13,6 +13,7 @@ import threading
 
 import executor as ex
 from executor import World, Executor, decide, free_port, ok, wait_for
+from lib import done, skip
 
 CONFORMANCE = os.path.join(os.path.abspath(ex.BUILD), "peers/mcp/node_modules/@modelcontextprotocol/conformance/dist/index.js")
 BOTH = "application/json, text/event-stream"
@@ -51,11 +52,6 @@ level: none
 argv: [/usr/bin/false]
 """,
 }
-
-
-def skip(text, why):
-    ex.count += 1
-    print("ok %d - %s # skip %s" % (ex.count, text, why), flush=True)
 
 
 class Server(Executor):
@@ -403,8 +399,7 @@ def main():
                 p.kill()
                 p.wait()
         shutil.rmtree(w.dir, ignore_errors=True)
-    print("1..%d" % ex.count)
-    sys.exit(1 if ex.failures else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -13,27 +13,11 @@ import urllib.request
 
 import lib_memory
 import lib_models
-from lib import free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, ok, skip, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 CHROMA = os.path.join(BUILD, "peers/chroma/node_modules/.bin/chroma")
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[:2000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-
-
-def skip(text, why):
-    global count
-    count += 1
-    print("ok %d - %s # skip %s" % (count, text, why), flush=True)
 
 
 if not shutil.which("nats-server"):
@@ -322,5 +306,4 @@ finally:
         p.wait()
     shutil.rmtree(base, ignore_errors=True)
 
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

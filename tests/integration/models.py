@@ -10,6 +10,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib_models  # noqa: E402
+from lib import done, ok, skip  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
@@ -30,23 +31,11 @@ MAPPED = """
       request: '{q: (.system + "\\n" + .prompt), form: .schema, most: .max_tokens}'
       response: '{text: .result.said, tokens_in: .meter[0], tokens_out: .meter[1],
                   end: (if .refused then "refusal" else "answer" end)}'"""
-done = failed = 0
 open_worlds = []
 
 
 def check(name, good, detail=""):
-    global done, failed
-    done += 1
-    failed += not good
-    print("%sok %d - %s" % ("" if good else "not ", done, name), flush=True)
-    if not good:
-        print("#", str(detail)[:3000].replace("\n", "\n# "), flush=True)
-
-
-def skip(name, why):
-    global done
-    done += 1
-    print("ok %d - %s # skip %s" % (done, name, why), flush=True)
+    ok(good, name, detail)
 
 
 class World:
@@ -442,8 +431,7 @@ def main():
             w.process.kill()
             w.process.wait()
             w.close()
-    print("1..%d" % done)
-    return 1 if failed else 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-from lib import free_port, now_ms, wait_for
+from lib import done, failures, free_port, now_ms, ok, skip, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
@@ -28,25 +27,6 @@ CORPORA = os.environ.get("HEALBUS_CORPORA", os.path.join(ROOT, "../shared/corpor
 STORM_S = float(os.environ.get("HEALBUS_STORM_S", "2"))
 STORM_RATE = int(os.environ.get("HEALBUS_STORM_RATE", "10000"))
 SANITIZED = "san" in os.path.basename(BUILD.rstrip("/"))
-failures = 0
-count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail != "":
-            print("#", str(detail)[:2000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
-
-
-def skip(text, why):
-    global count
-    count += 1
-    print("ok %d - %s # skip %s" % (count, text, why), flush=True)
 
 
 def alert_body(name, status="firing", starts="2026-11-21T09:00:00Z", **labels):
@@ -148,7 +128,7 @@ class World:
                 p.send_signal(signal.SIGCONT)
                 p.kill()
                 p.wait()
-        if failures:
+        if failures():
             sys.stdout.write("".join("# " + line for line in open(self.dir + "/monitor.log")
                                      .readlines()[-30:]))
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -633,8 +613,7 @@ def main():
         ok(w.stop() == 0, "it stops when told to")
     finally:
         w.close()
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

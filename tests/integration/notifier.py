@@ -5,33 +5,19 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 
-from lib import free_port, now_ms, wait_for
+from lib import done, failures, free_port, now_ms, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 NOTIFIER = os.path.join(BUILD, "healbus-notifier")
 DIGEST = "ab" * 32
-failures = 0
-count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail:
-            print("#", str(detail)[:2000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
@@ -162,7 +148,7 @@ route: {receiver: ops, group_by: ['...'], group_wait: 0s, group_interval: 0s}
             if p.poll() is None:
                 p.kill()
                 p.wait()
-        if failures:
+        if failures():
             with open(self.dir + "/notifier.log") as f:
                 print("".join("# " + line for line in f.readlines()[-40:]))
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -491,8 +477,7 @@ def main():
         ok(w.stop() == 0, "stops")
     finally:
         w.close()
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

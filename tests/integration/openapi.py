@@ -6,8 +6,7 @@ import re
 import shutil
 import sys
 
-import notifier
-from lib import now_ms
+from lib import done, now_ms
 from notifier import World, approval, incident, ok, outcome, plan
 from page import Browser, caught_up, exchange, people, restart, TOKENS
 
@@ -198,8 +197,7 @@ def main():
         ok(w.stop() == 0, "stops")
     finally:
         w.close()
-    print("1..%d" % notifier.count)
-    return 1 if notifier.failures else 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import notifier
-from lib import free_port, now_ms, wait_for
+from lib import done, now_ms, wait_for
 from notifier import World, approval, incident, ok, plan
 
 ROLES = {"vic": ["viewer"], "olga": ["operator"], "ann": ["approver"], "adam": ["admin"]}
@@ -645,8 +644,7 @@ def main():
         ok(not any(t in log for t in list(TOKENS.values()) + [ADMIN_TOKEN]), "no token is in the log")
     finally:
         w.close()
-    print("1..%d" % notifier.count)
-    return 1 if notifier.failures else 0
+    return done()
 
 
 if __name__ == "__main__":

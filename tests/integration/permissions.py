@@ -15,7 +15,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 from lib_nats import Nats, NatsError
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
@@ -27,17 +27,6 @@ KINDS = ["incident", "plan", "approval", "decision", "step", "outcome", "model",
 CONTROLS = ["pause", "silence", "catalogue", "call", "tick", "health", "abc"]
 INCIDENT = "a2inc2aaaaaaaaaaaaaa"
 FOLDS = ["monitor-" + p for p in PARTS + ["16"]] + [s + n for s in ("reasoner", "notifier") for n in ("", "-2", "-3", "-4", "-5")]
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        for line in detail if isinstance(detail, list) else [detail]:
-            print("#", repr(line)[:300])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 # ---- the contract ----
@@ -388,8 +377,7 @@ def main():
             server.kill()
             server.wait()
         shutil.rmtree(base)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

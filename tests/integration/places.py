@@ -12,19 +12,14 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib_cluster  # noqa: E402
+from lib import done, ok  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
-done = failed = 0
 
 
 def check(name, good, detail=""):
-    global done, failed
-    done += 1
-    failed += not good
-    print("%sok %d - %s" % ("" if good else "not ", done, name), flush=True)
-    if not good:
-        print("#", str(detail)[:3000].replace("\n", "\n# "), flush=True)
+    ok(good, name, detail)
 
 
 class World:
@@ -337,8 +332,7 @@ def main():
             part()
         except Exception:  # pylint: disable=broad-except
             check("ended well", False, traceback.format_exc())
-    print("1..%d" % done)
-    return failed > 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -10,22 +10,12 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib_recording
-from lib import free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 MONITOR = os.path.join(BUILD, "healbus-monitor")
 HEALCTL = os.path.join(BUILD, "healctl")
 USERS = ["monitor", "reasoner", "executor", "notifier", "operator"]
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:3000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 class Bus:
@@ -200,5 +190,4 @@ finally:
         bus.stop()
     shutil.rmtree(base, ignore_errors=True)
 
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

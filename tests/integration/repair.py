@@ -15,25 +15,12 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 import lib_github  # noqa: E402
-from lib import free_port, now_ms, wait_for  # noqa: E402
+from lib import done, failures, free_port, now_ms, ok, skip, wait_for  # noqa: E402
 from lib_openapi import Calls, spec_path  # noqa: E402
 
 BUILD = os.environ.get("HEALBUS_BUILD", os.path.join(ROOT, "build"))
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 TOKEN = "ghp_CanaryCanaryCanaryCanaryCanaryCanary"
-failures = 0
-count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        for line in str(detail)[:4000].splitlines():
-            print("#", line)
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
 
 
 def block(path, old, new):
@@ -461,7 +448,7 @@ def test_secrets(w):
 def test_description(w):
     path = spec_path("github.json")
     if not os.path.exists(path):
-        print("ok %d - requests against GitHub's description # skip no specs" % (count + 1))
+        skip("requests against GitHub's description", "no specs")
         return
     calls, bad = Calls(path, lib_github.API), []
     for r in w.hub.requests:
@@ -498,13 +485,12 @@ def main():
         test_description(w)
     except Exception:
         ok(False, "the test itself", traceback.format_exc())
-    if failures:
+    if failures():
         with open(os.path.join(w.dir, "executor.log")) as f:
             for line in f.readlines()[-15:]:
                 print("# log", line.rstrip()[:300])
     w.close()
-    print("1..%d" % count)
-    sys.exit(1 if failures else 0)
+    sys.exit(done())
 
 
 if __name__ == "__main__":

@@ -17,23 +17,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fault"))
 import chaos as base  # noqa: E402
-from judge import ALSO, COUNTERS, judge  # noqa: E402
+from judge import ALSO, COUNTERS  # noqa: E402
 from load import Robot  # noqa: E402
 from world import BUILD, World, free_ports, missing, wait_for  # noqa: E402
+from lib import done, ok  # noqa: E402
 
 READY_S = 60
-count, bad = 0, 0
-
-
-def ok(good, text, detail=""):
-    global count, bad
-    count += 1
-    if not good:
-        bad += 1
-        for line in str(detail)[:3000].splitlines():
-            print("#", line)
-    print("%sok %d - %s" % ("" if good else "not ", count, text), flush=True)
-    return good
 
 
 class Shared(World):
@@ -261,8 +250,7 @@ def main():
     parts, args.only = [args.only] if args.only else ["shared", "overlap"], None
     for part in parts:
         {"shared": shared, "overlap": overlap}[part](args)
-    print("1..%d" % count)
-    return 1 if bad else 0
+    return done()
 
 
 if __name__ == "__main__":

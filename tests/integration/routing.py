@@ -9,22 +9,14 @@ import subprocess
 import sys
 import tempfile
 
+from lib import done, ok
+
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 ROUTEASK = os.path.join(BUILD, "tests/integration/routeask")
 SEED = int(os.environ.get("HEALBUS_SEED", random.randrange(1 << 30)))
 TREES, ASKED = 12, 12
 rnd = random.Random(SEED)
 LABELS = {"service": ["db", "web", "dns"], "severity": ["info", "warning", "critical"], "team": ["a", "b"]}
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[:4000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 if not shutil.which("amtool"):
@@ -96,5 +88,4 @@ try:
     ok(several > 0, "some take several routes", several)
 finally:
     shutil.rmtree(base)
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

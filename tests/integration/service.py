@@ -14,23 +14,12 @@ import time
 import urllib.error
 import urllib.request
 
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 STAGES = ("notifier", "monitor", "reasoner", "executor")
 WATCHDOG_S = 8  # a thread that has not turned for half of that hangs: room for a slow machine
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-failures = count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail:
-            print("#", str(detail)[-2000:].replace("\n", "\n# "))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 class Manager:
@@ -304,8 +293,7 @@ def main():
         w.close()
     test_no_manager()
     test_end_with_tls()
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

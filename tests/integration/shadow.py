@@ -8,22 +8,12 @@ import sys
 import tempfile
 import urllib.request
 
-from lib import free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, ok, wait_for
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 BUSCTL = os.path.join(BUILD, "tests/integration/busctl")
 NOW = now_ms()
 MINUTE = 60000
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[:2000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 if not shutil.which("nats-server"):
@@ -170,5 +160,4 @@ finally:
         p.wait()
     shutil.rmtree(base, ignore_errors=True)
 
-print("1..%d" % count)
-sys.exit(1 if failures else 0)
+sys.exit(done())

@@ -17,21 +17,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fault"))
 from world import BUILD, World, alert, free_ports, missing, wait_for, webhook  # noqa: E402
+from lib import done, failures, ok  # noqa: E402
 
 HARD_S = 12
 TOKEN = "the-token-with-which-ann-logs-in-here"
 REPEAT = "(may be a repeat) "
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("\n".join("# " + line for line in str(detail)[:3000].splitlines()))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
-    return condition
 
 
 # ---- channels, alive and dead ----
@@ -313,12 +303,11 @@ def main():
         ok(page.logged_in and page.csrf, "ann logs in at the page")
         for part in (dead, told, decide, back):
             part(w, page)
-        if failures:
+        if failures():
             w.show_logs()
     for ear in ears.values():
         ear.close()
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import urllib.request
 
 import notifier
 from chat import secret, slack_click
-from lib import free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, wait_for
 from lib_chat import SLACK_SECRET, slack_buttons
 from notifier import World, approval, incident, ok, plan
 
@@ -111,8 +111,7 @@ def main():
         ok(w.stop() == 0, "stops")
     finally:
         w.close()
-    print("1..%d" % notifier.count)
-    return 1 if notifier.failures else 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 
 BUILD = os.path.abspath(os.environ.get("HEALBUS_BUILD", "build"))
 UNITS = "deploy/systemd"
@@ -37,17 +37,6 @@ cd /media && mkdir -p "/media$state/old" && pivot_root . ".$state/old" && umount
 cd "$state"
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
 """
-failures = count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        if detail:
-            print("#", str(detail)[-2000:].replace("\n", "\n# "))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def run(*args, **more):
@@ -257,8 +246,7 @@ def main():
             print("# not root, or no bubblewrap: the sandbox under the executor's unit was not tried")
     finally:
         shutil.rmtree(where, ignore_errors=True)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+from lib import done, ok
+
 BUILD = os.path.abspath(os.environ.get("HEALBUS_BUILD", "build"))
 SYSTEMD = "/lib/systemd/systemd"
 GROUPS = "/sys/fs/cgroup/systemd"
@@ -93,16 +95,6 @@ journalctl --no-pager >/out/journal
 systemctl stop nats-server
 systemctl exit --no-block 0 || systemctl poweroff --no-block --force
 """
-failures = count = 0
-
-
-def ok(condition, text, detail=""):
-    global failures, count
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", str(detail)[-1500:].replace("\n", "\n# "))
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def why_not():
@@ -180,8 +172,7 @@ def main():
         shutil.rmtree(where, ignore_errors=True)
         for folder, _, _ in os.walk(group, topdown=False):
             os.rmdir(folder)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":

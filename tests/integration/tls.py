@@ -9,21 +9,11 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 from lib_nats import Nats, NatsError, nkey_login, nkey_seed
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
 HEALCTL = os.path.join(BUILD, "healctl")
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        print("#", repr(detail)[:2000])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 def healctl(*words, stdin="{}", prefix=(), **env):
@@ -201,8 +191,7 @@ def main():
         for b in buses:
             b.stop()
         shutil.rmtree(base)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 sys.exit(main())
