@@ -342,20 +342,23 @@ static int open_servers(struct broker *b, struct why *out_why)
 
 	if (!own)
 		own = routes_for(b, ARRAY_SIZE(routes));
-	struct http_server_options o = {.unix_socket = &where,
-					.routes = own,
-					.n_routes = ARRAY_SIZE(routes),
-					.threads = SERVER_THREADS,
-					.body_max_bytes = BODY_MAX_BYTES,
-					.connections_max = CONNECTIONS_MAX};
-	int rc = http_server_open(&o, &b->unix_server, out_why);
-	if (rc || !c->http_listen || !*c->http_listen)
-		return rc;
-	o.unix_socket = NULL;
-	o.listen = c->http_listen;
-	o.n_routes = PUBLIC_ROUTES;
-	o.connections_max = METRICS_CONNECTIONS_MAX;
-	return http_server_open(&o, &b->tcp_server, out_why);
+	struct http_server_options tcp = {.listen = c->http_listen,
+					  .routes = own,
+					  .n_routes = PUBLIC_ROUTES,
+					  .threads = SERVER_THREADS,
+					  .body_max_bytes = BODY_MAX_BYTES,
+					  .connections_max = METRICS_CONNECTIONS_MAX};
+	struct http_server_options door = tcp;
+	int rc = 0;
+
+	door.listen = NULL;
+	door.unix_socket = &where;
+	door.n_routes = ARRAY_SIZE(routes);
+	door.connections_max = CONNECTIONS_MAX;
+	/* The door last: whoever is let in finds all of it open. */
+	if (c->http_listen && *c->http_listen)
+		rc = http_server_open(&tcp, &b->tcp_server, out_why);
+	return rc ? rc : http_server_open(&door, &b->unix_server, out_why);
 }
 
 static void start_workers(struct broker *b)
