@@ -25,8 +25,8 @@ const size_t ctl_global_flags_n = ARRAY_SIZE(ctl_global_flags);
 const struct ctl_command *ctl_command_find(const char *name)
 {
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		if (str_eq(ctl_commands[i].name, name))
-			return &ctl_commands[i];
+		if (str_eq(ctl_commands[i]->name, name))
+			return ctl_commands[i];
 	}
 	return NULL;
 }

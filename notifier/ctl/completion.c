@@ -24,7 +24,7 @@ static const char *kind_of(enum ctl_names names)
 	return NULL;
 }
 
-int cmd_names(struct ctl *c)
+static int cmd_names(struct ctl *c)
 {
 	auto_json *j = NULL;
 	size_t i, k = 0;
@@ -53,10 +53,10 @@ static void add_first_words(struct ctl *c)
 	const char *last = "";
 
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const char *name = ctl_commands[i].name;
+		const char *name = ctl_commands[i]->name;
 		size_t len = strcspn(name, " ");
 
-		if (!ctl_commands[i].summary ||
+		if (!ctl_commands[i]->summary ||
 		    (strncmp(last, name, len) == 0 && strcspn(last, " ") == len))
 			continue;
 		ctl_printf(c, "%s%.*s", *last ? " " : "", (int)len, name);
@@ -73,7 +73,7 @@ static void add_flags(struct ctl *c, const struct ctl_flag *flags, size_t n)
 static void add_cases(struct ctl *c)
 {
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const struct ctl_command *cmd = &ctl_commands[i];
+		const struct ctl_command *cmd = ctl_commands[i];
 		const char *kind = kind_of(cmd->names);
 
 		if (!cmd->summary)
@@ -97,7 +97,7 @@ static void add_second_words(struct ctl *c)
 	const char *open = "";
 
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const char *name = ctl_commands[i].name, *space = strchr(name, ' ');
+		const char *name = ctl_commands[i]->name, *space = strchr(name, ' ');
 
 		if (*open && (!space || strncmp(open, name, (size_t)(space - name) + 1) != 0)) {
 			ctl_printf(c, "\" ;;\n");
@@ -180,7 +180,7 @@ static void zsh(struct ctl *c)
 		      "_healctl \"$@\"\n");
 }
 
-int cmd_completion(struct ctl *c)
+static int cmd_completion(struct ctl *c)
 {
 	if (str_eq(c->args[0], "bash"))
 		bash(c);
@@ -191,3 +191,25 @@ int cmd_completion(struct ctl *c)
 				"%s: no such shell here", c->args[0]);
 	return EXIT_OK;
 }
+
+static const char help_completion[] =
+	"For bash: healctl completion bash > /etc/bash_completion.d/healctl. For zsh: a file "
+	"_healctl in a directory of $fpath.";
+
+const struct ctl_command command_completion = {
+	.name = "completion",
+	.args = "bash|zsh",
+	.summary = "print the completion script of a shell",
+	.help = help_completion,
+	.run = cmd_completion,
+	CTL_ONE_OF(NAMES_SHELL),
+};
+
+/* For the completion scripts; without a summary it is listed nowhere. */
+const struct ctl_command command_names = {
+	.name = "names",
+	.args = "KIND",
+	.run = cmd_names,
+	.args_min = 1,
+	.args_max = 1,
+};

@@ -1,7 +1,7 @@
 /*
- * healctl: the operator's program. One table of commands (commands.c) is the source of parsing,
- * help, completion and the man page; each command is a function on a struct ctl. Most speak to the
- * notifier's API; README.md says which do not, and where they are.
+ * healctl: the operator's program. A command is a function on a struct ctl, a const struct beside
+ * it that says what it takes, and a row in commands.c: the source of parsing, help, completion and
+ * the man page. Most speak to the notifier's API; README.md says which do not, and where they are.
  */
 #ifndef NOTIFIER_CTL_CTL_H
 #define NOTIFIER_CTL_CTL_H
@@ -57,12 +57,24 @@ struct ctl_command {
 	struct ctl_flag flags[CTL_FLAGS_MAX]; /* ends at a zeroed one */
 };
 
-/* Texts of the table below that are longer than a few lines: command_help.c. */
-extern const char help_backtest[], help_backup[], help_restore[], help_verify[], help_classify[],
-	help_init[], help_shadow[], help_kpis[], help_story[], help_memory[], help_rates[],
-	help_token[], help_doctor[], help_plan[], help_ack[], help_manual[], help_completion[],
-	help_pause[], help_undelivered[], help_override[], help_publish[], help_models[];
-extern const struct ctl_command ctl_commands[];
+/* Flags that several commands have. CTL_BY: with people in notifier.yaml it must be one of them. */
+#define CTL_BY                                                                                     \
+	{                                                                                          \
+		"by", 0, "NAME", "Who you are; without it your login name."                        \
+	}
+#define CTL_REASON                                                                                 \
+	{                                                                                          \
+		"reason", 0, "TEXT", "Why; it is kept in the story."                               \
+	}
+#define CTL_LIMIT                                                                                  \
+	{                                                                                          \
+		"limit", 0, "N", "At most so many, the newest first."                              \
+	}
+/* One word, which names such a thing. */
+#define CTL_ONE_OF(what) .args_min = 1, .args_max = 1, .names = (what)
+
+/* All of them, in the order in which help lists them. */
+extern const struct ctl_command *const ctl_commands[];
 extern const size_t ctl_commands_n;
 extern const struct ctl_flag ctl_global_flags[];
 extern const size_t ctl_global_flags_n;
@@ -194,53 +206,17 @@ const char *ctl_config_dir(const struct ctl *c);
 /* Connected as the operator, or an exit code after saying why. */
 int ctl_bus(struct ctl *c, struct bus **out);
 
-/* ---- commands ---- */
+/* ---- commands: each at the end of the file that carries it out ---- */
 
-int cmd_status(struct ctl *c);
-int cmd_incidents(struct ctl *c);
-int cmd_story(struct ctl *c);
-int cmd_plan(struct ctl *c);
-int cmd_approvals(struct ctl *c);
-int cmd_approve(struct ctl *c);
-int cmd_deny(struct ctl *c);
-int cmd_ack(struct ctl *c);
-int cmd_info(struct ctl *c);
-int cmd_feedback(struct ctl *c);
-int cmd_people(struct ctl *c);
-int cmd_tools(struct ctl *c);
-int cmd_topics(struct ctl *c);
-int cmd_publish(struct ctl *c);
-int cmd_silence_add(struct ctl *c);
-int cmd_silence_ls(struct ctl *c);
-int cmd_silence_expire(struct ctl *c);
-int cmd_pause(struct ctl *c);
-int cmd_resume(struct ctl *c);
-int cmd_changes(struct ctl *c);
-int cmd_undo(struct ctl *c);
-int cmd_dead_ls(struct ctl *c);
-int cmd_dead_show(struct ctl *c);
-int cmd_dead_requeue(struct ctl *c);
-int cmd_backtest(struct ctl *c);
-int cmd_classify(struct ctl *c);
-int cmd_shadow(struct ctl *c);
-int cmd_memory(struct ctl *c);
-int cmd_rates(struct ctl *c);
-int cmd_models(struct ctl *c);
-int cmd_token(struct ctl *c);
-int cmd_init(struct ctl *c);
-int cmd_backup(struct ctl *c);
-int cmd_restore(struct ctl *c);
-int cmd_verify(struct ctl *c);
-int cmd_doctor(struct ctl *c);
-int cmd_completion(struct ctl *c);
-int cmd_names(struct ctl *c);
-int cmd_manual(struct ctl *c);
-int cmd_kpis(struct ctl *c);
-int cmd_oncall(struct ctl *c);
-int cmd_oncall_override(struct ctl *c);
-int cmd_oncall_clear(struct ctl *c);
-int cmd_undelivered(struct ctl *c);
-int cmd_help(struct ctl *c);
-int cmd_version(struct ctl *c);
+extern const struct ctl_command command_status, command_incidents, command_story, command_plan,
+	command_approvals, command_approve, command_deny, command_info, command_feedback,
+	command_people, command_ack, command_tools, command_topics, command_publish,
+	command_silence_add, command_silence_ls, command_silence_expire, command_pause,
+	command_resume, command_changes, command_undo, command_dead_ls, command_dead_show,
+	command_dead_requeue, command_shadow, command_kpis, command_oncall, command_oncall_override,
+	command_oncall_clear, command_undelivered, command_backtest, command_classify,
+	command_memory, command_rates, command_models, command_token, command_backup,
+	command_restore, command_verify, command_init, command_doctor, command_completion,
+	command_manual, command_help, command_version, command_names;
 
 #endif

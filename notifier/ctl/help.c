@@ -33,7 +33,7 @@ static void say_all(struct ctl *c)
 {
 	ctl_printf(c, "healctl [OPTION...] COMMAND [WORD...]\n\n");
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const struct ctl_command *cmd = &ctl_commands[i];
+		const struct ctl_command *cmd = ctl_commands[i];
 
 		if (!cmd->summary)
 			continue;
@@ -69,12 +69,12 @@ static int say_one(struct ctl *c, const char *name)
 	for (size_t i = 0; i < ctl_commands_n; i++) {
 		size_t len = strlen(name);
 
-		if (strncmp(ctl_commands[i].name, name, len) != 0 ||
-		    ctl_commands[i].name[len] != ' ')
+		if (strncmp(ctl_commands[i]->name, name, len) != 0 ||
+		    ctl_commands[i]->name[len] != ' ')
 			continue;
 		auto_free char *left =
-			mem_printf("%s %s", ctl_commands[i].name, ctl_commands[i].args);
-		say_pair(c, left, ctl_commands[i].summary);
+			mem_printf("%s %s", ctl_commands[i]->name, ctl_commands[i]->args);
+		say_pair(c, left, ctl_commands[i]->summary);
 		found = true;
 	}
 	return found ? EXIT_OK
@@ -82,7 +82,7 @@ static int say_one(struct ctl *c, const char *name)
 				"%s: no such command", name);
 }
 
-int cmd_help(struct ctl *c)
+static int cmd_help(struct ctl *c)
 {
 	if (c->n_args == 0) {
 		say_all(c);
@@ -93,8 +93,25 @@ int cmd_help(struct ctl *c)
 	return say_one(c, name);
 }
 
-int cmd_version(struct ctl *c)
+static int cmd_version(struct ctl *c)
 {
 	ctl_printf(c, "healctl %s\n", HEALBUS_VERSION);
 	return EXIT_OK;
 }
+
+const struct ctl_command command_help = {
+	.name = "help",
+	.args = "[COMMAND]",
+	.summary = "what the commands do and take",
+	.help = "",
+	.run = cmd_help,
+	.args_max = 2,
+};
+
+const struct ctl_command command_version = {
+	.name = "version",
+	.args = "",
+	.summary = "print the version",
+	.help = "",
+	.run = cmd_version,
+};

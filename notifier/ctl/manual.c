@@ -110,7 +110,7 @@ static void commands(struct ctl *c)
 {
 	request(c, "SH", "COMMANDS");
 	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const struct ctl_command *cmd = &ctl_commands[i];
+		const struct ctl_command *cmd = ctl_commands[i];
 		auto_buf head = {0};
 
 		if (!cmd->summary)
@@ -210,7 +210,7 @@ static int stage_page(struct ctl *c, const struct page *page)
 	return page->file ? program_end(c, page) : stage_end(c, page);
 }
 
-int cmd_manual(struct ctl *c)
+static int cmd_manual(struct ctl *c)
 {
 	if (c->n_args == 0 || str_eq(c->args[0], "healctl"))
 		return healctl_page(c);
@@ -220,3 +220,16 @@ int cmd_manual(struct ctl *c)
 	}
 	return ctl_fail(EXIT_USAGE, "healctl help manual", "%s: there is no such page", c->args[0]);
 }
+
+static const char help_manual[] =
+	"Without a word, that of healctl; for one of the other programs (healbus-monitor, "
+	"healbus-docker-broker) it runs that, beside healctl, for its options.";
+
+const struct ctl_command command_manual = {
+	.name = "manual",
+	.args = "[PROGRAM]",
+	.summary = "print a man page in roff",
+	.help = help_manual,
+	.run = cmd_manual,
+	.args_max = 1,
+};

@@ -197,7 +197,7 @@ static int finish(struct ctl *c, struct bt_report *r)
 	return n.differ ? EXIT_NO : EXIT_OK;
 }
 
-int cmd_backtest(struct ctl *c)
+static int cmd_backtest(struct ctl *c)
 {
 	struct backtest_options o = {.file = c->args[0],
 				     .config_dir = ctl_config_dir(c),
@@ -228,3 +228,40 @@ int cmd_backtest(struct ctl *c)
 	bt_report_release(&report);
 	return rc;
 }
+
+static const char help_backtest[] =
+	"Takes a recording (healbus-monitor record) through the monitor's and the "
+	"reasoner's own logic, configured as in -c DIR, and says which plans would have "
+	"been made for which incident. Needs no bus and no notifier; nothing runs. With "
+	"--against the plans are made with two sets of runbooks, and only incidents that "
+	"are answered differently are shown, the first set's answer with -, the other's "
+	"with +; exit code 1 when there are any. A runbook of which only comments "
+	"changed makes no difference.\n"
+	"A plan that the recording has too, with the same steps, goes on as it did: its "
+	"approval, steps and outcome are in the recording. Any other plan counts as only "
+	"observed: nothing ran, no second attempt is made, and its incident goes on by "
+	"the recorded alerts alone, which tell what happened after what was really done. "
+	"Recorded reports on plans that are not made are left out and counted. Times are "
+	"UTC. The same input gives the same output, byte for byte; events a second are "
+	"told on standard error.";
+
+const struct ctl_command command_backtest = {
+	.name = "backtest",
+	.args = "RECORDING",
+	.summary = "what would have been planned, from a recording, without doing anything",
+	.help = help_backtest,
+	.run = cmd_backtest,
+	CTL_ONE_OF(NAMES_FILE),
+	.flags = {{"runbooks", 0, "DIR[,DIR]",
+		   "Runbooks in place of those that reasoner.yaml names; those of the "
+		   "second directory replace those of the first with the same name."},
+		  {"against", 0, "DIR[,DIR]", "A second set, to compare with."},
+		  {"from-raw", 0, NULL,
+		   "Read the recorded raw bodies again, although the recording has the "
+		   "events that were made of them."},
+		  {"settle", 0, "TIME",
+		   "Let time go on for so long after the last message, with nothing more "
+		   "arriving: what waits then is told. Default: 0s."},
+		  {"write", 0, "FILE",
+		   "Also write what monitor and reasoner said into FILE, a recording."}},
+};

@@ -87,7 +87,7 @@ static int report_backup(struct ctl *c, const struct backup_taking *t, unsigned 
 	return EXIT_OK;
 }
 
-int cmd_backup(struct ctl *c)
+static int cmd_backup(struct ctl *c)
 {
 	struct backup_taking t = {.ctl = c};
 	struct why why = {0};
@@ -164,7 +164,7 @@ static void print_found(struct ctl *c, const struct backup *b)
 	ctl_printf(c, "\n");
 }
 
-int cmd_verify(struct ctl *c)
+static int cmd_verify(struct ctl *c)
 {
 	struct backup b;
 	struct bus *bus = NULL;
@@ -237,7 +237,7 @@ static int restore_state(struct ctl *c, struct backup *b)
 	return EXIT_OK;
 }
 
-int cmd_restore(struct ctl *c)
+static int cmd_restore(struct ctl *c)
 {
 	struct backup b;
 	struct why why = {0};
@@ -258,3 +258,62 @@ int cmd_restore(struct ctl *c)
 	backup_close(&b);
 	return rc;
 }
+
+static const char help_backup[] =
+	"Everything that healbus knows, while it works: the streams, the claims of the "
+	"executors, and their journals with the audit chain. The file is checked by healctl "
+	"verify, put back by healctl restore, and read by healctl backtest as a recording. Keep "
+	"it as you keep the bus. Not in it are secrets: the folder that healctl init made and "
+	"the notifier's *.key files.\n"
+	"Of executors whose configuration is not in -c DIR the journals must be named: those "
+	"here with --executor, those elsewhere by copying what `healbus-executor backup DIR` "
+	"made there and --with.";
+
+const struct ctl_command command_backup = {
+	.name = "backup",
+	.args = "FILE",
+	.summary = "put all that healbus knows into a file, while it works",
+	.help = help_backup,
+	.run = cmd_backup,
+	CTL_ONE_OF(NAMES_FILE),
+	.flags = {{"executor", 0, "DIR...", "An executor's configuration directory."},
+		  {"with", 0, "DIR...", "A copy of an executor's journals."}},
+};
+
+static const char help_restore[] =
+	"Checks the file, then fills an empty bus from it: every message with its sequence "
+	"number, claims, the places of shared consumers; reads all of it back; gives the "
+	"journals to executors that have none. All stages must be stopped, and state folders "
+	"other than the executors' empty: they rebuild. A bus that has streams is left alone.\n"
+	"What was done after the backup nobody knows any more, so no step of a plan from before "
+	"the restore, or for an incident that was open then, is begun: it counts as unknown "
+	"unless a claim or a journal tells its end. New incidents are repaired as ever. With "
+	"--state-only the bus is not touched: for when it lives and a state folder is lost.";
+
+const struct ctl_command command_restore = {
+	.name = "restore",
+	.args = "FILE",
+	.summary = "fill an empty bus, and empty journals, from a backup",
+	.help = help_restore,
+	.run = cmd_restore,
+	CTL_ONE_OF(NAMES_FILE),
+	.flags = {{"executor", 0, "DIR...",
+		   "An executor's configuration directory, in the order of the backup."},
+		  {"extract", 0, "DIR", "Write the journals there, for other hosts."},
+		  {"state-only", 0, NULL, "Journals only; the bus is not touched."},
+		  {"bus-only", 0, NULL, "No journals."}},
+};
+
+static const char help_verify[] =
+	"Reads all of a backup: checksums, counts, digests, and the audit chains by "
+	"healbus-executor. With --bus it is compared with the bus, message by message.";
+
+const struct ctl_command command_verify = {
+	.name = "verify",
+	.args = "FILE",
+	.summary = "is a backup whole, and does the bus still hold it?",
+	.help = help_verify,
+	.run = cmd_verify,
+	CTL_ONE_OF(NAMES_FILE),
+	.flags = {{"bus", 0, NULL, "Compare it with the bus."}},
+};

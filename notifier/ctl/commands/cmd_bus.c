@@ -100,7 +100,7 @@ static int publish(struct ctl *c, struct bus *b, const struct buf *data, uint64_
 			"%s: %s", subject, why.text[0] ? why.text : err_name(rc));
 }
 
-int cmd_publish(struct ctl *c)
+static int cmd_publish(struct ctl *c)
 {
 	auto_buf data = {0};
 	struct bus *b = NULL;
@@ -128,3 +128,22 @@ int cmd_publish(struct ctl *c)
 		ctl_printf(c, "stored as %" PRIu64 " of %s\n", seq, STREAM_RAW);
 	return EXIT_OK;
 }
+
+static const char help_publish[] =
+	"Reads one JSON document from FILE or standard input and waits until the bus has "
+	"stored it. What SOURCE's format is, monitor.yaml says; \"alertmanager\" takes what "
+	"Alertmanager sends.";
+
+const struct ctl_command command_publish = {
+	.name = "publish",
+	.args = "SOURCE [FILE|-]",
+	.summary = "publish an alert to raw.SOURCE",
+	.help = help_publish,
+	.run = cmd_publish,
+	.args_min = 1,
+	.args_max = 2,
+	.names = NAMES_FILE,
+	.flags = {{"id", 0, "ID",
+		   "Message id; a second message with the same id within two minutes is "
+		   "dropped. Default: a random one."}},
+};

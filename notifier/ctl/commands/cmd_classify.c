@@ -146,7 +146,7 @@ static int answer(struct ctl *c, const struct core_classifier *core, const struc
 	return rc ? ctl_fail(EXIT_NO, "give fewer files", "%s", err_name(rc)) : EXIT_OK;
 }
 
-int cmd_classify(struct ctl *c)
+static int cmd_classify(struct ctl *c)
 {
 	struct core_classifier_paths paths = {.config_dir = ctl_config_dir(c),
 					      .failures = ctl_flag(c, "failures"),
@@ -166,3 +166,27 @@ int cmd_classify(struct ctl *c)
 	core_classifier_close(core);
 	return rc;
 }
+
+static const char help_classify[] =
+	"Reads the log of a failed job (GitHub Actions, GitLab, Travis and others; also "
+	"gzipped) and says what type of failure it is, how sure that is, which lines say "
+	"so, what else was considered, and which specialist would be asked. The same "
+	"code and data as the reasoner's; needs no bus and no notifier. Of a log over 10 "
+	"MiB the end is read.";
+
+const struct ctl_command command_classify = {
+	.name = "classify",
+	.args = "LOG|-",
+	.summary = "why a job failed, from its log, and who should fix it",
+	.help = help_classify,
+	.run = cmd_classify,
+	CTL_ONE_OF(NAMES_FILE),
+	.flags = {{"workflow", 0, "NAME", "Name of the workflow, when it is known."},
+		  {"job", 0, "NAME", "Name of the job."},
+		  {"step", 0, "NAME", "Name of the step that failed."},
+		  {"files", 0, "FILE,...", "Files that the change touches."},
+		  {"failures", 0, "PATH",
+		   "Failure types, a file or directory, in place of those that "
+		   "reasoner.yaml names."},
+		  {"specialists", 0, "FILE", "Likewise the table of routes."}},
+};

@@ -9,7 +9,7 @@ static json_t *by_and_reason(struct ctl *c)
 	return json_pack("{s:s,s:s}", "by", ctl_by(), "reason", reason ? reason : "");
 }
 
-int cmd_pause(struct ctl *c)
+static int cmd_pause(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	int rc = ctl_call(c, "POST", "/api/pause", by_and_reason(c), &answer);
@@ -22,7 +22,7 @@ int cmd_pause(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_resume(struct ctl *c)
+static int cmd_resume(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	int rc = ctl_call(c, "POST", "/api/resume", by_and_reason(c), &answer);
@@ -34,7 +34,7 @@ int cmd_resume(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_ack(struct ctl *c)
+static int cmd_ack(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	json_t *body = by_and_reason(c);
@@ -76,7 +76,7 @@ static void say_row(struct ctl_table *t, const json_t *change)
 	ctl_cell(t, STYLE_PLAIN, what);
 }
 
-int cmd_changes(struct ctl *c)
+static int cmd_changes(struct ctl *c)
 {
 	static const char *const heads[] = {"CHANGE", "WHEN", "INCIDENT", "UNDO", "WHAT"};
 	auto_json *j = NULL;
@@ -105,7 +105,7 @@ int cmd_changes(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_undo(struct ctl *c)
+static int cmd_undo(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	json_t *body = by_and_reason(c);
@@ -123,3 +123,60 @@ int cmd_undo(struct ctl *c)
 			   ctl_short_id(js(answer, "incident"), incident));
 	return EXIT_OK;
 }
+
+static const char help_ack[] =
+	"The machine makes no further plan for it, and nobody is reminded of it. What runs "
+	"already goes on to its end; a question that waits can still be answered.";
+
+const struct ctl_command command_ack = {
+	.name = "ack",
+	.args = "INCIDENT",
+	.summary = "say that you look after an incident",
+	.help = help_ack,
+	.run = cmd_ack,
+	CTL_ONE_OF(NAMES_INCIDENT),
+	.flags = {CTL_REASON,
+		  {"false-alarm", 0, NULL,
+		   "There was nothing to repair; counts in the key figures."}},
+};
+
+static const char help_pause[] =
+	"The kill switch. Returns when the bus has stored it; executors look at it right "
+	"before each action. Alerts are still received and told.";
+
+const struct ctl_command command_pause = {
+	.name = "pause",
+	.args = "",
+	.summary = "no new action starts anywhere",
+	.help = help_pause,
+	.run = cmd_pause,
+	.flags = {CTL_REASON},
+};
+
+const struct ctl_command command_resume = {
+	.name = "resume",
+	.args = "",
+	.summary = "allow actions again",
+	.help = "Plans that waited and are not too old go on.",
+	.run = cmd_resume,
+	.flags = {CTL_REASON},
+};
+
+const struct ctl_command command_changes = {
+	.name = "changes",
+	.args = "",
+	.summary = "what was changed, and what can be undone",
+	.help = "The newest first.",
+	.run = cmd_changes,
+	.flags = {CTL_LIMIT},
+};
+
+const struct ctl_command command_undo = {
+	.name = "undo",
+	.args = "CHANGE",
+	.summary = "take a change back",
+	.help = "Becomes a plan of its own, with the same policy, approvals and checks.",
+	.run = cmd_undo,
+	CTL_ONE_OF(NAMES_CHANGE),
+	.flags = {CTL_REASON},
+};

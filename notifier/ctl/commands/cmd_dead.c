@@ -14,7 +14,7 @@ static void say_row(struct ctl_table *t, const json_t *d)
 	ctl_cell(t, STYLE_PLAIN, js(d, "error"));
 }
 
-int cmd_dead_ls(struct ctl *c)
+static int cmd_dead_ls(struct ctl *c)
 {
 	static const char *const heads[] = {"SEQ", "WHEN", "STAGE", "FROM", "BYTES", "ERROR"};
 	auto_json *j = NULL;
@@ -50,7 +50,7 @@ static int bad_seq(const char *text)
 	return ctl_fail(EXIT_USAGE, "healctl dead ls shows the numbers", "%s: not a number", text);
 }
 
-int cmd_dead_show(struct ctl *c)
+static int cmd_dead_show(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -76,7 +76,7 @@ int cmd_dead_show(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_dead_requeue(struct ctl *c)
+static int cmd_dead_requeue(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	auto_buf path = {0};
@@ -92,3 +92,30 @@ int cmd_dead_requeue(struct ctl *c)
 	ctl_printf(c, "put back; if it still cannot be read, it comes back under a new number\n");
 	return EXIT_OK;
 }
+
+const struct ctl_command command_dead_ls = {
+	.name = "dead ls",
+	.args = "",
+	.summary = "list messages that could not be read",
+	.help = "With the stage that refused it, and why.",
+	.run = cmd_dead_ls,
+	.flags = {CTL_LIMIT},
+};
+
+const struct ctl_command command_dead_show = {
+	.name = "dead show",
+	.args = "SEQ",
+	.summary = "show one of them with its bytes",
+	.help = "Text as text, other bytes in hex.",
+	.run = cmd_dead_show,
+	CTL_ONE_OF(NAMES_DEAD),
+};
+
+const struct ctl_command command_dead_requeue = {
+	.name = "dead requeue",
+	.args = "SEQ",
+	.summary = "publish it again, after the cause is repaired",
+	.help = "Only what came in from outside (raw.*).",
+	.run = cmd_dead_requeue,
+	CTL_ONE_OF(NAMES_DEAD),
+};

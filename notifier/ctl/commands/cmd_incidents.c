@@ -34,7 +34,7 @@ static int say_table(struct ctl *c, const json_t *list)
 	return EXIT_OK;
 }
 
-int cmd_incidents(struct ctl *c)
+static int cmd_incidents(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -57,3 +57,18 @@ int cmd_incidents(struct ctl *c)
 		return rc;
 	return say_table(c, json_object_get(j, "incidents"));
 }
+
+const struct ctl_command command_incidents = {
+	.name = "incidents",
+	.args = "",
+	.summary = "list incidents, newest first",
+	.help = "Ids are shown as prefixes; every command takes any prefix that names one "
+		"thing only.",
+	.run = cmd_incidents,
+	.flags = {{"all", 0, NULL, "All of them, however old."},
+		  {"state", 0, "STATE", "Only open, escalated, suppressed or resolved ones."},
+		  {"search", 0, "WORDS",
+		   "Those that hold all of these words, in any letter case: in titles, "
+		   "labels, summaries."},
+		  CTL_LIMIT},
+};

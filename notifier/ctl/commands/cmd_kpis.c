@@ -95,7 +95,7 @@ static void say_steps(struct ctl *c, const json_t *steps)
 	ctl_printf(c, "\n");
 }
 
-int cmd_kpis(struct ctl *c)
+static int cmd_kpis(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -121,3 +121,25 @@ int cmd_kpis(struct ctl *c)
 	say_overall(c, json_object_get(j, "overall"));
 	return EXIT_OK;
 }
+
+static const char help_kpis[] =
+	"Over the incidents opened in the window, overall and per step:\nautonomous: "
+	"resolved by a plan that healed, never escalated, no person took part; of those that "
+	"ended and needed something (a step was started, it was escalated, or a person took "
+	"part);\ntime to heal: from opened to resolved, where a plan healed; half, and nine "
+	"of ten, took no longer;\nfirst attempt: the first plan that ran healed it;\nfalse "
+	"positives: of those acted on, a person said false alarm (healctl ack "
+	"--false-alarm), or it was over before the first step, or it ended by itself "
+	"although the repair had failed;\nescalated: given up at any time; cost: what models "
+	"were paid for it.\nA person takes part by a decision, an ack, an undo, or a command.";
+
+const struct ctl_command command_kpis = {
+	.name = "kpis",
+	.args = "",
+	.summary = "how well it works: resolved alone, time to heal, first attempt, cost",
+	.help = help_kpis,
+	.run = cmd_kpis,
+	.flags = {{"since", 0, "TIME", "Incidents opened within so long. Default: 30d."},
+		  {"step", 0, "TIME", "Also by steps of this length. Default: 1d."},
+		  {"all", 0, NULL, "Also the steps in which nothing happened."}},
+};

@@ -112,7 +112,7 @@ static char *list_path(const struct ctl *c)
 	return buf_detach(&path);
 }
 
-int cmd_memory(struct ctl *c)
+static int cmd_memory(struct ctl *c)
 {
 	auto_json *j = NULL;
 
@@ -158,7 +158,7 @@ static void say_rates(struct ctl *c, const json_t *list)
 	ctl_table_end(&t);
 }
 
-int cmd_rates(struct ctl *c)
+static int cmd_rates(struct ctl *c)
 {
 	auto_json *j = NULL;
 	const json_t *m;
@@ -181,3 +181,42 @@ int cmd_rates(struct ctl *c)
 	}
 	return EXIT_OK;
 }
+
+static const char help_memory[] =
+	"Asks the reasoner itself, which serves local requests and those with a token "
+	"(http.token_file in reasoner.yaml). With --like, words of a log line or a title; "
+	"numbers, paths, hosts and ids do not matter. With an incident, all that is "
+	"remembered of it.";
+
+const struct ctl_command command_memory = {
+	.name = "memory",
+	.args = "[INCIDENT]",
+	.summary = "what earlier incidents taught: the latest, those like a text, or one",
+	.help = help_memory,
+	.run = cmd_memory,
+	.args_max = 1,
+	.names = NAMES_INCIDENT,
+	.flags = {{"like", 0, "TEXT", "The most alike first."},
+		  {"others", 0, NULL, "Also ask the memories of memory.stores."},
+		  {"limit", 'n', "N", "How many. Default: 10."},
+		  {"reasoner", 0, "URL",
+		   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
+		   "http://127.0.0.1:9096."}},
+};
+
+static const char help_rates[] =
+	"The rate is what can be expected of the next time, given what was seen; it is at "
+	"least the lower bound with 95 percent probability (memory.prior in reasoner.yaml). "
+	"Rows without a tool count whole plans. Also tells which failures were healed by "
+	"another specialist than the one first asked.";
+
+const struct ctl_command command_rates = {
+	.name = "rates",
+	.args = "",
+	.summary = "what worked: success rates by failure type, specialist and tool",
+	.help = help_rates,
+	.run = cmd_rates,
+	.flags = {{"reasoner", 0, "URL",
+		   "The reasoner's address. Default: $HEALBUS_REASONER_URL, else "
+		   "http://127.0.0.1:9096."}},
+};

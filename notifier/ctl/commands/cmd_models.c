@@ -40,7 +40,7 @@ static void say_table(struct ctl *c, const json_t *j)
 	ctl_table_end(&t);
 }
 
-int cmd_models(struct ctl *c)
+static int cmd_models(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -63,3 +63,17 @@ int cmd_models(struct ctl *c)
 	say_table(c, j);
 	return EXIT_OK;
 }
+
+static const char help_models[] =
+	"Adds up the exchanges with models of the last 7 days: by day, and by model; with "
+	"--incident those of one incident.";
+
+const struct ctl_command command_models = {
+	.name = "models",
+	.args = "",
+	.summary = "what models were asked, and what it cost",
+	.help = help_models,
+	.run = cmd_models,
+	.flags = {{"incident", 0, "ID", "Only of this one, however old."},
+		  {"since", 0, "TIME", "So far back: 24h, 30d."}},
+};

@@ -40,7 +40,7 @@ static void say_row(struct ctl_table *t, const json_t *n)
 	ctl_cell(t, STYLE_PLAIN, js(n, "subject"));
 }
 
-int cmd_undelivered(struct ctl *c)
+static int cmd_undelivered(struct ctl *c)
 {
 	static const char *const heads[] = {"SINCE", "STATE",    "CHANNEL",
 					    "KIND",  "INCIDENT", "SUBJECT"};
@@ -69,3 +69,16 @@ int cmd_undelivered(struct ctl *c)
 	ctl_table_end(&t);
 	return EXIT_OK;
 }
+
+static const char help_undelivered[] =
+	"Queued notices are under way; what every channel of its receiver failed to take is "
+	"said anew by itself, until one takes it.";
+
+const struct ctl_command command_undelivered = {
+	.name = "undelivered",
+	.args = "",
+	.summary = "what nobody has been told yet, and which channels take nothing",
+	.help = help_undelivered,
+	.run = cmd_undelivered,
+	.flags = {CTL_LIMIT},
+};

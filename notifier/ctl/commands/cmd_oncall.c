@@ -77,7 +77,7 @@ static bool is_there(const json_t *rotations, const char *name)
 	return false;
 }
 
-int cmd_oncall(struct ctl *c)
+static int cmd_oncall(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -101,7 +101,7 @@ int cmd_oncall(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_oncall_override(struct ctl *c)
+static int cmd_oncall_override(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	char until[WHEN_BYTES];
@@ -127,7 +127,7 @@ int cmd_oncall_override(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_oncall_clear(struct ctl *c)
+static int cmd_oncall_clear(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	auto_buf path = {0};
@@ -141,3 +141,41 @@ int cmd_oncall_clear(struct ctl *c)
 	ctl_printf(c, " is again as notifier.yaml says\n");
 	return EXIT_OK;
 }
+
+const struct ctl_command command_oncall = {
+	.name = "oncall",
+	.args = "[ROTATION]",
+	.summary = "who is on call, until when, and who is called when nobody answers",
+	.help = "As notifier.yaml says under oncall and escalations. Times are local.",
+	.run = cmd_oncall,
+	.args_max = 1,
+	.flags = {{"shifts", 0, "N", "So many shifts of each. Default: 4."}},
+};
+
+static const char help_override[] =
+	"Said on the bus: every notifier knows it. Of overrides that overlap the one that "
+	"was said last holds.";
+
+const struct ctl_command command_oncall_override = {
+	.name = "oncall override",
+	.args = "ROTATION PERSON",
+	.summary = "put somebody else on call for a while",
+	.help = help_override,
+	.run = cmd_oncall_override,
+	.args_min = 2,
+	.args_max = 2,
+	.flags = {{"for", 0, "TIME", "How long: 8h, 2d. Default: 12h."},
+		  {"from", 0, "WHEN", "From then on: 2026-12-24T09:00:00Z. Default: now."},
+		  {"until", 0, "WHEN", "Until then, in place of --for."},
+		  CTL_REASON},
+};
+
+const struct ctl_command command_oncall_clear = {
+	.name = "oncall clear",
+	.args = "ROTATION",
+	.summary = "end what was changed about a rotation",
+	.help = "Whom notifier.yaml says is on call again, from now on.",
+	.run = cmd_oncall_clear,
+	.args_min = 1,
+	.args_max = 1,
+};

@@ -43,7 +43,7 @@ static void say_rules(struct ctl *c, const json_t *rules)
 	ctl_table_end(&t);
 }
 
-int cmd_people(struct ctl *c)
+static int cmd_people(struct ctl *c)
 {
 	static const char *const heads[] = {"NAME", "ROLES", "GROUPS", "KNOWN TO"};
 	auto_json *j = NULL;
@@ -73,7 +73,7 @@ int cmd_people(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_info(struct ctl *c)
+static int cmd_info(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -87,7 +87,7 @@ int cmd_info(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_feedback(struct ctl *c)
+static int cmd_feedback(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	const char *reason = ctl_flag(c, "reason"), *by = ctl_flag(c, "by");
@@ -105,3 +105,34 @@ int cmd_feedback(struct ctl *c)
 	ctl_printf(c, "\n");
 	return EXIT_OK;
 }
+
+const struct ctl_command command_info = {
+	.name = "info",
+	.args = "APPROVAL",
+	.summary = "all there is to know about a question before it is answered",
+	.help = "The plan's own parameters, the diagnosis, a dry run if there was one, how "
+		"it "
+		"is taken back.",
+	.run = cmd_info,
+	CTL_ONE_OF(NAMES_APPROVAL),
+};
+
+const struct ctl_command command_feedback = {
+	.name = "feedback",
+	.args = "INCIDENT held|broken",
+	.summary = "say whether a repair held",
+	.help = "The first word about an incident counts for what is tried next time.",
+	.run = cmd_feedback,
+	.args_min = 2,
+	.args_max = 2,
+	.names = NAMES_INCIDENT,
+	.flags = {CTL_REASON, CTL_BY},
+};
+
+const struct ctl_command command_people = {
+	.name = "people",
+	.args = "",
+	.summary = "who may do what, and whose yes a plan needs",
+	.help = "As notifier.yaml says under people and approvers.",
+	.run = cmd_people,
+};

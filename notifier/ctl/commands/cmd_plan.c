@@ -137,7 +137,7 @@ static int rehearse(struct ctl *c, const json_t *plan)
 	return EXIT_OK;
 }
 
-int cmd_plan(struct ctl *c)
+static int cmd_plan(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -170,7 +170,7 @@ static void say_request(struct ctl *c, const json_t *a)
 	ctl_printf(c, "            healctl approve %s   or   healctl deny %s\n", id, id);
 }
 
-int cmd_approvals(struct ctl *c)
+static int cmd_approvals(struct ctl *c)
 {
 	auto_json *j = NULL;
 	const json_t *a;
@@ -281,12 +281,56 @@ static int decide(struct ctl *c, const char *verdict)
 	return EXIT_OK;
 }
 
-int cmd_approve(struct ctl *c)
+static int cmd_approve(struct ctl *c)
 {
 	return decide(c, "approve");
 }
 
-int cmd_deny(struct ctl *c)
+static int cmd_deny(struct ctl *c)
 {
 	return decide(c, "deny");
 }
+
+static const char help_plan[] =
+	"For an incident its last plan is shown. With --dry-run the executor goes through "
+	"the plan and says in the story what it would do; nothing is changed.";
+
+const struct ctl_command command_plan = {
+	.name = "plan",
+	.args = "PLAN|INCIDENT",
+	.summary = "show a plan: steps, why, approval, outcome",
+	.help = help_plan,
+	.run = cmd_plan,
+	CTL_ONE_OF(NAMES_PLAN),
+	.flags = {{"dry-run", 0, NULL, "Rehearse it; nothing is changed."}},
+};
+
+const struct ctl_command command_approvals = {
+	.name = "approvals",
+	.args = "",
+	.summary = "what waits for an answer, with the exact commands that would run",
+	.help = "No answer until the deadline means no.",
+	.run = cmd_approvals,
+};
+
+const struct ctl_command command_approve = {
+	.name = "approve",
+	.args = "APPROVAL|PLAN|INCIDENT",
+	.summary = "let a plan run",
+	.help = "The answer is bound to the plan's exact bytes. The first answer wins; a "
+		"second "
+		"one is told who decided.",
+	.run = cmd_approve,
+	CTL_ONE_OF(NAMES_APPROVAL),
+	.flags = {CTL_REASON, CTL_BY},
+};
+
+const struct ctl_command command_deny = {
+	.name = "deny",
+	.args = "APPROVAL|PLAN|INCIDENT",
+	.summary = "do not let a plan run",
+	.help = "The incident is escalated: the machine does not try something else.",
+	.run = cmd_deny,
+	CTL_ONE_OF(NAMES_APPROVAL),
+	.flags = {CTL_REASON, CTL_BY},
+};

@@ -79,7 +79,7 @@ static int time_flag(struct ctl *c, const char *name, const char *fallback, int6
 	return ctl_fail(EXIT_USAGE, "say for instance 12h or 7d", "--%s %s: no time", name, text);
 }
 
-int cmd_shadow(struct ctl *c)
+static int cmd_shadow(struct ctl *c)
 {
 	auto_json *j = NULL;
 	auto_buf path = {0};
@@ -105,3 +105,30 @@ int cmd_shadow(struct ctl *c)
 	say_counts(c, j);
 	return EXIT_OK;
 }
+
+static const char help_shadow[] =
+	"For plans that ended as observed (autonomy observe or dry-run). Each is judged "
+	"by what people did from then until its incident was over, by the first of these "
+	"that holds:\n"
+	"same, denied, undone: the latest word of a person about the same tool on the "
+	"same target: a plan with it approved, or denied, or a change made with it taken "
+	"back;\n"
+	"taken: a person acknowledged the incident;\n"
+	"needless: the incident was over within --patience though nobody did anything "
+	"that healbus knows of;\n"
+	"open: none of these, so nothing can be said: it lasts, or ended later than that "
+	"and nobody said why.\n"
+	"Agreement is (same + taken) of (same + taken + denied + undone + needless). "
+	"What people do without healbus it cannot see: let them acknowledge what they "
+	"repair.";
+
+const struct ctl_command command_shadow = {
+	.name = "shadow",
+	.args = "",
+	.summary = "what would have been done where healbus only observes, and who agreed",
+	.help = help_shadow,
+	.run = cmd_shadow,
+	.flags = {{"since", 0, "TIME", "Plans made within so long: 12h, 30d. Default: 7d."},
+		  {"patience", 0, "TIME",
+		   "An incident that is over sooner went away by itself. Default: 15m."}},
+};

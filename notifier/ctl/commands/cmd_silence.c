@@ -22,7 +22,7 @@ static int read_matchers(struct ctl *c, json_t *list)
 	return EXIT_OK;
 }
 
-int cmd_silence_add(struct ctl *c)
+static int cmd_silence_add(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	json_t *list = json_array();
@@ -82,7 +82,7 @@ static void say_row(struct ctl_table *t, const json_t *s)
 	ctl_cell(t, STYLE_PLAIN, js(s, "comment"));
 }
 
-int cmd_silence_ls(struct ctl *c)
+static int cmd_silence_ls(struct ctl *c)
 {
 	static const char *const heads[] = {"ID", "ENDS", "BY", "SILENCES", "COMMENT"};
 	auto_json *j = NULL;
@@ -107,7 +107,7 @@ int cmd_silence_ls(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_silence_expire(struct ctl *c)
+static int cmd_silence_expire(struct ctl *c)
 {
 	auto_json *answer = NULL;
 	auto_buf path = {0};
@@ -121,3 +121,34 @@ int cmd_silence_expire(struct ctl *c)
 	ctl_printf(c, "ended\n");
 	return EXIT_OK;
 }
+
+const struct ctl_command command_silence_add = {
+	.name = "silence add",
+	.args = "MATCHER...",
+	.summary = "mute incidents whose labels match",
+	.help = "Matchers as Alertmanager writes them: service=\"db\", env=~\"dev.*\", "
+		"team!=\"x\". All must match.",
+	.run = cmd_silence_add,
+	.args_min = 1,
+	.args_max = CTL_ARGS_MAX,
+	.flags = {{"duration", 'd', "TIME", "How long: 30m, 2h, 1d. Default: 2h."},
+		  {"comment", 0, "TEXT", "Why."}},
+};
+
+const struct ctl_command command_silence_ls = {
+	.name = "silence ls",
+	.args = "",
+	.summary = "list silences",
+	.help = "Those that are over are shown with --all.",
+	.run = cmd_silence_ls,
+	.flags = {{"all", 0, NULL, "Also those that are over."}},
+};
+
+const struct ctl_command command_silence_expire = {
+	.name = "silence expire",
+	.args = "SILENCE",
+	.summary = "end a silence now",
+	.help = "Incidents it muted open again when they still fire.",
+	.run = cmd_silence_expire,
+	CTL_ONE_OF(NAMES_SILENCE),
+};

@@ -73,7 +73,7 @@ static void say_executors(struct ctl *c, const json_t *executors)
 	}
 }
 
-int cmd_status(struct ctl *c)
+static int cmd_status(struct ctl *c)
 {
 	auto_json *j = NULL;
 	int rc = ctl_get(c, "/api/status", &j);
@@ -109,7 +109,7 @@ int cmd_status(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_tools(struct ctl *c)
+static int cmd_tools(struct ctl *c)
 {
 	static const char *const heads[] = {"TOOL", "LEVEL",      "RUNNER",
 					    "UNDO", "PARAMETERS", "WHAT"};
@@ -148,7 +148,7 @@ int cmd_tools(struct ctl *c)
 	return EXIT_OK;
 }
 
-int cmd_topics(struct ctl *c)
+static int cmd_topics(struct ctl *c)
 {
 	if (ctl_flag(c, "nats-users"))
 		topic_print_nats_users(&c->out);
@@ -156,3 +156,32 @@ int cmd_topics(struct ctl *c)
 		topic_print(&c->out);
 	return EXIT_OK;
 }
+
+const struct ctl_command command_status = {
+	.name = "status",
+	.args = "",
+	.summary = "one look at everything: incidents, approvals, pause, bus, executors",
+	.help = "Says how many incidents there are in each state, how many approvals wait "
+		"for "
+		"an answer, whether actions are paused, and what is connected.",
+	.run = cmd_status,
+};
+
+const struct ctl_command command_tools = {
+	.name = "tools",
+	.args = "",
+	.summary = "what the executors can do",
+	.help = "Level none only reads, soft can be undone, hard interrupts or destroys.",
+	.run = cmd_tools,
+};
+
+const struct ctl_command command_topics = {
+	.name = "topics",
+	.args = "",
+	.summary = "print the contract: streams, subjects, consumers, who may what",
+	.help = "Needs neither the notifier nor the bus.",
+	.run = cmd_topics,
+	.flags = {{"nats-users", 0, NULL,
+		   "As an accounts block for nats-server, with one user a stage and its "
+		   "allow-list."}},
+};

@@ -30,7 +30,7 @@ static int token_store(const char *path, const char *token)
 	return EXIT_OK;
 }
 
-int cmd_token(struct ctl *c)
+static int cmd_token(struct ctl *c)
 {
 	char token[2 * DIGEST_BYTES + 1];
 	const char *out = ctl_flag(c, "out");
@@ -49,3 +49,20 @@ int cmd_token(struct ctl *c)
 	explicit_bzero(token, sizeof(token));
 	return rc;
 }
+
+static const char help_token[] =
+	"Prints 256 random bits, or writes them to a file that only you can read and says "
+	"what to add to notifier.yaml. Needs no notifier; it takes effect when the notifier "
+	"reads its configuration again (SIGHUP). A new token in the old one's place ends the "
+	"sessions that were opened with that.";
+
+const struct ctl_command command_token = {
+	.name = "token",
+	.args = "NAME",
+	.summary = "make a token with which a person logs in",
+	.help = help_token,
+	.run = cmd_token,
+	.args_min = 1,
+	.args_max = 1,
+	.flags = {{"out", 0, "FILE", "Write it there, in place of printing it."}},
+};

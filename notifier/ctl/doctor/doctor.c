@@ -104,7 +104,7 @@ static const struct {
 	{"clock", doctor_clock},
 };
 
-int cmd_doctor(struct ctl *c)
+static int cmd_doctor(struct ctl *c)
 {
 	auto_json *out = json_object();
 	struct doctor d = {.ctl = c, .findings = json_array()};
@@ -125,3 +125,22 @@ int cmd_doctor(struct ctl *c)
 		ctl_printf(c, "\n%u to repair\n", d.fails);
 	return d.fails ? EXIT_NO : EXIT_OK;
 }
+
+static const char help_doctor[] =
+	"Each finding is ok, warn or fail, with what to do about it. Exit code 1 when one "
+	"fails. With --fix it creates the streams and buckets that are missing; that needs "
+	"the bus user operator, as bus.yaml names it.";
+
+const struct ctl_command command_doctor = {
+	.name = "doctor",
+	.args = "",
+	.summary = "check configuration, bus, permissions, who lives, sandbox, Docker and "
+		   "clock",
+	.help = help_doctor,
+	.run = cmd_doctor,
+	.flags = {{"fix", 0, NULL, "Create missing streams and buckets."},
+		  {"only", 0, "PART",
+		   "Examine one part: configuration, bus, shares, notifier, sandbox, "
+		   "docker or "
+		   "clock."}},
+};

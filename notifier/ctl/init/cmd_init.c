@@ -178,7 +178,7 @@ static int all_steps(struct init *in)
 	return rc;
 }
 
-int cmd_init(struct ctl *c)
+static int cmd_init(struct ctl *c)
 {
 	auto_json *out = json_object();
 	struct init in = {.ctl = c, .made = json_array()};
@@ -199,3 +199,43 @@ int cmd_init(struct ctl *c)
 	ctl_as_json(c, out);
 	return EXIT_OK;
 }
+
+static const char help_init[] =
+	"Makes DIR (default: healbus.d), for its owner only: nats/ (the configuration of "
+	"nats-server: nats-server.conf for this host, stack.conf for a container, stack-N.conf "
+	"for a cluster's; users.conf with public keys and rights), tls/ (a private authority "
+	"and the server's certificate), keys/ (the secret of each user of the bus; what signs "
+	"decisions and buttons), tokens/ (one for each program's HTTP), bus.yaml. Needs "
+	"neither the notifier nor the bus.\n"
+	"Run again, it adds what is missing and changes nothing else; only users.conf is "
+	"written anew, from keys/*.pub and the topic table. To replace a key, remove its .nk "
+	"and .pub. To lock a user out, remove both and, for a source, run init. The "
+	"certificate lasts a year: healctl doctor warns 30 days before, --renew makes the "
+	"next one.";
+
+const struct ctl_command command_init = {
+	.name = "init",
+	.args = "[DIR]",
+	.summary = "make keys, certificates and configuration for a bus of one's own",
+	.help = help_init,
+	.run = cmd_init,
+	.args_max = 1,
+	.names = NAMES_FILE,
+	.flags = {{"source", 0, "NAME...",
+		   "Also a user source-NAME for an external alerter, who may publish "
+		   "raw.NAME and nothing else. May be given again, now or later."},
+		  {"host", 0, "NAME...",
+		   "A name or address under which the bus is reached, beside localhost and "
+		   "the names of the stack. May be given again."},
+		  {"nodes", 0, "N", "Also the configuration of a cluster of 3, 5, ... nodes."},
+		  {"server", 0, "2.9|2.10",
+		   "Of which version this host's nats-server is. Default: what "
+		   "nats-server --version says, else 2.10."},
+		  {"listen", 0, "ADDR:PORT",
+		   "Where this host's nats-server listens. Default: 127.0.0.1:4222."},
+		  {"store", 0, "PATH", "Where it keeps the streams. Default: DIR/jetstream."},
+		  {"owner", 0, "UID:GID", "Whose the files shall be; needs root."},
+		  {"renew", 0, NULL,
+		   "Only a new certificate of the server, for the names of the old one and "
+		   "--host."}},
+};

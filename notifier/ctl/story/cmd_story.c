@@ -113,7 +113,7 @@ static int check_flags(struct ctl *c, int64_t *out_timeout_ms)
 	return EXIT_OK;
 }
 
-int cmd_story(struct ctl *c)
+static int cmd_story(struct ctl *c)
 {
 	auto_json *j = NULL;
 	int64_t timeout_ms = 0;
@@ -137,3 +137,26 @@ int cmd_story(struct ctl *c)
 	show_new(c, story, &at);
 	return following ? follow(c, j, &at, timeout_ms) : EXIT_OK;
 }
+
+static const char help_story[] =
+	"Begins with these four answers, then tells all that happened, read back from the "
+	"bus. With --follow the timeline comes first, as it happens, until the incident is "
+	"resolved, and the answers at its end; with --json each entry is then one line. Exit "
+	"code 1 when it ended in another way.";
+
+const struct ctl_command command_story = {
+	.name = "story",
+	.args = "INCIDENT",
+	.summary = "what broke, what was done, did it help, what is needed of you",
+	.help = help_story,
+	.run = cmd_story,
+	CTL_ONE_OF(NAMES_INCIDENT),
+	.flags = {{"follow", 'f', NULL, "Go on until the incident is resolved."},
+		  {"until", 0, "STATE",
+		   "With --follow: end at resolved (the default), or at closed, which is "
+		   "resolved, escalated or suppressed."},
+		  {"timeout", 0, "TIME", "With --follow: give up after so long: 60s, 5m."},
+		  {"all", 0, NULL,
+		   "Also what is left out for brevity: starts of steps that have ended, "
+		   "queued notices, incidents that changed only in numbers."}},
+};
