@@ -205,7 +205,7 @@ int bus_stream_state(struct bus *b, const char *stream, struct bus_stream_state 
 	return 0;
 }
 
-const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8])
+static const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8])
 {
 	snprintf(out, TOKEN_MAX + 8, "%s%s", t->bucket ? "KV_" : "", t->name);
 	return out;

@@ -194,8 +194,7 @@ int bus_msg_status(natsMsg *m);
 int bus_api(struct bus *b, const char *subject, json_t *body, json_t **out, struct why *out_why);
 /* The `error` member of an answer as one of our codes; 0 when there is none. */
 int bus_api_error(const json_t *answer, struct why *out_why);
-/* How the topic table wants a stream: its name on the server, and its configuration. */
-const char *bus_stream_name(const struct topic_stream *t, char out[static TOKEN_MAX + 8]);
+/* How the topic table wants a stream. */
 json_t *bus_stream_config(const struct bus *b, const struct topic_stream *t);
 /* A stream's description begins so when it was laid anew; the time (ms) follows. */
 #define BUS_LAID_TEXT "laid anew from a backup at "

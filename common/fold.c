@@ -138,11 +138,6 @@ struct arena *fold_arena(struct fold *f)
 	return &f->arena;
 }
 
-uint64_t fold_seq(const struct fold *f)
-{
-	return f->input_seq;
-}
-
 void fold_timer_set(struct fold *f, const char *key, int64_t due_ms)
 {
 	timer_set(f->txn, &fold_timers, key, due_ms);

@@ -73,8 +73,6 @@ struct arena *fold_arena(struct fold *f); /* reset after each message */
 void emit(struct fold *f, enum kind kind, const char *token, const ProtobufCMessage *msg);
 void fold_timer_set(struct fold *f, const char *key, int64_t due_ms);
 void fold_timer_cancel(struct fold *f, const char *key);
-/* The seq of the message being applied (for a story's index), 0 in a timer. */
-uint64_t fold_seq(const struct fold *f);
 
 /* ---- the engine's side: stage.c, tests, backtest ---- */
 
@@ -176,7 +174,6 @@ void fold_outbox_settle_known(struct fold *f, int64_t now_ms);
  * was read). Remembered in the store with the next batch: for a day of the stream's time every
  * fold_open loads them again. */
 int fold_skip_seen(struct fold *f, struct why *out_why);
-void fold_skip_clear(struct fold *f);
 
 /* SHA-256 over the definition's tables and the timers: equal states, equal hashes. */
 int fold_hash(struct fold *f, uint8_t out[static DIGEST_BYTES]);

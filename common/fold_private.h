@@ -19,7 +19,6 @@ struct id_set {
 	size_t n;
 };
 struct id_hash id_hash(const char *id);
-void id_set_add(struct id_set *s, struct id_hash h);
 bool id_set_has(const struct id_set *s, struct id_hash h);
 void id_set_release(struct id_set *s);
 

@@ -32,7 +32,7 @@ static void grow(struct id_set *s)
 	*s = bigger;
 }
 
-void id_set_add(struct id_set *s, struct id_hash h)
+static void id_set_add(struct id_set *s, struct id_hash h)
 {
 	if ((s->n + 1) * 4 > s->cap * 3)
 		grow(s);
@@ -141,10 +141,4 @@ bool fold_seen_before(const struct fold *f, const struct fold_message *m, struct
 	if (!id_set_has(&f->skip, h))
 		return false;
 	return !f->def->partitioned || m->time_ms <= back_ms + FOLD_BACK_MARGIN_MS;
-}
-
-void fold_skip_clear(struct fold *f)
-{
-	id_set_release(&f->skip);
-	f->meta.back_until_ns = 0;
 }

@@ -91,7 +91,7 @@ void github_answer_release(struct github_answer *a)
 	*a = (struct github_answer){0};
 }
 
-const char *github_api_url(const struct github *g, const struct github_request *req)
+static const char *github_api_url(const struct github *g, const struct github_request *req)
 {
 	return given(req->api_url) ? req->api_url : g->config.api_url;
 }

@@ -86,7 +86,8 @@ int github_jwt(const char *app_id, const char *key_file, int64_t now_ms, struct 
 
 /* ---- accounts ---- */
 
-char *github_repository_of(const struct github_request *req)
+/* "owner/name" of "/repos/owner/name/...", or req->repository; NULL: none. Caller frees. */
+static char *github_repository_of(const struct github_request *req)
 {
 	static const char prefix[] = "/repos/";
 

@@ -23,9 +23,6 @@ struct github {
 
 /* Which account a request goes by: found or made, under the lock. */
 struct github_account *github_account(struct github *g, const struct github_request *req);
-/* "owner/name" of "/repos/owner/name/...", or req->repository; NULL: none. Caller frees. */
-char *github_repository_of(const struct github_request *req);
-const char *github_api_url(const struct github *g, const struct github_request *req);
 
 /* One exchange with the API under a given credential (NULL or empty: none); knows no limits but
  * says them. */

@@ -12,7 +12,7 @@ static const char *const state_names[] = {
 	[CLAIM_DONE] = "done", [CLAIM_UNKNOWN] = "unknown",
 };
 
-const char *claim_state_name(enum claim_state s)
+static const char *claim_state_name(enum claim_state s)
 {
 	return (unsigned)s < ARRAY_SIZE(state_names) ? state_names[s] : "unknown";
 }

@@ -51,7 +51,6 @@ struct claim {
  * bucket; none: never. What was planned before may have been done without a trace, see recall.h. */
 #define CLAIM_RESTORED "restored"
 
-const char *claim_state_name(enum claim_state s);
 void claim_release(struct claim *c);
 /* CLAIM_NONE with revision 0 when nobody ever claimed it. */
 int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out_why);

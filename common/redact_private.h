@@ -105,7 +105,4 @@ static inline char to_lower(char c)
 
 struct letters letters_count(const char *s, size_t len);
 
-/* True for letters, digits and signs that no word of a language and no identifier looks like. */
-bool looks_random(const char *s, size_t len);
-
 #endif

@@ -67,7 +67,8 @@ struct letters letters_count(const char *s, size_t len)
 	return n;
 }
 
-bool looks_random(const char *s, size_t len)
+/* True for letters, digits and signs that no word of a language and no identifier looks like. */
+static bool looks_random(const char *s, size_t len)
 {
 	if (len < RANDOM_MIN)
 		return false;

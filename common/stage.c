@@ -398,11 +398,6 @@ void *stage_data(struct stage *s)
 	return s->data;
 }
 
-const char *stage_config_dir(const struct stage *s)
-{
-	return s->config_dir;
-}
-
 int stage_publish(struct stage *s, enum kind kind, const char *token, const ProtobufCMessage *msg,
 		  const char *id, const char *cause, int64_t time_ms, int64_t timeout_ms,
 		  uint64_t *out_seq, struct why *out_why)

@@ -232,7 +232,6 @@ bool stage_sleep(struct stage *s, int64_t ms);
 bool stage_await(struct stage *s, int fd, int64_t ms);
 void stage_set_data(struct stage *s, void *data);
 void *stage_data(struct stage *s);
-const char *stage_config_dir(const struct stage *s);
 /* The configuration of this moment; stays valid until stage_config_put. */
 const void *stage_config_get(struct stage *s);
 void stage_config_put(struct stage *s, const void *config);

@@ -30,7 +30,7 @@ static const char *live_key(const struct stage *s, const char *boot, char out[st
 	return out;
 }
 
-bool stage_is_fresh(const struct stage *s)
+static bool stage_is_fresh(const struct stage *s)
 {
 	int64_t beat = atomic_load(&s->life.beat_mono_ms);
 	return beat && clock_mono_ms() - beat < STAGE_FENCE_MS;

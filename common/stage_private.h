@@ -166,13 +166,11 @@ void stage_slot_release(struct stage *s);
 /* Turns a configuration as loaded into this process's. */
 void stage_slot_apply(const struct stage *s, struct stage_config *c);
 uint32_t stage_slot_partitions(const struct stage *s); /* bit set */
-char *stage_slot_dir(const char *state_dir, unsigned n);
 
 /* stage_owner.c. Nothing where the stage has no fold. */
 void stage_life_start(struct stage *s);
 bool stage_life_joined(struct stage *s); /* asks it to end, too: nothing else is at work */
 void stage_life_end(struct stage *s);    /* the threads have ended */
-bool stage_is_fresh(const struct stage *s);
 
 /* stage_fold.c */
 int stage_folds_open(struct stage *s, struct why *out_why);

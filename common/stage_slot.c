@@ -50,7 +50,7 @@ int stage_slot_check(const struct stage_def *def, const struct stage_config *c, 
 	return 0;
 }
 
-char *stage_slot_dir(const char *state_dir, unsigned n)
+static char *stage_slot_dir(const char *state_dir, unsigned n)
 {
 	return mem_printf("%s/slot-%u", state_dir, n);
 }

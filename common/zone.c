@@ -147,7 +147,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* Years begin in March here, so that the day that comes every four years is the last. */
-int64_t zone_days(int64_t year, int month, int day)
+static int64_t zone_days(int64_t year, int month, int day)
 {
 	int64_t y = month <= 2 ? year - 1 : year;
 	int64_t era = floor_div(y, 400), of_era = y - era * 400;
@@ -155,7 +155,8 @@ int64_t zone_days(int64_t year, int month, int day)
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-int64_t zone_year(int64_t days)
+/* The year of a day counted so. */
+static int64_t zone_year(int64_t days)
 {
 	int64_t year = 1970 + floor_div(days, 366);
 	while (zone_days(year + 1, 1, 1) <= days)

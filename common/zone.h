@@ -42,9 +42,4 @@ int64_t zone_utc_ms(const struct zone *z, int64_t local_ms);
 /* The first moment after ms at which the clock is changed; INT64_MAX: never. */
 int64_t zone_next_change_ms(const struct zone *z, int64_t ms);
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar; month 1-12. */
-int64_t zone_days(int64_t year, int month, int day);
-/* The year of a day counted so. */
-int64_t zone_year(int64_t days);
-
 #endif

@@ -18,8 +18,10 @@ static bool is_known(const Healbus__Decision *d)
 	       d->verdict == HEALBUS__DECISION_VERDICT__DECISION_REHEARSE;
 }
 
-int decision_check(const Healbus__Decision *d, const struct verify_key *key, int64_t now_ms,
-		   struct why *out_why)
+/* The checks that need no bus. now_ms: the message's time. 0, ERR_UNAUTHENTICATED, ERR_EXPIRED,
+ * ERR_INVALID. */
+static int decision_check(const Healbus__Decision *d, const struct verify_key *key, int64_t now_ms,
+			  struct why *out_why)
 {
 	if (!is_known(d))
 		return why_set(out_why, ERR_INVALID, "the decision has no known verdict");

@@ -21,9 +21,4 @@ struct decision_job {
 
 enum plan_end decision_arrived(struct decision_job *job);
 
-/* The checks that need no bus. now_ms: the message's time. 0, ERR_UNAUTHENTICATED, ERR_EXPIRED,
- * ERR_INVALID. */
-int decision_check(const Healbus__Decision *d, const struct verify_key *key, int64_t now_ms,
-		   struct why *out_why);
-
 #endif

@@ -2,7 +2,7 @@
 
 /* ---- lines ---- */
 
-bool line_is(const struct edit_line *l, const char *text)
+static bool line_is(const struct edit_line *l, const char *text)
 {
 	size_t len = l->len;
 	while (len > 0 && (l->text[len - 1] == '\r' || l->text[len - 1] == ' '))

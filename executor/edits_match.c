@@ -345,8 +345,9 @@ static size_t at_its_place(const struct edit_text *t, const struct edit_hunk *h,
 	return SIZE_MAX;
 }
 
-bool edit_text_apply(struct edit_text *t, const struct edit_hunk *h, const char *where,
-		     struct buf *report)
+/* Replaces what the hunk looks for. False: it does not fit, and report says why. */
+static bool edit_text_apply(struct edit_text *t, const struct edit_hunk *h, const char *where,
+			    struct buf *report)
 {
 	size_t at[MATCHES_SHOWN + 1];
 	if (h->n_old == 0)

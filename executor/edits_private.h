@@ -12,7 +12,6 @@ struct edit_reader {
 	size_t at; /* next line */
 };
 
-bool line_is(const struct edit_line *l, const char *text);
 bool line_starts(const struct edit_line *l, const char *prefix);
 /* Cuts at newlines; a final one makes no empty line. Returns how many; *out is the caller's. */
 size_t lines_cut(const char *text, size_t len, struct edit_line **out);
@@ -40,9 +39,5 @@ struct edit_text {
 	int64_t shift;   /* how many lines hunks so far have added */
 	uint64_t effort; /* lines compared so far */
 };
-
-/* Replaces what the hunk looks for. False: it does not fit, and report says why. */
-bool edit_text_apply(struct edit_text *t, const struct edit_hunk *h, const char *where,
-		     struct buf *report);
 
 #endif

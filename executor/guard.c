@@ -73,11 +73,6 @@ const char *guard_check_name(size_t i)
 	return i < ARRAY_SIZE(rows) ? rows[i].name : NULL;
 }
 
-const char *guard_check_about(size_t i)
-{
-	return i < ARRAY_SIZE(rows) ? rows[i].about : NULL;
-}
-
 const char *guard_verdict_name(enum guard_verdict v)
 {
 	static const char *const names[] = {"allow", "ask", "refuse"};

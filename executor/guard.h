@@ -151,7 +151,5 @@ Healbus__Level guard_report_level(const struct guard_report *r, struct lines *ou
 
 /* The rows, for documentation and tests. NULL behind the last. */
 const char *guard_check_name(size_t i);
-/* What a row looks for, one line. */
-const char *guard_check_about(size_t i);
 
 #endif

@@ -47,7 +47,9 @@ int mute_timer(struct fold *f)
 
 /* ---- one alert ---- */
 
-bool muting_by(struct fold *f, const char *fp, struct labels labels, char out[static TOKEN_MAX + 1])
+/* Who mutes this alert now: writes the id or "mute" and returns true. */
+static bool muting_by(struct fold *f, const char *fp, struct labels labels,
+		      char out[static TOKEN_MAX + 1])
 {
 	out[0] = '\0';
 	if (silence_by(f, labels, out) || inhibit_by(f, fp, labels, out))

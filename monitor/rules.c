@@ -11,7 +11,8 @@ const struct source_grouping *rules_grouping(const struct rules *r, const char *
 	return NULL;
 }
 
-int64_t rules_timeout_ms(const struct rules *r, const char *source)
+/* How long an alert of this source stays firing without a repeat. */
+static int64_t rules_timeout_ms(const struct rules *r, const char *source)
 {
 	for (size_t i = 0; i < r->n_timeouts; i++) {
 		if (str_eq(r->timeouts[i].source, source))

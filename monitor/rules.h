@@ -96,8 +96,6 @@ const struct rules *monitor_rules(const void *config);
 
 /* NULL for a source like the others. */
 const struct source_grouping *rules_grouping(const struct rules *r, const char *source);
-/* How long an alert of this source stays firing without a repeat. */
-int64_t rules_timeout_ms(const struct rules *r, const char *source);
 /* The same; sources that resolve by themselves may still lose one, so nothing fires for longer than
  * we remember. */
 int64_t rules_alert_timeout_ms(const struct rules *r, const char *source);

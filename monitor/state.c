@@ -145,15 +145,6 @@ void alert_put(struct fold *f, const char *fp, const struct alert *a, struct lab
 	store_put_str(fold_txn(f), &table_alerts, fp, row.data, row.len);
 }
 
-void alert_update(struct fold *f, const char *fp, const struct alert *a)
-{
-	auto_buf text = {0};
-	struct alert old;
-
-	if (alert_get_labels(f, fp, &old, &text) == 0)
-		alert_put(f, fp, a, (struct labels){text.data, text.len});
-}
-
 void alert_forget(struct fold *f, const char *fp)
 {
 	store_del_str(fold_txn(f), &table_alerts, fp);

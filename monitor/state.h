@@ -71,8 +71,6 @@ int alert_get(struct fold *f, const char *fp, struct alert *out);
 /* The same with its labels, copied into text. */
 int alert_get_labels(struct fold *f, const char *fp, struct alert *out, struct buf *text);
 void alert_put(struct fold *f, const char *fp, const struct alert *a, struct labels labels);
-/* Keeps the labels. */
-void alert_update(struct fold *f, const char *fp, const struct alert *a);
 void alert_forget(struct fold *f, const char *fp);
 void alert_set_firing(struct fold *f, const char *fp, bool firing);
 /* Fingerprints that fire now, FINGERPRINT_LEN bytes each, appended. */
@@ -246,9 +244,6 @@ int build_covers(struct fold *f, const struct sight *s);
 
 /* ---- muting.c: silences, inhibition, mute times ---- */
 
-/* Who mutes this alert now: writes the id or "mute" and returns true. */
-bool muting_by(struct fold *f, const char *fp, struct labels labels,
-	       char out[static TOKEN_MAX + 1]);
 /* Looks at one firing alert again, and settles its group. */
 int muting_review(struct fold *f, const char *fp);
 int muting_review_all(struct fold *f);

@@ -30,10 +30,6 @@ int ballot_read(const struct ballot_box *box, const char *approval, struct ballo
 /* Did this person vote? */
 bool ballot_voted(struct store_txn *txn, const char *approval, const char *person);
 
-/* Publishes the decision of a ballot with enough votes: see approval_decide(). */
-int ballot_close(struct stage *s, const struct ballot *b, struct arena *arena,
-		 Healbus__Decision **out, struct why *out_why);
-
 /* A thread of the stage: closes ballots whose last voter's notifier died before it could. */
 void votes_run(struct stage *s);
 

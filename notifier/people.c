@@ -281,7 +281,8 @@ bool person_has(const struct person *p, enum role role)
 }
 
 /* A plan is asked for by a person's name, or by a login where the failure is discussed. */
-bool person_requested(const struct people *all, const struct person *p, const char *requested_by)
+static bool person_requested(const struct people *all, const struct person *p,
+			     const char *requested_by)
 {
 	if (!requested_by || !*requested_by)
 		return false;

@@ -86,7 +86,5 @@ int64_t approvals_needed(const struct approvers *rules, const struct request_fac
  */
 int approver_check(const struct people *people, const struct approvers *rules,
 		   const struct person *p, const struct request_facts *facts, struct why *out_why);
-/* Is this who asked for the plan, under whatever name? */
-bool person_requested(const struct people *all, const struct person *p, const char *requested_by);
 
 #endif

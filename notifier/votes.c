@@ -69,8 +69,9 @@ bool ballot_voted(struct store_txn *txn, const char *approval, const char *perso
 	return !store_get(txn, &table_votes, key.bytes, key.len, &val);
 }
 
-int ballot_close(struct stage *s, const struct ballot *b, struct arena *arena,
-		 Healbus__Decision **out, struct why *out_why)
+/* Publishes the decision of a ballot with enough votes: see approval_decide(). */
+static int ballot_close(struct stage *s, const struct ballot *b, struct arena *arena,
+			Healbus__Decision **out, struct why *out_why)
 {
 	struct answer answer = {.by = b->by, .reason = "", .channel = "votes", .approve = true};
 	return approval_decide(s, api_sign_key(s), b->request->id, &answer, arena, out, out_why);

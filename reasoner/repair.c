@@ -18,7 +18,8 @@ static const char comment_tool[] = "pull_request_comment";
 
 #define AGENT_CONFIDENCE 0.5 /* it names none */
 
-char *repository_target(struct arena *arena, const char *repository)
+/* The inventory's id of a repository: every character outside [A-Za-z0-9_-] becomes "_". */
+static char *repository_target(struct arena *arena, const char *repository)
 {
 	char *out = arena_strdup(arena, repository);
 	for (char *c = out; *c; c++) {

@@ -26,7 +26,4 @@ int repair_recalled(const struct repair *r, const Healbus__Recalled *memory, Hea
  * might help. Its success heals nothing. */
 bool plan_only_says(const Healbus__Plan *plan);
 
-/* The inventory's id of a repository: every character outside [A-Za-z0-9_-] becomes "_". */
-char *repository_target(struct arena *arena, const char *repository);
-
 #endif

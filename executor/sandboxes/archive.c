@@ -23,7 +23,8 @@ unsigned tar_sum(const struct tar_header *h)
 	return sum;
 }
 
-int tar_open(int dir, const char *path, int flags, unsigned mode)
+/* Opens below dir without following a link anywhere. -1 with errno. */
+static int tar_open(int dir, const char *path, int flags, unsigned mode)
 {
 	struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC | O_NOFOLLOW,
 			       .mode = mode,

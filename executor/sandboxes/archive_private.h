@@ -17,7 +17,4 @@ _Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "a header is a block");
 /* The sum of the block's bytes, with its own field as blanks. */
 unsigned tar_sum(const struct tar_header *h);
 
-/* Opens below dir without following a link anywhere. -1 with errno. */
-int tar_open(int dir, const char *path, int flags, unsigned mode);
-
 #endif

@@ -268,7 +268,7 @@ int failures_parse_text(struct failures *f, const char *name, const struct buf *
 	return parse_family(&p, doc.root);
 }
 
-int failures_parse(struct failures *f, const char *path, struct why *out_why)
+static int failures_parse(struct failures *f, const char *path, struct why *out_why)
 {
 	auto_buf text = {0};
 	int rc = buf_read_file(&text, path, FAILURES_FILE_MAX_BYTES);

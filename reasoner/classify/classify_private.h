@@ -82,8 +82,7 @@ struct failures {
 	size_t n_families;
 };
 
-/* Adds one file. ERR_CONFIG with file:line. */
-int failures_parse(struct failures *f, const char *path, struct why *out_why);
+/* Adds one file's text. ERR_CONFIG with file:line. */
 int failures_parse_text(struct failures *f, const char *name, const struct buf *text,
 			struct why *out_why);
 

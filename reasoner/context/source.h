@@ -144,20 +144,7 @@ int64_t answer_number(const json_t *v, const char *path);
  */
 size_t job_log_keep(const char *log, size_t len, size_t max, const char *step, struct buf *out);
 
-enum { ZIP_ENTRIES_MAX = 1000, ZIP_NAME_MAX = 200 };
-struct zip_entry {
-	char name[ZIP_NAME_MAX + 1];
-	size_t at, packed, unpacked;
-	unsigned method;
-};
-/* Entries of a ZIP archive (PKWARE APPNOTE 6.3; no ZIP64, no encryption). ERR_INVALID. *out is the
- * caller's. */
-int zip_list(const void *data, size_t len, struct zip_entry **out, size_t *out_n);
-/* Adds an entry's content, at most limit bytes of it: then ERR_TOO_LARGE. ERR_INVALID,
- * ERR_UNSUPPORTED. */
-int zip_read(const void *data, size_t len, const struct zip_entry *entry, size_t limit,
-	     struct buf *out);
-/* Of a run's archive the log of this job ("" : of the one that failed). ERR_NOT_FOUND. */
+/* Of a run's ZIP archive the log of this job ("" : of the one that failed). ERR_NOT_FOUND. */
 int zip_job_log(const void *data, size_t len, const char *job, size_t limit, struct buf *out);
 
 /* ---- readers of answers: pure; they add text for people ---- */

@@ -13,6 +13,14 @@ enum {
 	DEFLATED = 8,
 	FLAG_ENCRYPTED = 1,
 	CHUNK_BYTES = 64 << 10,
+	ZIP_ENTRIES_MAX = 1000,
+	ZIP_NAME_MAX = 200,
+};
+
+struct zip_entry {
+	char name[ZIP_NAME_MAX + 1];
+	size_t at, packed, unpacked;
+	unsigned method;
 };
 
 struct zip {
@@ -67,7 +75,9 @@ static size_t read_central(const struct zip *z, size_t at, struct zip_entry *out
 	return whole;
 }
 
-int zip_list(const void *data, size_t len, struct zip_entry **out, size_t *out_n)
+/* Entries of a ZIP archive (PKWARE APPNOTE 6.3; no ZIP64, no encryption). ERR_INVALID. *out is the
+ * caller's. */
+static int zip_list(const void *data, size_t len, struct zip_entry **out, size_t *out_n)
 {
 	const struct zip z = {data, len};
 	size_t end;
@@ -121,8 +131,10 @@ static int inflate_to(const unsigned char *from, size_t len, size_t limit, struc
 	return got >= limit ? ERR_TOO_LARGE : ERR_INVALID;
 }
 
-int zip_read(const void *data, size_t len, const struct zip_entry *entry, size_t limit,
-	     struct buf *out)
+/* Adds an entry's content, at most limit bytes of it: then ERR_TOO_LARGE. ERR_INVALID,
+ * ERR_UNSUPPORTED. */
+static int zip_read(const void *data, size_t len, const struct zip_entry *entry, size_t limit,
+		    struct buf *out)
 {
 	const struct zip z = {data, len};
 

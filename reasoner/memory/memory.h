@@ -68,9 +68,6 @@ struct memory_index {
 	uint64_t removed; /* of the counter, when it was built */
 };
 void memory_index_release(struct memory_index *index);
-/* Adds what is new. All is read and weighed anew when a quarter more is known than at the last
- * time, or a tenth of it was forgotten: 0.3 s for 100,000. */
-int memory_index_refresh(struct memory_index *index, struct store_txn *txn);
 
 struct memory_query {
 	const Healbus__Incident

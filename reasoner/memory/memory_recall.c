@@ -106,7 +106,9 @@ static bool is_stale(const struct memory_index *x, struct store_txn *txn,
 	return now > x->weighed + most || c->removed - x->removed > SLACK + x->n / REMOVED_SHARE;
 }
 
-int memory_index_refresh(struct memory_index *x, struct store_txn *txn)
+/* Adds what is new. All is read and weighed anew when a quarter more is known than at the last
+ * time, or a tenth of it was forgotten: 0.3 s for 100,000. */
+static int memory_index_refresh(struct memory_index *x, struct store_txn *txn)
 {
 	struct memory_counter c;
 	int rc = memory_counter(txn, &c);

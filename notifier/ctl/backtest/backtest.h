@@ -78,8 +78,6 @@ struct bt_report {
 };
 
 void bt_report_release(struct bt_report *r);
-/* The incident's row, new when there is none. Valid until the next call. */
-struct bt_incident *bt_report_incident(struct bt_report *r, const char *id);
 void bt_report_monitor(struct bt_report *r, const Healbus__Incident *said);
 void bt_report_plan(struct bt_report *r, size_t side, const Healbus__Plan *plan, const void *packed,
 		    size_t len);

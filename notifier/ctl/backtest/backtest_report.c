@@ -19,7 +19,8 @@ static const char *keep(struct bt_report *r, const char *text)
 	return text && *text ? arena_strdup(&r->arena, text) : "";
 }
 
-struct bt_incident *bt_report_incident(struct bt_report *r, const char *id)
+/* The incident's row, new when there is none. Valid until the next call. */
+static struct bt_incident *bt_report_incident(struct bt_report *r, const char *id)
 {
 	uint64_t *at = idmap_at(&r->by_id, id);
 
