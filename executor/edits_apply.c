@@ -16,24 +16,6 @@ struct change {
 
 /* ---- reading ---- */
 
-static int read_all(int fd, const char *path, struct buf *out, struct why *out_why)
-{
-	char chunk[16384];
-	for (;;) {
-		ssize_t n = read(fd, chunk, sizeof(chunk));
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return beneath_error(path, errno, out_why);
-		buf_add(out, chunk, (size_t)n);
-		if (out->len > EDITS_FILE_MAX_BYTES)
-			return why_set(out_why, ERR_TOO_LARGE, "%s: more than %d bytes", path,
-				       EDITS_FILE_MAX_BYTES);
-	}
-}
-
 static int read_old(int dir, const char *path, struct buf *out, mode_t *out_mode,
 		    struct why *out_why)
 {
@@ -44,7 +26,8 @@ static int read_old(int dir, const char *path, struct buf *out, mode_t *out_mode
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return why_set(out_why, ERR_DENIED, "%s: not a regular file", path);
 	*out_mode = st.st_mode & 0111 ? 0755 : 0644;
-	return read_all(fd, path, out, out_why);
+	int rc = beneath_read(fd, EDITS_FILE_MAX_BYTES, out, out_why);
+	return rc ? why_prefix(out_why, rc, "%s", path) : 0;
 }
 
 static bool exists(int dir, const char *path)

@@ -231,25 +231,12 @@ int workspace_write(const struct workspace *w, const char *name, const void *dat
 int workspace_read(const struct workspace *w, const char *name, size_t max_bytes, struct buf *out,
 		   struct why *out_why)
 {
-	char chunk[16384];
 	struct stat st;
-	size_t start = out->len;
 	auto_fd int fd = beneath_open(w->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return beneath_error(name, errno, out_why);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return why_set(out_why, ERR_DENIED, "%s: not a plain file of one name", name);
-	for (;;) {
-		ssize_t n = read(fd, chunk, sizeof(chunk));
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return beneath_error(name, errno, out_why);
-		if (out->len - start + (size_t)n > max_bytes)
-			return why_set(out_why, ERR_TOO_LARGE, "%s: more than %zu bytes", name,
-				       max_bytes);
-		buf_add(out, chunk, (size_t)n);
-	}
+	int rc = beneath_read(fd, max_bytes, out, out_why);
+	return rc ? why_prefix(out_why, rc, "%s", name) : 0;
 }

@@ -123,37 +123,9 @@ static int event_read(struct reading *r, const json_t *event, struct draft *d, s
 	return attributes_read(r, event, d, out_why);
 }
 
-static void one_read(struct reading *r, const json_t *event, const char *where)
-{
-	struct draft d = {.where = where};
-	struct why why = {0};
-
-	if (event_read(r, event, &d, &why))
-		draft_refuse(r, where, &why);
-	else
-		draft_add(r, &d);
-}
-
 static int cloudevents_read(struct reading *r, struct why *out_why)
 {
-	json_t *event;
-	size_t i;
-	int rc = reading_json(r, out_why);
-
-	if (rc)
-		return rc;
-	if (!json_is_array(r->json)) {
-		one_read(r, r->json, "");
-		return 0;
-	}
-	json_array_foreach(r->json, i, event)
-	{
-		char where[32];
-
-		snprintf(where, sizeof(where), "[%zu]", i);
-		one_read(r, event, where);
-	}
-	return 0;
+	return reading_each(r, event_read, out_why);
 }
 
 const struct source_format format_cloudevents = {

@@ -315,6 +315,39 @@ int reading_json(struct reading *r, struct why *out_why)
 		       error.column, error.text);
 }
 
+void draft_read(struct reading *r, const json_t *alert, const char *where, draft_fill *fill)
+{
+	struct draft d = {.where = where};
+	struct why why = {0};
+
+	if (fill(r, alert, &d, &why))
+		draft_refuse(r, where, &why);
+	else
+		draft_add(r, &d);
+}
+
+int reading_each(struct reading *r, draft_fill *fill, struct why *out_why)
+{
+	json_t *alert;
+	size_t i;
+	int rc = reading_json(r, out_why);
+
+	if (rc)
+		return rc;
+	if (!json_is_array(r->json)) {
+		draft_read(r, r->json, "", fill);
+		return 0;
+	}
+	json_array_foreach(r->json, i, alert)
+	{
+		char where[32];
+
+		snprintf(where, sizeof(where), "[%zu]", i);
+		draft_read(r, alert, where, fill);
+	}
+	return 0;
+}
+
 static const char *pair_text(struct reading *r, const json_t *value)
 {
 	auto_free char *text = NULL;

@@ -129,17 +129,6 @@ int draft_from_json(struct reading *r, const json_t *object, struct draft *d, st
 	return 0;
 }
 
-static void json_read(struct reading *r, const json_t *object, const char *where)
-{
-	struct draft d = {.where = where};
-	struct why why = {0};
-
-	if (draft_from_json(r, object, &d, &why))
-		draft_refuse(r, where, &why);
-	else
-		draft_add(r, &d);
-}
-
 static void views_from(Healbus__Label *const *labels, size_t n, struct label_view *views,
 		       size_t *out_n)
 {
@@ -176,27 +165,8 @@ static int protobuf_read(struct reading *r, struct why *out_why)
 
 static int event_read(struct reading *r, struct why *out_why)
 {
-	json_t *object;
-	size_t i;
-	int rc;
-
-	if (r->is_protobuf)
-		return protobuf_read(r, out_why);
-	rc = reading_json(r, out_why);
-	if (rc)
-		return rc;
-	if (!json_is_array(r->json)) {
-		json_read(r, r->json, "");
-		return 0;
-	}
-	json_array_foreach(r->json, i, object)
-	{
-		char where[32];
-
-		snprintf(where, sizeof(where), "[%zu]", i);
-		json_read(r, object, where);
-	}
-	return 0;
+	return r->is_protobuf ? protobuf_read(r, out_why)
+			      : reading_each(r, draft_from_json, out_why);
 }
 
 const struct source_format format_event = {

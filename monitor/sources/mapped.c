@@ -9,15 +9,10 @@
 static int output_read(struct reading *r, json_t *output, const char *where, struct why *out_why)
 {
 	const char *refusal = json_string_value(json_object_get(output, "refuse"));
-	struct draft d = {.where = where};
-	struct why why = {0};
 
 	if (refusal)
 		return why_set(out_why, ERR_REJECTED, "%s", refusal);
-	if (draft_from_json(r, output, &d, &why))
-		draft_refuse(r, where, &why);
-	else
-		draft_add(r, &d);
+	draft_read(r, output, where, draft_from_json);
 	return 0;
 }
 

@@ -89,6 +89,13 @@ void draft_refuse(struct reading *r, const char *where, const struct why *why);
 
 /* r->json = the body; ERR_INVALID "line 1, column 5: ...". */
 int reading_json(struct reading *r, struct why *out_why);
+/* Fills a draft, whose `where` is set, from one alert. 0, or the reason for its refusal. */
+typedef int draft_fill(struct reading *r, const json_t *alert, struct draft *d,
+		       struct why *out_why);
+/* One alert: added, or counted as refused. */
+void draft_read(struct reading *r, const json_t *alert, const char *where, draft_fill *fill);
+/* The same with a JSON body that is one alert, or an array of them. As reading_json. */
+int reading_each(struct reading *r, draft_fill *fill, struct why *out_why);
 /* An object of scalars into pairs; others become compact JSON. null object is fine. ERR_INVALID or
  * ERR_TOO_LARGE. */
 int draft_pairs(struct reading *r, const json_t *object, const char *what, struct label_view *pairs,
@@ -98,7 +105,7 @@ int draft_time_text(const char *text, const char *what, int64_t *out_ms, struct 
 /* The same, or a number: seconds below 1e11, else milliseconds. null and absent: 0. */
 int draft_time(const json_t *value, const char *what, int64_t *out_ms, struct why *out_why);
 /* One alert in our own form (monitor/README.md); what a jq mapping produces. */
-int draft_from_json(struct reading *r, const json_t *object, struct draft *d, struct why *out_why);
+draft_fill draft_from_json;
 
 /* "crit", "P1", "Error", ... UNKNOWN when it says nothing to us. */
 Healbus__Severity severity_from_text(const char *text);

@@ -36,8 +36,8 @@ static void rules_fit(const ProtobufCMessageDescriptor *d)
 static void test_rules_fit_the_descriptors(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(fill_kinds); i++)
-		rules_fit(fill_kinds[i].descriptor);
+	for (size_t i = 0; i < ARRAY_SIZE(json_msg_kinds); i++)
+		rules_fit(json_msg_kinds[i].descriptor);
 }
 
 /* ---- hostile bytes ---- */
@@ -166,13 +166,14 @@ static void test_what_a_newer_release_adds_survives(void **state)
 		auto_buf first = {0}, second = {0};
 		struct why why = {0};
 		f.arena = &a;
-		size_t k = i % ARRAY_SIZE(fill_kinds);
-		ProtobufCMessage *msg = fill_message(&f, fill_kinds[k].descriptor, 0), *out = NULL;
+		size_t k = i % ARRAY_SIZE(json_msg_kinds);
+		ProtobufCMessage *msg = fill_message(&f, json_msg_kinds[k].descriptor, 0),
+				 *out = NULL;
 		add_unknown(&f, msg);
 		wire_pack(msg, &first);
 		if (first.len > WIRE_MESSAGE_MAX_BYTES)
 			continue;
-		int rc = wire_unpack(fill_kinds[k].kind, first.data, first.len, &a, &out, &why);
+		int rc = wire_unpack(json_msg_kinds[k].kind, first.data, first.len, &a, &out, &why);
 		if (rc)
 			fail_msg("did not unpack: %s", why.text);
 		wire_pack(out, &second);
@@ -233,13 +234,14 @@ static void test_round_trip(void **state)
 		auto_buf first = {0}, second = {0};
 		struct why why = {0};
 		f.arena = &a;
-		size_t k = i % ARRAY_SIZE(fill_kinds);
-		ProtobufCMessage *msg = fill_message(&f, fill_kinds[k].descriptor, 0), *out = NULL;
-		int rc = wire_check(fill_kinds[k].kind, msg, &why);
+		size_t k = i % ARRAY_SIZE(json_msg_kinds);
+		ProtobufCMessage *msg = fill_message(&f, json_msg_kinds[k].descriptor, 0),
+				 *out = NULL;
+		int rc = wire_check(json_msg_kinds[k].kind, msg, &why);
 		if (rc)
 			fail_msg("made a bad message: %s", why.text);
 		wire_pack(msg, &first);
-		rc = wire_unpack(fill_kinds[k].kind, first.data, first.len, &a, &out, &why);
+		rc = wire_unpack(json_msg_kinds[k].kind, first.data, first.len, &a, &out, &why);
 		if (rc)
 			fail_msg("did not unpack: %s", why.text);
 		wire_pack(out, &second);
@@ -258,16 +260,16 @@ static void test_damaged_bytes(void **state)
 		auto_arena a = {0};
 		auto_buf bytes = {0};
 		f.arena = &a;
-		size_t k = i % ARRAY_SIZE(fill_kinds);
-		wire_pack(fill_message(&f, fill_kinds[k].descriptor, 0), &bytes);
+		size_t k = i % ARRAY_SIZE(json_msg_kinds);
+		wire_pack(fill_message(&f, json_msg_kinds[k].descriptor, 0), &bytes);
 		for (size_t n = fill_below(&f, 4) + 1; n > 0 && bytes.len; n--)
 			bytes.data[fill_below(&f, bytes.len)] ^= (char)(1 << fill_below(&f, 8));
 		size_t len = fill_below(&f, 4) ? bytes.len : fill_below(&f, bytes.len + 1);
 		ProtobufCMessage *out = NULL;
-		if (wire_unpack(fill_kinds[k].kind, bytes.data, len, &a, &out, NULL))
+		if (wire_unpack(json_msg_kinds[k].kind, bytes.data, len, &a, &out, NULL))
 			continue;
 		accepted++;
-		assert_int_equal(wire_check(fill_kinds[k].kind, out, NULL), 0);
+		assert_int_equal(wire_check(json_msg_kinds[k].kind, out, NULL), 0);
 	}
 	print_message("# %zu of 5000 damaged messages were still good ones\n", accepted);
 }
@@ -311,23 +313,23 @@ static void test_the_fast_way(void **state)
 	struct fill f = {.state = fill_seed()};
 	size_t damaged = 0;
 	for (int round = 0; round < 3000; round++) {
-		size_t k = (size_t)fill_below(&f, ARRAY_SIZE(fill_kinds));
-		const ProtobufCMessageDescriptor *d = fill_kinds[k].descriptor;
+		size_t k = (size_t)fill_below(&f, ARRAY_SIZE(json_msg_kinds));
+		const ProtobufCMessageDescriptor *d = json_msg_kinds[k].descriptor;
 		auto_arena a = {0};
 		auto_buf bytes = {0};
 		f.arena = &a;
-		if (fill_kinds[k].kind == KIND_RAW)
+		if (json_msg_kinds[k].kind == KIND_RAW)
 			continue;
 		wire_pack(fill_message(&f, d, 0), &bytes);
 		if (bytes.len > 60000)
 			continue;
-		if (!fast_is_careful(fill_kinds[k].kind, d, &bytes))
+		if (!fast_is_careful(json_msg_kinds[k].kind, d, &bytes))
 			fail_msg("the fast way does not take this %s", d->name);
 		for (int n = 0; n < 20 && bytes.len; n++) {
 			size_t at = (size_t)fill_below(&f, bytes.len);
 			char was = bytes.data[at];
 			bytes.data[at] = (char)fill_below(&f, 256);
-			damaged += fast_is_careful(fill_kinds[k].kind, d, &bytes);
+			damaged += fast_is_careful(json_msg_kinds[k].kind, d, &bytes);
 			bytes.data[at] = was;
 		}
 	}
@@ -337,19 +339,19 @@ static void test_the_fast_way(void **state)
 static void golden_read(const char *dir, bool write)
 {
 	struct fill f = {.state = 20261121, .full = true};
-	for (size_t i = 0; i < ARRAY_SIZE(fill_kinds); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(json_msg_kinds); i++) {
 		auto_arena a = {0};
 		auto_buf bytes = {0}, again = {0};
 		char path[128];
 		f.arena = &a;
-		snprintf(path, sizeof(path), "%s/%s.bin", dir, kind_name(fill_kinds[i].kind));
+		snprintf(path, sizeof(path), "%s/%s.bin", dir, kind_name(json_msg_kinds[i].kind));
 		if (write)
-			golden_write(path, fill_message(&f, fill_kinds[i].descriptor, 0));
+			golden_write(path, fill_message(&f, json_msg_kinds[i].descriptor, 0));
 		print_message("# %s\n", path);
 		assert_int_equal(buf_read_file(&bytes, path, 1 << 20), 0);
 		ProtobufCMessage *out = NULL;
 		struct why why = {0};
-		int rc = wire_unpack(fill_kinds[i].kind, bytes.data, bytes.len, &a, &out, &why);
+		int rc = wire_unpack(json_msg_kinds[i].kind, bytes.data, bytes.len, &a, &out, &why);
 		if (rc)
 			fail_msg("%s: %s", path, why.text);
 		assert_int_equal(out->n_unknown_fields, 0);

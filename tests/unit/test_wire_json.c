@@ -92,14 +92,14 @@ static void test_every_message_becomes_json(void **state)
 		auto_arena a = {0};
 		f.arena = &a;
 		f.full = i % 7 == 0;
-		size_t k = i % ARRAY_SIZE(fill_kinds);
-		json_t *json = wire_to_json(fill_message(&f, fill_kinds[k].descriptor, 0));
+		size_t k = i % ARRAY_SIZE(json_msg_kinds);
+		json_t *json = wire_to_json(fill_message(&f, json_msg_kinds[k].descriptor, 0));
 		auto_free char *text = json_dumps(json, 0);
 		json_t *again = json_loads(text, 0, NULL);
 		assert_non_null(again);
 		if (f.full)
 			assert_int_equal(json_object_size(json),
-					 fill_kinds[k].descriptor->n_fields);
+					 json_msg_kinds[k].descriptor->n_fields);
 		json_decref(json);
 		json_decref(again);
 	}
@@ -127,17 +127,18 @@ static bool still_means(const json_t *want, const json_t *have)
 /* The packed message and its meaning, side by side: a renumbered field is noticed here. */
 static void golden_compare(const char *dir, bool write)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(fill_kinds); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(json_msg_kinds); i++) {
 		auto_arena a = {0};
 		auto_buf bytes = {0};
 		char path[128];
 		ProtobufCMessage *msg = NULL;
-		const char *name = kind_name(fill_kinds[i].kind);
+		const char *name = kind_name(json_msg_kinds[i].kind);
 		snprintf(path, sizeof(path), "%s/%s.bin", dir, name);
 		print_message("# %s\n", path);
 		assert_int_equal(buf_read_file(&bytes, path, 1 << 20), 0);
 		assert_int_equal(
-			wire_unpack(fill_kinds[i].kind, bytes.data, bytes.len, &a, &msg, NULL), 0);
+			wire_unpack(json_msg_kinds[i].kind, bytes.data, bytes.len, &a, &msg, NULL),
+			0);
 		json_t *have = wire_to_json(msg);
 		snprintf(path, sizeof(path), "%s/%s.json", dir, name);
 		if (write)

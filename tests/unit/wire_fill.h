@@ -3,6 +3,7 @@
 #define TESTS_UNIT_WIRE_FILL_H
 
 #include "common/wire_fields.h"
+#include "tests/json_msg.h"
 
 struct fill {
 	uint64_t state; /* never 0 */
@@ -172,24 +173,6 @@ static inline ProtobufCMessage *fill_message(struct fill *f, const ProtobufCMess
 			fill_field(f, &rules->rules[i], msg, &d->fields[i], index);
 	return msg;
 }
-
-static const struct {
-	enum kind kind;
-	const ProtobufCMessageDescriptor *descriptor;
-} fill_kinds[] = {
-	{KIND_EVENT, &healbus__event__descriptor},
-	{KIND_TICK, &healbus__tick__descriptor},
-	{KIND_INCIDENT, &healbus__incident__descriptor},
-	{KIND_PLAN, &healbus__plan__descriptor},
-	{KIND_APPROVAL, &healbus__approval_request__descriptor},
-	{KIND_DECISION, &healbus__decision__descriptor},
-	{KIND_STEP, &healbus__step_report__descriptor},
-	{KIND_OUTCOME, &healbus__outcome__descriptor},
-	{KIND_MODEL, &healbus__model_exchange__descriptor},
-	{KIND_NOTICE, &healbus__notice__descriptor},
-	{KIND_CONTROL, &healbus__control__descriptor},
-	{KIND_DEAD, &healbus__dead__descriptor},
-};
 
 /* Sets of golden messages, oldest first; HEALBUS_GOLDEN_WRITE makes the last one. */
 static const char *const fill_golden[] = {
