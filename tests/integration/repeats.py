@@ -5,11 +5,10 @@ import shutil
 import signal
 import sys
 
-import notifier
 from chat import mine, secret
-from lib import now_ms, wait_for
+from lib import done, now_ms, ok, wait_for
 from lib_chat import SLACK_CHANNEL, SLACK_SECRET, SLACK_TOKEN, Slack, slack_buttons, texts
-from notifier import World, approval, incident, ok, plan
+from notifier import World, approval, incident, plan
 
 MARK = "may be a repeat"
 SECOND = 2  # messages before a question's second one: the incident's, and its first
@@ -105,8 +104,7 @@ def main():
         s.go.set()
         s.close()
         w.close()
-    print("1..%d" % notifier.count)
-    return 1 if notifier.failures else 0
+    return done()
 
 
 if __name__ == "__main__":
