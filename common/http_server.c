@@ -144,6 +144,7 @@ static void connection_close(struct http_server *s, struct http_connection *c)
 		c->next->prev = c->prev;
 	s->n_connections--;
 	pthread_mutex_unlock(&s->lock);
+	buf_release(&c->spare);
 	free(c);
 }
 

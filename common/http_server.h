@@ -121,6 +121,12 @@ void http_reply(struct http_request *req, unsigned status, const char *content_t
 		const void *body, size_t len);
 /* {"error": name, "reason": why} with the status that fits the error's class (400, 413, 404, 401,
  * 403, 409, 429, 503, 500). */
+/* An answer that is given often, put together once. The texts must outlive it, and it every request
+ * that it was given to: free it when the server is closed. Any thread. */
+struct http_fixed;
+struct http_fixed *http_fixed_new(unsigned status, const char *content_type, const char *text);
+void http_fixed_free(struct http_fixed *f);
+void http_reply_fixed(struct http_request *req, const struct http_fixed *f);
 void http_reply_error(struct http_request *req, int rc, const struct why *why);
 /* Chooses 503 or 429 and says when to come back. */
 void http_reply_retry(struct http_request *req, unsigned status, unsigned retry_after_s,

@@ -20,6 +20,7 @@ enum {
 	HTTP_BODIES_MAX_BYTES = 24 << 20, /* of all requests together; over it: 503 */
 	HTTP_REPLY_HEADERS_MAX = 16,
 	HTTP_STREAM_CHUNK_BYTES = 4096,
+	HTTP_SPARE_MAX_BYTES = 8192,
 };
 
 /* Of a request, under http_server.reply_lock from REQUEST_RUNNING on. */
@@ -37,6 +38,8 @@ struct http_connection {
 	struct http_server *server;
 	struct http_connection *prev, *next;
 	struct http_request *request;
+	struct buf spare; /* the last request's body, for the next one's; empty of one that was
+			     large */
 	int fd;
 	bool loopback;
 	char peer[ADDRESS_TEXT_BYTES];
@@ -99,7 +102,7 @@ struct http_request {
 	struct http_target target;
 	const char *wildcard;
 	char user[HTTP_USER_MAX + 1];
-	struct http_header headers[HTTP_HEADERS_MAX];
+	struct http_header *headers;
 	size_t n_headers;
 	char *header_memory;
 	char peer[ADDRESS_TEXT_BYTES];
@@ -114,6 +117,7 @@ struct http_request {
 	size_t n_reply_headers;
 	unsigned status;
 	struct MHD_Response *response;
+	bool shared;                /* the response, with other requests */
 	struct http_stream *stream; /* the answer's, when it is one */
 };
 

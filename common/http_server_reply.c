@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "common/id.h"
+#include "common/mem.h"
 
 /* What a handler sees of its request, and the shapes of its answers. */
 
@@ -118,16 +119,21 @@ static const struct {
 	{"Cross-Origin-Resource-Policy", "same-origin"},
 };
 
+static void add_guards(struct MHD_Response *response)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
+		if (!MHD_get_response_header(response, guards[i].name))
+			MHD_add_response_header(response, guards[i].name, guards[i].value);
+	}
+}
+
 void http_reply_decorate(const struct http_request *r, struct MHD_Response *response,
 			 const char *content_type)
 {
 	if (content_type)
 		MHD_add_response_header(response, "Content-Type", content_type);
 	add_headers(r, response);
-	for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
-		if (!MHD_get_response_header(response, guards[i].name))
-			MHD_add_response_header(response, guards[i].name, guards[i].value);
-	}
+	add_guards(response);
 	if (r->server->draining)
 		MHD_add_response_header(response, "Connection", "close");
 }
@@ -159,18 +165,21 @@ static void resume(struct http_request *r)
 	MHD_resume_connection(r->mhd);
 }
 
-void http_reply_response(struct http_request *req, unsigned status, struct MHD_Response *response)
+static void reply(struct http_request *req, unsigned status, struct MHD_Response *response,
+		  bool shared)
 {
 	struct http_server *s = req->server;
 
 	pthread_mutex_lock(&s->reply_lock);
 	if (req->state == REQUEST_ABORTED) {
-		MHD_destroy_response(response);
+		if (!shared)
+			MHD_destroy_response(response);
 	} else {
 		bool was_suspended = req->state == REQUEST_SUSPENDED;
 
 		assert(was_suspended || req->state == REQUEST_RUNNING);
 		req->response = response;
+		req->shared = shared;
 		req->status = status;
 		req->state = REQUEST_REPLIED;
 		if (was_suspended)
@@ -180,10 +189,54 @@ void http_reply_response(struct http_request *req, unsigned status, struct MHD_R
 	http_request_unref(req);
 }
 
+void http_reply_response(struct http_request *req, unsigned status, struct MHD_Response *response)
+{
+	reply(req, status, response, false);
+}
+
 void http_reply(struct http_request *req, unsigned status, const char *content_type,
 		const void *body, size_t len)
 {
 	http_reply_response(req, status, response_new(req, content_type, body, len));
+}
+
+/* ---- answers put together once ---- */
+
+struct http_fixed {
+	unsigned status;
+	const char *content_type, *text;
+	struct MHD_Response *response;
+};
+
+struct http_fixed *http_fixed_new(unsigned status, const char *content_type, const char *text)
+{
+	struct http_fixed *f = mem_alloc(sizeof(*f));
+
+	*f = (struct http_fixed){status, content_type, text,
+				 MHD_create_response_from_buffer(strlen(text),
+								 (void *)(uintptr_t)text,
+								 MHD_RESPMEM_PERSISTENT)};
+	if (!f->response)
+		abort();
+	MHD_add_response_header(f->response, "Content-Type", content_type);
+	add_guards(f->response);
+	return f;
+}
+
+void http_fixed_free(struct http_fixed *f)
+{
+	if (!f)
+		return;
+	MHD_destroy_response(f->response);
+	free(f);
+}
+
+void http_reply_fixed(struct http_request *req, const struct http_fixed *f)
+{
+	if (req->server->draining || req->n_reply_headers)
+		http_reply(req, f->status, f->content_type, f->text, strlen(f->text));
+	else
+		reply(req, f->status, f->response, true);
 }
 
 void http_requests_abort(struct http_server *s)

@@ -13,11 +13,12 @@ void http_request_unref(struct http_request *r)
 	if (atomic_fetch_sub(&r->refs, 1) != 1)
 		return;
 	atomic_fetch_sub(&r->server->body_bytes, r->body_counted);
-	if (r->response)
+	if (r->response && !r->shared)
 		MHD_destroy_response(r->response);
 	http_target_release(&r->target);
 	buf_release(&r->body);
 	buf_release(&r->reply_headers);
+	free(r->headers);
 	free(r->header_memory);
 	free(r->raw_target);
 	http_server_unref(r->server);
@@ -58,6 +59,16 @@ static void uncount(struct http_request *r)
 	pthread_mutex_unlock(&s->reply_lock);
 }
 
+/* Nobody else has the request any more. */
+static void keep_spare(struct http_connection *c, struct http_request *r)
+{
+	if (!r->body.data || r->body.cap > HTTP_SPARE_MAX_BYTES)
+		return;
+	buf_release(&c->spare);
+	c->spare = r->body;
+	r->body = (struct buf){0};
+}
+
 void http_request_drop(struct http_connection *c)
 {
 	struct http_request *r = c->request;
@@ -67,6 +78,8 @@ void http_request_drop(struct http_connection *c)
 	c->request = NULL;
 	http_stream_detach(r);
 	uncount(r);
+	if (atomic_load(&r->refs) == 1)
+		keep_spare(c, r);
 	http_request_unref(r);
 }
 
@@ -119,6 +132,7 @@ static int copy_headers(struct http_request *r, struct why *why)
 		return why_set(why, ERR_TOO_LARGE, "header over %d bytes or %d fields",
 			       HTTP_HEADER_MAX_BYTES, HTTP_HEADERS_MAX);
 	const char *p = r->header_memory;
+	r->headers = mem_calloc(copy.n, sizeof(*r->headers));
 	for (; r->n_headers < copy.n; r->n_headers++) {
 		const char *value = p + strlen(p) + 1;
 
@@ -137,14 +151,23 @@ static size_t count_header(const struct http_request *r, const char *name)
 	return n;
 }
 
+static bool is_token_char(char c)
+{
+	char lower = (char)(c | 0x20);
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 /* A token (RFC 9110 section 5.6.2), and none that begins as what frames a body does: of a line that
  * is folded, libmicrohttpd 0.9.75 makes the next one a part of the name. */
 static bool name_ok(const char *name)
 {
 	static const char *const framing[] = {"Content-Length", "Transfer-Encoding"};
-	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-				  "!#$%&'*+-.^_`|~");
+	size_t len = 0;
 
+	while (is_token_char(name[len]))
+		len++;
 	for (size_t i = 0; i < ARRAY_SIZE(framing); i++) {
 		size_t n = strlen(framing[i]);
 
@@ -259,32 +282,41 @@ static void add_allowed(struct buf *allow, const char *method)
 		buf_add_str(allow, ", HEAD");
 }
 
+/* No route takes this method: the answer names those that one of them takes. */
+static unsigned refuse_method(struct http_request *r)
+{
+	auto_buf allow = {0};
+
+	for (size_t i = 0; i < r->server->n_routes; i++) {
+		const struct http_route *route = &r->server->routes[i];
+		const char *wildcard;
+
+		if (http_route_fit(route->path, r->target.path, &wildcard))
+			add_allowed(&allow, route->method);
+	}
+	if (allow.len == 0)
+		return MHD_HTTP_NOT_FOUND;
+	http_reply_header(r, "Allow", buf_str(&allow));
+	return MHD_HTTP_METHOD_NOT_ALLOWED;
+}
+
 /* The closest pattern wins, among the equally close ones the first. 0, or the status. */
 static unsigned find_route(struct http_request *r)
 {
 	unsigned best = 0;
-	auto_buf allow = {0};
 
 	for (size_t i = 0; i < r->server->n_routes; i++) {
 		const struct http_route *route = &r->server->routes[i];
 		const char *wildcard;
 		unsigned fit = http_route_fit(route->path, r->target.path, &wildcard);
 
-		if (fit == 0)
-			continue;
-		add_allowed(&allow, route->method);
 		if (fit <= best || !method_fits(route->method, r->method))
 			continue;
 		best = fit;
 		r->route = route;
 		r->wildcard = wildcard;
 	}
-	if (best)
-		return 0;
-	if (allow.len == 0)
-		return MHD_HTTP_NOT_FOUND;
-	http_reply_header(r, "Allow", buf_str(&allow));
-	return MHD_HTTP_METHOD_NOT_ALLOWED;
+	return best ? 0 : refuse_method(r);
 }
 
 /* ---- answering ---- */
@@ -349,6 +381,11 @@ static void add_body(struct http_request *r, const char *data, size_t len)
 
 	if (r->refused)
 		return;
+	if (!r->body.data) {
+		r->body = r->connection->spare;
+		r->connection->spare = (struct buf){0};
+		buf_reset(&r->body);
+	}
 	if (r->body.len + len > s->body_max_bytes) {
 		r->refused = ERR_TOO_LARGE;
 	} else if (atomic_fetch_add(&s->body_bytes, len) + len > HTTP_BODIES_MAX_BYTES) {

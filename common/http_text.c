@@ -85,6 +85,7 @@ static int parse_query(struct http_target *t, char *query, struct why *out_why)
 {
 	char *part;
 
+	t->query = mem_calloc(HTTP_QUERY_MAX, sizeof(*t->query));
 	while ((part = strsep(&query, "&"))) {
 		int rc = *part ? add_param(t, part) : 0;
 		if (rc)
@@ -114,6 +115,7 @@ int http_target_parse(const char *raw, struct http_target *out, struct why *out_
 
 void http_target_release(struct http_target *t)
 {
+	free(t->query);
 	free(t->memory);
 	*t = (struct http_target){0};
 }

@@ -17,8 +17,8 @@ struct http_param {
 
 /* A request target taken apart. Zeroed is valid and empty. */
 struct http_target {
-	const char *path; /* decoded once; NULL when zeroed */
-	struct http_param query[HTTP_QUERY_MAX];
+	const char *path;         /* decoded once; NULL when zeroed */
+	struct http_param *query; /* private; NULL when there is none */
 	size_t n_query;
 	char *memory; /* private */
 };

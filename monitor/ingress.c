@@ -150,7 +150,7 @@ static bool posting_is_repeat(struct ingress *in, struct posting *p)
 		return true;
 	if (pending && repeats_look(in->repeats, *last, since_ms, &token) != REPEAT_STORED)
 		return false;
-	ingress_answer_repeat(p);
+	ingress_answer_repeat(in, p);
 	return true;
 }
 

@@ -21,6 +21,7 @@ struct ingress {
 	atomic_uint users;                   /* of the outlet, at this moment */
 	_Atomic uint32_t jitter;
 	struct repeats *repeats;
+	struct http_fixed *repeat; /* the answer to one */
 	_Atomic(struct remedy *)
 		remedies; /* remediate.c: asked for and not yet seen by its thread */
 	atomic_uint n_remedies;
@@ -45,7 +46,7 @@ struct posting {
 void ingress_store(struct ingress *in, struct posting *p);
 /* Lets the request wait with a body under way; false when that one's fate is known by now. */
 bool ingress_join(struct ingress *in, const struct posting *p, struct identity id, uint64_t token);
-void ingress_answer_repeat(struct posting *p);
+void ingress_answer_repeat(struct ingress *in, struct posting *p);
 void ingress_answer_error(const struct posting *p, const char *source, unsigned status, int rc,
 			  const struct why *why);
 /* A JSON text of its own. */

@@ -55,6 +55,7 @@ struct ingress *ingress_new(size_t slots)
 	in->slots = mem_calloc(slots, sizeof(*in->slots));
 	in->n_slots = slots;
 	in->repeats = repeats_new();
+	in->repeat = http_fixed_new(202, CONTENT_TYPE_JSON, "{\"repeat\":true}\n");
 	in->remedies_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (in->remedies_bell < 0)
 		abort();
@@ -68,6 +69,7 @@ void ingress_free(struct ingress *in)
 	for (size_t i = 0; i < in->n_slots; i++)
 		buf_release(&in->slots[i].identities);
 	repeats_free(in->repeats);
+	http_fixed_free(in->repeat);
 	close(in->remedies_bell);
 	free(in->slots);
 	free(in);
@@ -103,18 +105,16 @@ static void answer_taken(struct http_request *req, const struct slot *slot)
 	http_reply(req, 202, CONTENT_TYPE_JSON, body, (size_t)n);
 }
 
-static void answer_repeat(struct http_request *req, const char *source)
+static void answer_repeat(struct ingress *in, struct http_request *req, const char *source)
 {
-	static const char body[] = "{\"repeat\":true}\n";
-
 	count(source, 202);
-	http_reply(req, 202, CONTENT_TYPE_JSON, body, sizeof(body) - 1);
+	http_reply_fixed(req, in->repeat);
 }
 
-void ingress_answer_repeat(struct posting *p)
+void ingress_answer_repeat(struct ingress *in, struct posting *p)
 {
 	metric_add(&repeats_total, 1, p->source->name, "stored");
-	answer_repeat(p->req, p->source->name);
+	answer_repeat(in, p->req, p->source->name);
 }
 
 void ingress_answer_error(const struct posting *p, const char *source, unsigned status, int rc,
@@ -197,7 +197,7 @@ static void slot_settle(struct ingress *in, struct slot *slot, uint32_t generati
 		if (later)
 			answer_later(in, list->req, slot->source, later);
 		else
-			answer_repeat(list->req, slot->source);
+			answer_repeat(in, list->req, slot->source);
 		free(list);
 	}
 	buf_reset(&slot->identities);

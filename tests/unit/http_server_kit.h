@@ -81,6 +81,16 @@ static inline void refuse(void *ctx, struct http_request *req)
 	http_reply_error(req, *(const int *)ctx, &why);
 }
 
+/* The same answer for all, while the server goes and comes. */
+static struct http_fixed *always;
+
+static inline void fixed(void *ctx, struct http_request *req)
+{
+	if (ctx)
+		http_reply_header(req, "X-Own", "yes");
+	http_reply_fixed(req, always);
+}
+
 static inline void retry(void *ctx, struct http_request *req)
 {
 	(void)ctx;
@@ -143,6 +153,8 @@ static const struct http_route routes[] = {
 	{"GET", "/conflict", refuse, &err_conflict, HTTP_AUTH_NONE},
 	{"GET", "/unavailable", refuse, &err_unavailable, HTTP_AUTH_NONE},
 	{"GET", "/io", refuse, &err_io, HTTP_AUTH_NONE},
+	{"GET", "/fixed", fixed, NULL, HTTP_AUTH_NONE},
+	{"GET", "/fixed/own", fixed, &always, HTTP_AUTH_NONE},
 	{"GET", "/retry", retry, NULL, HTTP_AUTH_NONE},
 	{"POST", "/hmac", hmac, NULL, HTTP_AUTH_HANDLER},
 	{"GET", "/stream", go_on, NULL, HTTP_AUTH_NONE},
@@ -153,6 +165,8 @@ static inline void start(struct http_server_options o)
 {
 	struct why why = {0};
 
+	if (!always)
+		always = http_fixed_new(202, "text/plain", "always\n");
 	o.listen = "127.0.0.1:0";
 	o.routes = routes;
 	o.n_routes = ARRAY_SIZE(routes);

@@ -30,6 +30,11 @@ static void test_routes(void **state)
 		 "{\"error\":\"conflict\",\"reason\":\"because \\\"it\\\"\"}", NULL},
 		{GET("/unavailable"), 503, "Retry-After: 1\r\n", NULL},
 		{GET("/io"), 500, "\"error\":\"io\"", NULL},
+		{GET("/fixed"), 202, "\r\n\r\nalways\n", "X-Own"},
+		{GET("/fixed"), 202, "Content-Type: text/plain\r\n", NULL},
+		{GET("/fixed"), 202, "nosniff", NULL},
+		{"HEAD /fixed HTTP/1.1\r\n" END, 202, "Content-Length: 7", "always"},
+		{GET("/fixed/own"), 202, "X-Own: yes", NULL},
 		{GET("/retry"), 429, "Retry-After: 7\r\n", NULL},
 		{GET("/later"), 200, "\r\n\r\nlater", NULL},
 	};
@@ -219,6 +224,30 @@ static void test_keep_alive(void **state)
 	assert_non_null(strstr(buf_str(&b), "x=3"));
 }
 
+static void test_bodies_on_one_connection(void **state)
+{
+	static const struct {
+		size_t len;
+		char fill;
+	} t[] = {{5000, 'a'}, {3, 'b'}, {0, 0}, {50000, 'c'}, {7, 'd'}, {6000, 'e'}, {1, 'f'}};
+	auto_fd int fd = dial();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		auto_buf request = {0}, answer = {0}, body = {0}, want = {0};
+
+		for (size_t k = 0; k < t[i].len; k++)
+			buf_add_char(&body, t[i].fill);
+		buf_printf(&request, "POST /echo HTTP/1.1\r\nContent-Length: %zu\r\n" HOST "\r\n%s",
+			   body.len, buf_str(&body));
+		buf_printf(&want, "\r\n\r\n%s", buf_str(&body));
+		put(fd, request.data, request.len);
+		get(fd, &answer, want.data);
+		assert_int_equal(status_of(&answer), 202);
+		assert_string_equal(strstr(answer.data, "\r\n\r\n"), want.data);
+	}
+}
+
 static void *ask_later(void *arg)
 {
 	for (int i = 0; i < 50; i++) {
@@ -273,6 +302,25 @@ static void test_close_answers_suspended(void **state)
 	assert_string_equal(http_header(parked, "host"), "localhost");
 	http_reply(parked, 200, NULL, "x", 1);
 	without_tokens(state);
+}
+
+static void test_close_survives_a_late_fixed_answer(void **state)
+{
+	auto_fd int fd = dial();
+	auto_buf b = {0};
+
+	parked = NULL;
+	put(fd, GET("/park"), strlen(GET("/park")));
+	wait_parked();
+	http_server_close(server, 10);
+	server = NULL;
+	get(fd, &b, NULL);
+	assert_int_equal(status_of(&b), 503);
+	http_reply_fixed(parked, always);
+	without_tokens(state);
+	buf_reset(&b);
+	ask(GET("/fixed"), &b);
+	assert_int_equal(status_of(&b), 202);
 }
 
 static void *reply_parked(void *arg)
@@ -389,10 +437,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_large_header, with_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_slow_loris_is_cut, with_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_keep_alive, with_tokens, stop),
+		cmocka_unit_test_setup_teardown(test_bodies_on_one_connection, with_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_async_in_parallel, with_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_hmac, with_tokens, stop),
 		cmocka_unit_test_teardown(test_pressure, stop),
 		cmocka_unit_test_setup_teardown(test_close_answers_suspended, without_tokens, stop),
+		cmocka_unit_test_setup_teardown(test_close_survives_a_late_fixed_answer,
+						without_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_close_waits_for_answers, without_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_listen_errors, without_tokens, stop),
 	};
