@@ -78,6 +78,28 @@ int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out
 	return claim_answer(&ask, out, out_why);
 }
 
+void claim_first_ask(const char *key, const struct claim *wish, char value[static CLAIM_HEAD_MAX],
+		     struct bus_ask *out)
+{
+	assert(token_valid(wish->owner) && token_valid(wish->boot));
+	int len = snprintf(value, CLAIM_HEAD_MAX, "1 %s %s %s\n", claim_state_name(CLAIM_CLAIMED),
+			   wish->owner, wish->boot);
+	*out = (struct bus_ask){.kind = BUS_ASK_PUT,
+				.bucket = BUCKET_CLAIM,
+				.key = key,
+				.value = value,
+				.len = (size_t)len};
+}
+
+int claim_first_answer(const struct bus_ask *ask, struct claim *wish, struct why *out_why)
+{
+	if (ask->rc)
+		return why_set(out_why, ask->rc, "claim %s: %s", ask->key, ask->why.text);
+	wish->state = CLAIM_CLAIMED;
+	wish->revision = ask->revision;
+	return 0;
+}
+
 /* What a claim is to become. */
 struct claim_next {
 	const char *key;
@@ -270,27 +292,54 @@ static int take_over(struct bus *b, const struct holder *h, struct lock *l, stru
 	return rc;
 }
 
-int lock_acquire(struct bus *b, struct holder *h, const char *target, const char *text,
-		 struct lock *out, struct why *out_why)
+int lock_ask(struct holder *h, const char *target, const char *text, struct lock *l,
+	     struct bus_ask *out, struct why *out_why)
 {
-	struct lock l = {.renewed_mono_ms = clock_mono_ms()};
-	struct why why = {0};
+	*l = (struct lock){.renewed_mono_ms = clock_mono_ms()};
 	if (!token_valid(target))
 		return why_set(out_why, ERR_INVALID, "lock: target is not a token");
 	if (!holder_enter(h, target))
 		return why_set(out_why, ERR_BUSY, "%s is held by this executor", target);
-	snprintf(l.key, sizeof(l.key), "%s", target);
-	snprintf(l.value, sizeof(l.value), "1 %s %s %s %s", h->owner, h->boot, h->host, text);
-	int rc = put(b, &l, 0, NULL);
+	snprintf(l->key, sizeof(l->key), "%s", target);
+	snprintf(l->value, sizeof(l->value), "1 %s %s %s %s", h->owner, h->boot, h->host, text);
+	*out = (struct bus_ask){.kind = BUS_ASK_PUT,
+				.bucket = BUCKET_LOCK,
+				.key = l->key,
+				.value = l->value,
+				.len = strlen(l->value)};
+	return 0;
+}
+
+int lock_answer(struct bus *b, struct holder *h, const struct bus_ask *ask, struct lock *l,
+		struct why *out_why)
+{
+	struct why why = {0};
+	int rc = ask->rc;
+	l->revision = rc ? 0 : ask->revision;
 	if (rc == ERR_CONFLICT)
-		rc = take_over(b, h, &l, &why);
+		rc = take_over(b, h, l, &why);
 	else if (rc)
-		rc = why_set(&why, rc, "lock %s: %s", target, err_name(rc));
+		rc = why_set(&why, rc, "lock %s: %s", l->key, err_name(rc));
+	if (rc == 0)
+		return 0;
+	holder_leave(h, l->key);
+	*l = (struct lock){0};
+	return why_set(out_why, rc, "%s", why.text);
+}
+
+int lock_acquire(struct bus *b, struct holder *h, const char *target, const char *text,
+		 struct lock *out, struct why *out_why)
+{
+	struct lock l;
+	struct bus_ask ask;
+	int rc = lock_ask(h, target, text, &l, &ask, out_why);
+	if (rc)
+		return rc;
+	bus_ask(b, &ask, 1);
+	rc = lock_answer(b, h, &ask, &l, out_why);
 	if (rc == 0)
 		*out = l;
-	else
-		holder_leave(h, target);
-	return rc ? why_set(out_why, rc, "%s", why.text) : 0;
+	return rc;
 }
 
 /* Was it our own last renewal, whose answer was lost? Then it is still ours. */

@@ -57,6 +57,13 @@ int claim_get(struct bus *b, const char *key, struct claim *out, struct why *out
 /* The two halves of claim_get around bus_ask. `key` is borrowed until then. */
 void claim_ask(const char *key, struct bus_ask *out);
 int claim_answer(struct bus_ask *ask, struct claim *out, struct why *out_why);
+/* The same for a claim that nobody is expected to have: it becomes ours, as *wish says (owner and
+ * boot), unless somebody ever claimed it: ERR_CONFLICT. The answer sets state and revision. `value`
+ * is borrowed until then. */
+enum { CLAIM_HEAD_MAX = 128 };
+void claim_first_ask(const char *key, const struct claim *wish, char value[static CLAIM_HEAD_MAX],
+		     struct bus_ask *out);
+int claim_first_answer(const struct bus_ask *ask, struct claim *wish, struct why *out_why);
 /* Moves the claim from what `c` was read as to `state`, owned by owner/boot. ERR_CONFLICT: somebody
  * was faster. On success c holds the new revision and state. */
 int claim_advance(struct bus *b, const char *key, struct claim *c, enum claim_state state,
@@ -96,6 +103,12 @@ struct lock {
  * ERR_BUSY with the other's text in out_why. text: what for and who, for people. */
 int lock_acquire(struct bus *b, struct holder *h, const char *target, const char *text,
 		 struct lock *out, struct why *out_why);
+/* The two halves of it around bus_ask. Asking: ERR_BUSY when this process has it; else it must be
+ * answered, and *l stays where it is until then. */
+int lock_ask(struct holder *h, const char *target, const char *text, struct lock *l,
+	     struct bus_ask *out, struct why *out_why);
+int lock_answer(struct bus *b, struct holder *h, const struct bus_ask *ask, struct lock *l,
+		struct why *out_why);
 /* ERR_CONFLICT: it has expired, and somebody else may have it. */
 int lock_renew(struct bus *b, struct lock *l, struct why *out_why);
 void lock_release_held(struct bus *b, struct holder *h, struct lock *l);

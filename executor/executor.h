@@ -30,7 +30,9 @@ struct recall {
 	int64_t asked_mono_ms; /* 0: not yet */
 	char plan_key[TOKEN_MAX + 1];
 	struct claim plan;
+	bool hopeful; /* to be set before: claim plan and first step along with the questions */
 	bool entered; /* the plan's claim was written since */
+	bool first_claimed; /* so was its first step's, which is read as claimed */
 	struct claim acts[WIRE_STEPS_MAX];
 	bool known[WIRE_STEPS_MAX];
 	int pause_rc;
@@ -49,6 +51,7 @@ struct plan_run {
 	const Healbus__Decision *decision; /* NULL: none needed so far */
 	const char *cause;                 /* message id of what woke us */
 	uint64_t seq;                      /* of the plan on STORY */
+	bool first;                        /* the bus has not delivered it before */
 	bool again; /* the bus had lost the plan: it may have lost claims on its steps, too */
 	uint8_t digest[DIGEST_BYTES];
 	char digest_hex[2 * DIGEST_BYTES + 1];

@@ -94,6 +94,7 @@ static void handle_plan(struct stage *s, void *worker, struct effect_job *job)
 			       .plan = (const Healbus__Plan *)job->msg,
 			       .cause = job->id,
 			       .seq = job->seq,
+			       .first = job->delivered == 1,
 			       .again = job->again};
 	plan_run_init(&run, job->data, job->len);
 	enum plan_end end = plan_arrived(&run);

@@ -387,19 +387,53 @@ static enum plan_end proceed(struct plan_run *run)
 
 /* ---- arriving ---- */
 
+static bool policy_lets_run(const struct plan_run *run)
+{
+	struct policy_result p;
+	ask_policy(run, &p);
+	bool runs = p.verdict == POLICY_RUN;
+	policy_result_release(&p);
+	return runs;
+}
+
+/* What was read before a lock was taken over is read again. */
+static int lock_and_recall(struct plan_run *run, const char *key, int64_t *out_wait_ms,
+			   struct why *out_why)
+{
+	const struct executor *ex = run->ex;
+	char value[128];
+	struct bus_ask lock;
+	struct why why = {0};
+	*out_wait_ms = LOCK_WAIT_MS;
+	snprintf(value, sizeof(value), "plan %.20s by %.60s", run->plan->id, ex->instance);
+	int rc = lock_ask(ex->holder, key, value, &run->lock, &lock, out_why);
+	if (rc)
+		return rc;
+	int recall_rc = recall_read(run, key, &lock, &why);
+	bool late = lock.rc == ERR_CONFLICT;
+	rc = lock_answer(ex->bus, ex->holder, &lock, &run->lock, out_why);
+	if (rc)
+		return rc;
+	FAILPOINT("executor-locked");
+	*out_wait_ms = BUS_WAIT_MS;
+	if (late) {
+		run->recall.hopeful = false;
+		recall_release(run);
+		recall_rc = recall_read(run, key, NULL, &why);
+	}
+	return recall_rc ? why_set(out_why, recall_rc, "%s", why.text) : 0;
+}
+
 /* Runs `then` under the plan's lock, unless the plan is over. */
 static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(struct plan_run *))
 {
-	char key[TOKEN_MAX + 1], value[128];
+	char key[TOKEN_MAX + 1];
 	const struct claim *claim = &run->recall.plan;
+	int64_t wait_ms = 0;
 	struct why why = {0};
 	plan_key(run, key);
-	snprintf(value, sizeof(value), "plan %.20s by %.60s", run->plan->id, run->ex->instance);
-	if (lock_acquire(run->ex->bus, run->ex->holder, key, value, &run->lock, &why))
-		return plan_wait(run, LOCK_WAIT_MS, why.text);
-	FAILPOINT("executor-locked");
-	int rc = recall_read(run, key, &why);
-	enum plan_end end = rc                           ? plan_wait(run, BUS_WAIT_MS, why.text)
+	int rc = lock_and_recall(run, key, &wait_ms, &why);
+	enum plan_end end = rc                           ? plan_wait(run, wait_ms, why.text)
 			    : claim->state == CLAIM_DONE ? repeat_outcome(run, claim)
 							 : then(run);
 	recall_release(run);
@@ -413,6 +447,7 @@ static enum plan_end exclusively(struct plan_run *run, enum plan_end (*then)(str
 
 enum plan_end plan_arrived(struct plan_run *run)
 {
+	run->recall.hopeful = policy_lets_run(run);
 	return exclusively(run, proceed);
 }
 

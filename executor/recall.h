@@ -1,6 +1,12 @@
 /*
- * What the bus says about a plan, asked in one round trip once the plan's lock is held: how far the
- * plan and each of its steps are, and whether all is paused.
+ * What the bus says about a plan, asked in one round trip, the one that takes the plan's lock: how
+ * far the plan and each of its steps are, and whether all is paused. So the answers may be a moment
+ * older than the lock; as with answers of a replica, who acts on an old one finds that a claim has
+ * moved.
+ *
+ * Where nobody has begun, as far as this executor knows, and policy lets the plan run, its claim
+ * and its first step's are written in the same round trip, on condition that nobody ever wrote
+ * them. Such a claim binds nobody: it says who may go on to started.
  *
  * A bus that was restored from a backup (healctl restore) has forgotten what was done between the
  * backup and its loss, and stages that read it again come to the same plans, with the same ids. So
@@ -14,8 +20,9 @@
 #include "executor/executor.h"
 
 /* Fills run->recall; the prepared steps tell which claims there may be. 0, or why it cannot be
- * told. */
-int recall_read(struct plan_run *run, const char *plan_key, struct why *out_why);
+ * told. lock: asked along, first; NULL: none. When that fails the rest is not looked at. */
+int recall_read(struct plan_run *run, const char *plan_key, struct bus_ask *lock,
+		struct why *out_why);
 void recall_release(struct plan_run *run);
 
 /* Has any step been started? */

@@ -220,7 +220,8 @@ static enum plan_end handle_plan(struct worker *w, const struct message *m, int6
 			       .arena = &w->arena,
 			       .plan = (const Healbus__Plan *)unpack(w, m),
 			       .cause = m->id,
-			       .seq = m->seq};
+			       .seq = m->seq,
+			       .first = draw(4) > 0}; /* a consumer made anew says so again */
 	plan_run_init(&run, m->data, m->len);
 	enum plan_end end = plan_arrived(&run);
 	*out_wait_ms = run.wait_ms;

@@ -114,6 +114,7 @@ static enum plan_end deliver_once(const struct delivery *d)
 			       .decision = d->decision,
 			       .cause = "cause",
 			       .seq = 1,
+			       .first = true, /* a consumer made anew says so of each */
 			       .again = d->again};
 	wire_pack(&d->plan->base, &packed);
 	plan_run_init(&run, packed.data, packed.len);
