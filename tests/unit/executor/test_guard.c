@@ -116,6 +116,17 @@ static void report_of(const size_t *order, size_t n, struct buf *out)
 	guard_report_release(&report);
 }
 
+/* Without git's header a file that follows one without a hunk would be taken for the same, under
+ * two names, which is refused. */
+static size_t any_row(uint32_t *seed)
+{
+	size_t i;
+	do
+		i = next_random(seed) % ARRAY_SIZE(rows);
+	while (rows[i].path && rows[i].path[0] == '/');
+	return i;
+}
+
 static void test_order(void **state)
 {
 	uint32_t seed = (uint32_t)time(NULL);
@@ -126,7 +137,7 @@ static void test_order(void **state)
 		auto_buf first = {0};
 		auto_buf second = {0};
 		for (size_t i = 0; i < ARRAY_SIZE(order); i++)
-			order[i] = next_random(&seed) % ARRAY_SIZE(rows);
+			order[i] = any_row(&seed);
 		report_of(order, ARRAY_SIZE(order), &first);
 		for (size_t i = ARRAY_SIZE(order) - 1; i > 0; i--) {
 			size_t k = next_random(&seed) % (i + 1), kept = order[i];
