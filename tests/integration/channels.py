@@ -199,11 +199,14 @@ def test_it_ends(w):
 
 
 def test_status(w):
-    v, before = w.vendors, len(w.vendors.of("pd"))
+    v = w.vendors
+
+    def paged():
+        return [b for b, _ in v.of("pd") if b["dedup_key"] == "ask"]
     asked = {"id": "c-1", "verb": "status", "by": "ada</pre>", "text": "", "at_ms": now_ms()}
     w.send("incident", "ask", labelled("ask", "ask is down", pr="9"))
     wait_for("a comment", lambda: v.comments.get(("octo/web", "9")))
-    wait_for("told", lambda: len(v.of("pd")) == before + 1)
+    wait_for("told", paged)
     for revision in (2, 3):
         w.send("incident", "ask", labelled("ask", "ask is down", pr="9", revision=revision, command=asked))
     w.caught_up()
@@ -214,7 +217,7 @@ def test_status(w):
        "/heal status is answered in the comment", v.comments)
     told = [n["message"] for n in w.dump("STORY", "heal.notice.ask")
             if n["message"]["kind"] == "status" and n["message"]["state"] == "queued"]
-    ok([n["channel"] for n in told] == ["pr"] and len(v.of("pd")) == before + 1, "once, and there alone", told)
+    ok([n["channel"] for n in told] == ["pr"] and len(paged()) == 1, "once, and there alone", told)
     v.comments[("octo/web", "9")].insert(0, {"id": 9999, "body": body(), "user": {"login": "mallory"}})
     w.send("incident", "ask", labelled("ask", "ask is down", pr="9", revision=4, state="resolved", resolved_at_ms=now_ms()))
     ok(wait_for("the end", lambda: "over since" in v.comments[("octo/web", "9")][1]["body"]),
@@ -248,7 +251,7 @@ def test_long_and_wide(w):
     v, start = w.vendors, len(w.vendors.of("tg", "sendMessage"))
     question(w, "long", lines=lines, title="w\u00fcst " + "\U0001f525" * 60)
     number, found = buttons(w, "long")
-    parts = [b for b, _ in v.of("tg", "sendMessage")[start:]]
+    parts = [b for b, _ in v.of("tg", "sendMessage")[start:] if re.search(r"\(\d+ of \d+\)", b["text"])]
     of = re.search(r"\((\d+) of (\d+)\)", parts[-1]["text"]) if parts else None
     ok(found and of and len(parts) > 2 and all(utf16(b["text"]) <= 4096 for b in parts),
        "Telegram: a long question comes in parts, buttons below the last", [utf16(b["text"]) for b in parts])
@@ -287,7 +290,7 @@ def test_buttons(w):
     ok(edited and edited["message_id"] == number and edited["reply_markup"] == {"inline_keyboard": []},
        "and the question says who decided", edited)
     ok(w.answered(lambda: w.press(ANN, found.get("Deny", "?"), message=number), "approved by ann"), "a second press is told by whom")
-    question(w, "late", deadline_ms=1500)
+    question(w, "late", deadline_ms=6000)  # its buttons are to be seen before
     number, found = buttons(w, "late")
     wait_for("expiry", lambda: decisions(w, "late"))
     w.caught_up()

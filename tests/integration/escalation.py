@@ -95,6 +95,12 @@ escalations:
       - {to: ["oncall:primary"]}
       - {after: 2s, to: [bob, "channel:phone"]}
       - {after: 4s, to: [boss]}
+  - name: patient # time to do something between its calls, on a slow machine, too
+    summary_after: 2s
+    steps:
+      - {to: ["oncall:primary"]}
+      - {after: 2s, to: [bob, "channel:phone"]}
+      - {after: 10s, to: [boss]}
   - {name: slow, steps: [{to: [ann]}, {after: 1h, to: [bob]}]}
 route:
   receiver: ops
@@ -102,6 +108,7 @@ route:
   escalation: night
   routes:
     - {match: {service: slow}, escalation: slow}
+    - {match: {service: patient}, escalation: patient}
 """ % (where, ports[n], base, base, n + 1, base, phone_port, phone_port))
     p = subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", where], env=env, stderr=open(where + "/log", "a"))
     procs.append(p)
@@ -136,14 +143,14 @@ try:
              or len(Phone.rings) >= 4)
     ok([r[0] for r in Phone.rings[:4]] == ["desk", "phone", "desk", "desk"], "the channels were told", Phone.rings[:4])
 
-    escalate("taken")
+    escalate("taken", "patient")
     wait_for("the second call", lambda: len(calls("taken")) == 2)
     r = healctl(0, "ack", "taken")
     ok(r.returncode == 0, "somebody takes it", r.stderr)
 
     # Killed in between; the other one goes on, and neither says anything twice.
     second = start(1)
-    escalate("killed")
+    escalate("killed", "patient")
     wait_for("the first call", lambda: len(calls("killed")) == 1)
     first.send_signal(signal.SIGKILL)
     first.wait()
