@@ -21,6 +21,9 @@ from lib import done  # noqa: E402
 from lib_broker import LABEL, ROOT, Broker, call  # noqa: E402
 
 
+HANGS_S = 4  # longer than the broker waits for the Engine
+
+
 def executor_for(w, b):
     e = Executor.__new__(Executor)
     e.world, e.conf, e.http = w, os.path.join(w.dir, "conf"), ex.free_port()
@@ -77,7 +80,7 @@ def test_executor(e, dir, web):
         # The Engine never answers: the broker says so, and the check finds it down.
         def falls(_, container):
             container.running = False
-            time.sleep(4)
+            time.sleep(HANGS_S)
             return True
         e.pattern, e.fault = "/restart", falls
         e.got.clear()

@@ -486,7 +486,8 @@ def test_far_behind(w):
     s.close()
     s = listen(w, last=5)
     got = read_events(s, lambda t: "event: reset" in t)
-    ok([e["seq"] for e in said(got)] == [5, applied], "who missed more begins anew", got[:1000])
+    told = [e["seq"] for e in said(got)]  # the clock's ticks go on meanwhile
+    ok(told[:1] == [5] and len(told) > 1 and applied <= told[1] <= lag(w)["applied_seq"], "who missed more begins anew", got[:1000])
     w.send("incident", "new", incident("new"))
     ok('"incident":"new"' in read_events(s, lambda t: '"incident":"new"' in t), "and is told what follows")
     s.close()

@@ -23,6 +23,7 @@ from world import BUILD, World, free_ports, missing, wait_for  # noqa: E402
 from lib import done, ok  # noqa: E402
 
 READY_S = 60
+OWNED_S = 1  # for so long the second does the work of the first, which sleeps
 
 
 class Shared(World):
@@ -150,8 +151,8 @@ def two_four_one(c):
     w.start("monitor-3")
     ok(wait_for("waits", lambda: "another process owns it" in w.reasons("monitor-3"), READY_S),
        "the first of four monitors waits for what the two still have", w.reasons("monitor-3"))
-    f = doctor(w)
-    ok(said(f, "warn", "claim"), "doctor says that two processes claim one partition", f)
+    f = wait_for("doctor", lambda: said(doctor(w), "warn", "claim"))
+    ok(f, "doctor says that two processes claim one partition", doctor(w))
     for part in ("monitor-0", "monitor-1", "monitor-2"):
         w.kill(part, signal.SIGTERM)
         w.start(part)
@@ -217,11 +218,11 @@ def overlap(args):
         ok(wait_for("standby", lambda: "another process owns it" in w.http("monitor-1", "GET", "/readyz")[1], READY_S),
            "overlap: a second owner of all partitions stands by", w.tail("monitor-1"))
         c.load()
-        time.sleep(3)
+        wait_for("half of the load", lambda: sum(one.left == 0 for one in c.incidents) * 2 >= len(c.incidents))
         w.freeze("monitor-0")
         ok(wait_for("takes over", lambda: w.ready("monitor-1"), READY_S),
            "overlap: when the first is stopped, the second takes over", w.http("monitor-1", "GET", "/readyz")[1])
-        time.sleep(1)
+        time.sleep(OWNED_S)
         w.thaw("monitor-0")
         ok(wait_for("stands by", lambda: "another process owns it" in w.http("monitor-0", "GET", "/readyz")[1], READY_S),
            "overlap: the first comes back, and stands by", w.tail("monitor-0"))
