@@ -362,7 +362,7 @@ def test_every_channel_dead(w, server):
     os.rename(w.dir + "/told.txt", w.dir + "/told.away") if os.path.exists(
         w.dir + "/told.txt") else None
     os.mkdir(w.dir + "/told.txt")
-    ask(w, "deaf-hard", wait_ms=6000)
+    ask(w, "deaf-hard", wait_ms=12000)  # it is to be seen before its end
     ask(w, "deaf-told", wait_ms=60000)
     status, body = w.call("GET", "/api/approvals")
     ok({"ask-deaf-hard", "ask-deaf-told"} <= {a["id"] for a in body["approvals"]},

@@ -76,7 +76,7 @@ urls = dict({how: "http://127.0.0.1:%d/" % ear.port for how, ear in ears.items()
 def notifier_options(token_file):
     return "\n".join([
         "approval_give_up_after: 2s", "channel_dead_after: 5s", "feedback_after: 0s", "channels:",
-        *["  - {name: %s, type: webhook, url: '%s', timeout: 1s}" % x for x in urls.items()],
+        *["  - {name: %s, type: webhook, url: '%s', timeout: 3s}" % x for x in urls.items()],
         "receivers: [{name: ops, channels: [%s], throttle: {limit: 0}}]" % ", ".join(urls),
         "route: {receiver: ops, group_by: ['...'], group_wait: 0s, group_interval: 0s}",
         "people: [{name: ann, roles: [admin, approver], token_file: %s}]" % token_file]) + "\n"
