@@ -16,10 +16,10 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import executor as ex  # noqa: E402
+import lib_executor as ex  # noqa: E402
 import lib_engine as le  # noqa: E402
-from executor import BUILD, free_port, ok, wait_for  # noqa: E402
-from lib import done  # noqa: E402
+from lib_executor import BUILD  # noqa: E402
+from lib import done, free_port, ok, wait_for  # noqa: E402
 from lib_broker import LABEL, NOBODY, ROOT, Broker, ask, call, reason  # noqa: E402
 
 

@@ -14,10 +14,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import executor as ex  # noqa: E402
+import lib_executor as ex  # noqa: E402
 import lib_engine as le  # noqa: E402
-from executor import BUILD, World, Executor, ok, outcome, plan, send_plan, step, wait_for  # noqa: E402
-from lib import done  # noqa: E402
+from lib_executor import BUILD, World, Executor, outcome, plan, send_plan, step  # noqa: E402
+from lib import done, ok, wait_for  # noqa: E402
 from lib_broker import LABEL, ROOT, Broker, call  # noqa: E402
 
 

@@ -10,11 +10,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-import notifier as base
+import lib_notifier as base
 import lib
-from lib import done, now_ms, skip
+from lib import done, now_ms, ok, skip
 from lib_vendors import BOT, KEY, Mail, Vendors, links_of, telegram_spec, utf16
-from notifier import approval, incident, ok, plan
+from lib_notifier import approval, incident, plan
 
 ANN, EVE, STRANGER, CHAT = 42, 66, 99, -100
 LIMIT_S = 10  # a wait that fails here has failed

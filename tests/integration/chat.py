@@ -7,11 +7,11 @@ import shutil
 import sys
 import time
 
-from lib import done, now_ms, skip, wait_for
+from lib import done, now_ms, ok, skip, wait_for
 from lib_chat import (DISCORD_CHANNEL, DISCORD_TOKEN, SLACK_CHANNEL, SLACK_SECRET, SLACK_TOKEN, Discord, Ed25519, Slack,
                       discord_buttons, discord_click, post, slack_buttons, slack_payload, slack_sign, texts)
 from lib_models import Spec, spec_path
-from notifier import World, approval, incident, ok, outcome, plan
+from lib_notifier import World, approval, incident, outcome, plan
 
 clicks = 0
 answers = []  # ours to Discord

@@ -13,9 +13,9 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import executor as ex  # noqa: E402
-from executor import World, Executor, free_port, ok, outcome, plan, send_plan, step, wait_for  # noqa: E402
-from lib import done  # noqa: E402
+import lib_executor as ex  # noqa: E402
+from lib_executor import World, Executor, outcome, plan, send_plan, step  # noqa: E402
+from lib import done, free_port, ok, wait_for  # noqa: E402
 
 
 class Api(http.server.BaseHTTPRequestHandler):

@@ -9,8 +9,8 @@ import shutil
 import sys
 import uuid
 
-from lib import done, now_ms, wait_for
-from monitor import CORPORA, World, ok, skip
+from lib import done, now_ms, ok, skip, wait_for
+from lib_monitor import CORPORA, World
 
 SECRET, OLD_SECRET = b"n3w-s3cret", b"old-s3cret"
 SHA1, SHA2 = "1" * 40, "2" * 40

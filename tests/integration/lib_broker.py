@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 
-import executor as ex
-from executor import wait_for
+import lib_executor as ex
+from lib import wait_for
 
 LABEL = {"healbus.manage": "true"}
 NOBODY = 65534

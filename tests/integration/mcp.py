@@ -11,9 +11,9 @@ import subprocess
 import sys
 import threading
 
-import executor as ex
-from executor import World, Executor, decide, free_port, ok, wait_for
-from lib import done, skip
+import lib_executor as ex
+from lib_executor import World, Executor, decide
+from lib import done, free_port, ok, skip, wait_for
 
 CONFORMANCE = os.path.join(os.path.abspath(ex.BUILD), "peers/mcp/node_modules/@modelcontextprotocol/conformance/dist/index.js")
 BOTH = "application/json, text/event-stream"

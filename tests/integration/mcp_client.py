@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 
-import executor as ex
-from executor import World, Executor, approval, decide, free_port, ok, outcome, plan, send_plan, step, wait_for
-from lib import done, skip
+import lib_executor as ex
+from lib_executor import World, Executor, approval, decide, outcome, plan, send_plan, step
+from lib import done, free_port, ok, skip, wait_for
 
 EVERYTHING = os.path.join(os.path.abspath(ex.BUILD),
                           "peers/mcp/node_modules/@modelcontextprotocol/server-everything/dist/index.js")

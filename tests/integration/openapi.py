@@ -6,8 +6,8 @@ import re
 import shutil
 import sys
 
-from lib import done, now_ms
-from notifier import World, approval, incident, ok, outcome, plan
+from lib import done, now_ms, ok
+from lib_notifier import World, approval, incident, outcome, plan
 from page import Browser, caught_up, exchange, people, restart, TOKENS
 
 HERE = os.path.dirname(os.path.abspath(__file__))

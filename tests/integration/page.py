@@ -5,14 +5,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 
-import notifier
-from lib import done, now_ms, wait_for
-from notifier import World, approval, incident, ok, plan
+from lib import done, now_ms, ok, wait_for
+from lib_notifier import BUILD, BUSCTL, World, approval, incident, plan
 
 ROLES = {"vic": ["viewer"], "olga": ["operator"], "ann": ["approver"], "adam": ["admin"]}
 TOKENS = {name: (name + "-token-") * 4 for name in ROLES}
@@ -460,7 +460,7 @@ def flood(w, n):
     """So many messages at once, without a program each."""
     with open(w.dir + "/flood.json", "w") as f:
         json.dump(incident("flood"), f)
-    packed = subprocess.run([notifier.BUSCTL, "pack", "incident", w.dir + "/flood.json"], capture_output=True,
+    packed = subprocess.run([BUSCTL, "pack", "incident", w.dir + "/flood.json"], capture_output=True,
                             check=True, timeout=30).stdout
     with socket.create_connection(("127.0.0.1", w.nats_port), timeout=30) as s:
         s.sendall(b'CONNECT {"verbose":false}\r\n' + b"PUB heal.incident.flood %d\r\n%s\r\n" % (
@@ -528,7 +528,7 @@ def test_revoked(w):
     ok(b.ask("GET", "/api/session").status == 200, "a session")
     TOKENS["adam"] = "another-token-of-adam-" * 2
     w.configure(people(w))
-    w.stage.send_signal(notifier.signal.SIGHUP)
+    w.stage.send_signal(signal.SIGHUP)
     ok(wait_for("the session is void", lambda: b.ask("GET", "/api/session").status == 401),
        "ends when the person's token is changed")
     ok(b.ask("POST", "/login", {"token": "adam-token-" * 4}).status == 401 and
@@ -586,7 +586,7 @@ def test_reading(w):
 
 
 def healctl(w, *args, token=None):
-    r = subprocess.run([os.path.join(notifier.BUILD, "healctl"), *args, "--url", "http://127.0.0.1:%d" % w.port]
+    r = subprocess.run([os.path.join(BUILD, "healctl"), *args, "--url", "http://127.0.0.1:%d" % w.port]
                        + (["--token-file", token] if token else []), capture_output=True, text=True, timeout=30)
     return r.returncode, r.stdout + r.stderr
 
@@ -605,7 +605,7 @@ def test_healctl(w):
     w.configure(people(w) + "  - {name: nina, roles: [operator], token_file: new.token}\n")
     os.rename(path, w.dir + "/etc/new.token")
     path = w.dir + "/etc/new.token"
-    w.stage.send_signal(notifier.signal.SIGHUP)
+    w.stage.send_signal(signal.SIGHUP)
     ok(wait_for("it counts", lambda: healctl(w, "status", token=path)[0] == 0), "it counts after a reload")
     ok(healctl(w, "status")[0] == 1, "and nothing goes without one")
     rc, text = healctl(w, "ack", "paid", "--reason", "mine", token=path)

