@@ -88,6 +88,9 @@ const char *subject_dead(char out[static SUBJECT_MAX + 1], const char *stage);
 /* The filter of one partition's fold: "event.07.>". Partitions are always two digits. */
 const char *subject_partition(char out[static SUBJECT_MAX + 1], unsigned partition);
 
+/* Whether each subject that fits `narrow` fits `wide`; both may have wildcards. */
+bool subject_covers(const char *wide, const char *narrow);
+
 /* Reserved source tokens on event.<part>.*: "tick", "control". */
 bool source_reserved(const char *source);
 
@@ -148,12 +151,20 @@ extern const char *const topic_users[];
 extern const size_t topic_users_n;
 
 /*
- * The `accounts { HEAL { ... } }` block of a nats-server configuration, which is to be the only one
- * with users in it (CVE-2023-47090): begin, each user, end. user is of topic_users, or
- * "source-<token>"; login says in the server's words how it is known: `nkey: U...`.
+ * The `accounts { ... }` block of a nats-server configuration, which is to be the only one with
+ * users in it (CVE-2023-47090): begin, each of topic_users, sources, each "source-<token>", end.
+ * login says in the server's words how it is known: `nkey: U...`.
+ *
+ * The streams are in the account HEAL, and each user in an account of its own (sources: in one
+ * together), which imports what the user may publish. For the server asks nobody whether they may
+ * say what they name as the subject of an answer (of JetStream's API, an acknowledgement, a
+ * delivery): in one account with the streams, an answer of one's choice sent to
+ * "$JS.API.STREAM.DELETE.STORY" deletes it, and any call can be made that way. In an account of
+ * one's own it comes to nothing but what one may say anyway.
  */
 void topic_print_nats_begin(struct buf *out);
 void topic_print_nats_user(struct buf *out, const char *user, const char *login);
+void topic_print_nats_sources(struct buf *out);
 void topic_print_nats_end(struct buf *out);
 /* All of topic_users with passwords, which the server takes from its environment:
  * HEALBUS_MONITOR_PASSWORD, ... (quote them there if they look like numbers). */

@@ -167,10 +167,10 @@ static void add_subject(struct buf *out, const char *subject, const char *source
 {
 	const char *at = source ? strstr(subject, source_mark) : NULL;
 	if (at)
-		buf_printf(out, "\t\t\t\t\t\"%.*s%s%s\"\n", (int)(at - subject), subject, source,
+		buf_printf(out, "\"%.*s%s%s\"", (int)(at - subject), subject, source,
 			   at + strlen(source_mark));
 	else
-		buf_printf(out, "\t\t\t\t\t\"%s\"\n", subject);
+		buf_printf(out, "\"%s\"", subject);
 }
 
 static size_t print_allow(struct buf *out, const char *user, bool publish)
@@ -183,33 +183,134 @@ static size_t print_allow(struct buf *out, const char *user, bool publish)
 		const char *subject = publish ? r->publish : r->subscribe;
 		if (!subject || !str_eq(r->stage, row))
 			continue;
+		buf_add_str(out, "\t\t\t\t\t");
 		add_subject(out, subject, source);
+		buf_add_char(out, '\n');
 		n++;
 	}
 	buf_add_str(out, "\t\t\t\t] }\n");
 	return n;
 }
 
+/* What the account of the streams offers the users' accounts, none of it twice. */
+static const char *const offers[] = {
+	"raw.>",
+	"event.>",
+	"heal.>",
+	"dead.>",
+	"$KV.>",
+	"$JS.ACK.>",
+	"$JS.API.INFO",
+	"$JS.API.STREAM.>",
+	"$JS.API.DIRECT.GET.>",
+	"$JS.API.CONSUMER.CREATE.>",
+	"$JS.API.CONSUMER.DURABLE.CREATE.>",
+	"$JS.API.CONSUMER.DELETE.>",
+	"$JS.API.CONSUMER.INFO.>",
+	"$JS.API.CONSUMER.NAMES.>",
+	"$JS.API.CONSUMER.LIST.>",
+};
+/* Answered with many messages, for as long as a pull may wait (bus.h), and a little. */
+#define OFFER_PULLS                                                                                \
+	"{ service: \"$JS.API.CONSUMER.MSG.NEXT.>\", response_type: stream, threshold: \"30s\" }"
+
+bool subject_covers(const char *wide, const char *narrow)
+{
+	for (;;) {
+		size_t w = strcspn(wide, "."), n = strcspn(narrow, ".");
+		if (w == 1 && *wide == '>')
+			return true;
+		bool any = w == 1 && *wide == '*' && !(n == 1 && *narrow == '>');
+		if (!any && (w != n || memcmp(wide, narrow, n) != 0))
+			return false;
+		if (!wide[w] || !narrow[n])
+			return wide[w] == narrow[n];
+		wide += w + 1;
+		narrow += n + 1;
+	}
+}
+
+/* Two imports that a subject fits would carry a message twice. */
+static bool is_in_a_wider(const struct topic_right *right)
+{
+	for (size_t i = 0; i < topic_rights_n; i++) {
+		const struct topic_right *r = &topic_rights[i];
+		if (r == right || !r->publish || !str_eq(r->stage, right->stage) ||
+		    !subject_covers(r->publish, right->publish))
+			continue;
+		if (r < right || !subject_covers(right->publish, r->publish))
+			return true;
+	}
+	return false;
+}
+
+/* source: of "source-x"; "*": of all of them. */
+static void print_imports(struct buf *out, const char *row, const char *source)
+{
+	buf_add_str(out, "\t\timports: [\n");
+	for (size_t i = 0; i < topic_rights_n; i++) {
+		const struct topic_right *r = &topic_rights[i];
+		if (!r->publish || !str_eq(r->stage, row) || is_in_a_wider(r))
+			continue;
+		buf_add_str(out, "\t\t\t{ service: { account: HEAL, subject: ");
+		add_subject(out, r->publish, source);
+		buf_add_str(out, " } }\n");
+	}
+	buf_add_str(out, "\t\t]\n\t}\n");
+}
+
 const char *const topic_users[] = {"monitor", "reasoner", "executor", "notifier", "operator"};
 const size_t topic_users_n = ARRAY_SIZE(topic_users);
 
+static void print_account(struct buf *out, const char *user)
+{
+	buf_printf(out, "\tHEAL_%s {\n\t\tusers: [\n", user);
+}
+
 void topic_print_nats_user(struct buf *out, const char *user, const char *login)
 {
+	bool source = str_starts(user, source_prefix);
+	if (!source)
+		print_account(out, user);
 	buf_printf(out, "\t\t{ %s, permissions: {\n", login);
 	/* Without a list a user of the bus may everything. */
 	if (print_allow(out, user, true) == 0 || print_allow(out, user, false) == 0)
 		abort();
 	buf_add_str(out, "\t\t} }\n");
+	if (source)
+		return;
+	buf_add_str(out, "\t\t]\n");
+	print_imports(out, user, NULL);
+}
+
+void topic_print_nats_sources(struct buf *out)
+{
+	buf_add_str(
+		out,
+		"\t# One for all: an account that is new works after a restart only, a user that "
+		"is new\n\t# after a reload.\n");
+	print_account(out, "source");
 }
 
 void topic_print_nats_begin(struct buf *out)
 {
-	buf_add_str(out, "accounts {\n\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: [\n");
+	buf_add_str(
+		out,
+		"accounts {\n"
+		"\t# The streams. Nobody logs in here: the server says its answers on whatever "
+		"subject they\n\t# are asked for on, so each user has an account of its own, where "
+		"answers end.\n"
+		"\tHEAL {\n\t\tjetstream: enabled\n\t\tusers: []\n\t\texports: [\n");
+	for (size_t i = 0; i < ARRAY_SIZE(offers); i++)
+		buf_printf(out, "\t\t\t{ service: \"%s\" }\n", offers[i]);
+	buf_add_str(out, "\t\t\t" OFFER_PULLS "\n\t\t]\n\t}\n");
 }
 
 void topic_print_nats_end(struct buf *out)
 {
-	buf_add_str(out, "\t\t]\n\t}\n}\n");
+	buf_add_str(out, "\t\t]\n");
+	print_imports(out, "source", "*");
+	buf_add_str(out, "}\n");
 }
 
 void topic_print_nats_users(struct buf *out)
@@ -224,6 +325,7 @@ void topic_print_nats_users(struct buf *out)
 		buf_add_str(&login, "_PASSWORD");
 		topic_print_nats_user(out, topic_users[i], login.data);
 	}
+	topic_print_nats_sources(out);
 	topic_print_nats_end(out);
 }
 

@@ -123,7 +123,7 @@ def versions(base):
     texts = "".join(open(n).read() for n in glob.glob(os.path.join(base, "v*/nats/*.conf")))
     plain = "\n".join(line.split("#")[0] for line in texts.splitlines())
     ok("authorization" not in plain and "no_auth_user" not in plain and "$G" not in plain and "password" not in plain and
-       plain.count("users: [") == 4 and 'http: "127.0.0.1:8222"' in plain and "0.0.0.0:8222" not in plain,
+       plain.count("users: [") == 4 * 7 and plain.count("users: []") == 4 and 'http: "127.0.0.1:8222"' in plain and "0.0.0.0:8222" not in plain,
        "nothing anonymous, no authorization {}, monitoring on loopback")
 
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Who may what at the bus: for each user that healctl init makes, every kind of subject there is is tried at a real
-nats-server, and held against the contract as it is meant (written here, not read from the topic table). TAP."""
-import base64
+nats-server, and held against the contract as it is meant (written here, not read from the topic table). What answers do that are sent elsewhere: answers.py. TAP."""
 import itertools
 import json
 import os
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import done, free_port, ok, wait_for
@@ -273,79 +271,6 @@ def inboxes(connect):
     client.close()
 
 
-# ---- answers as messages ----
-
-def packed(base, kind, message):
-    path = os.path.join(base, "message.json")
-    with open(path, "w") as f:
-        json.dump(message, f)
-    return subprocess.run([os.path.join(BUILD, "tests/integration/busctl"), "pack", kind, path], check=True, capture_output=True).stdout
-
-
-def status(port):
-    try:
-        with urllib.request.urlopen("http://127.0.0.1:%d/api/status" % port, timeout=5) as r:
-            return json.load(r)
-    except OSError:
-        return None
-
-
-def answers(base, d, connect):
-    """The server answers to any subject that it is given: so may a stolen key have it say what the key's user may not. It
-    is stored; nobody believes it."""
-    http, now = free_port(), int(time.time() * 1000)
-    with open(os.path.join(d, "notifier.yaml"), "w") as f:
-        f.write('{state_dir: "%s/state", http: {listen: "127.0.0.1:%d"}, receivers: [{name: r, channels: [t]}], route: {receiver: r}, '
-                'channels: [{name: t, type: terminal, path: "%s/told"}]}\n' % (base, http, base))
-    thief, watcher = connect("reasoner"), connect("operator")
-    notifier = subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", d], stderr=open(os.path.join(base, "notifier.log"), "w"))
-    try:
-        ok(wait_for("the notifier", lambda: status(http)), "a notifier runs with its own key")
-        thief.subscribe("_INBOX_reasoner.*", 1)
-        watcher.subscribe("_INBOX_operator.*", 1)
-
-        def state(stream):
-            return watcher.request("$JS.API.STREAM.INFO." + stream, b"", "_INBOX_operator.1")["state"]
-
-        before = {s: state(s)["messages"] for s in ("STORY", "DEAD")}
-        forged = packed(base, "control", {"id": "forged", "kind": "pause", "by": "nobody", "at_ms": now})
-        seq = thief.request("heal.model." + INCIDENT, forged, "_INBOX_reasoner.1")["seq"]
-        thief.publish("$JS.API.DIRECT.GET.STORY", b'{"seq":%d}' % seq, "heal.control.pause")
-        thief.publish("$JS.API.STREAM.MSG.GET.STORY", b'{"seq":%d}' % seq, "heal.control.silence")
-        thief.publish("heal.model." + INCIDENT, forged, "heal.decision." + INCIDENT)
-        thief.take_errors()
-        ok(wait_for("three answers", lambda: state("STORY")["messages"] >= before["STORY"] + 5), "the server stores its answers where it is told to")
-        ok(wait_for("what was buried", lambda: state("DEAD")["messages"] >= before["DEAD"] + 5),
-           "all of it is buried, what was stolen first and all answers", (before, state("DEAD")))
-        errors = [m["message"].get("error", "") for m in dump_dead(watcher)]
-        ok(sum("an answer of the bus" in e for e in errors) == 1, "an answer with another's bytes is told as what it is", errors)
-        ok(status(http)["paused"].get("on") is False, "and nothing is paused", status(http))
-        ok(run_restarted(notifier, d, http), "a notifier that starts after that is well, too")
-    finally:
-        for p in (notifier, *restarted):
-            p.kill()
-            p.wait()
-        thief.close()
-        watcher.close()
-
-
-restarted = []
-
-
-def run_restarted(notifier, d, http):
-    notifier.kill()
-    notifier.wait()
-    restarted.append(subprocess.Popen([os.path.join(BUILD, "healbus-notifier"), "-c", d], stderr=subprocess.DEVNULL))
-    return wait_for("the notifier again", lambda: (status(http) or {}).get("bus", {}).get("connected"))
-
-
-def dump_dead(watcher):
-    last = watcher.request("$JS.API.STREAM.INFO.DEAD", b"", "_INBOX_operator.1")["state"]["last_seq"]
-    for seq in range(1, last + 1):
-        got = watcher.request("$JS.API.STREAM.MSG.GET.DEAD", {"seq": seq}, "_INBOX_operator.1")["message"]
-        yield {"message": {"error": base64.b64decode(got.get("data", "")).decode("latin-1")}}
-
-
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -370,7 +295,6 @@ def main():
 
         inboxes(connect)
         named(connect)
-        answers(base, d, connect)
         matrix(connect)
     finally:
         if server:

@@ -1,6 +1,7 @@
 #include "common/topic.h"
 
 #include "common/id.h"
+#include "common/mem.h"
 
 #include <setjmp.h>
 #include <cmocka.h>
@@ -181,6 +182,54 @@ static void test_who_may_say_what(void **state)
 			assert_string_equal(topic_rights[i].publish, "raw.{source}");
 }
 
+static void test_which_subjects_cover_which(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *wide, *narrow;
+		bool covers;
+	} cases[] = {
+		{"a.b", "a.b", true},    {"a.*", "a.b", true},    {"a.*", "a.*", true},
+		{"a.>", "a.b", true},    {"a.>", "a.b.c", true},  {"a.>", "a.*", true},
+		{">", "a", true},        {"a.>", "a.>", true},    {"a.*.c", "a.b.c", true},
+		{"a.b", "a.c", false},   {"a.b", "a.*", false},   {"a.*", "a.>", false},
+		{"a.*", "a.b.c", false}, {"a.*.c", "a.b", false}, {"a.>", "a", false},
+		{"a.b", "a.bc", false},  {"a.bc", "a.b", false},  {"a.b.*", "a.*.b", false},
+		{"a.*b", "a.cb", false},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(subject_covers(cases[i].wide, cases[i].narrow), cases[i].covers);
+}
+
+/* How many of the patterns that stand in the text behind `before` cover the subject. */
+static size_t count_covering(const char *text, const char *before, const char *subject)
+{
+	size_t n = 0;
+	for (const char *p = strstr(text, before); p; p = strstr(p, before)) {
+		p += strlen(before);
+		auto_free char *found = mem_dup(p, strcspn(p, "\""));
+		n += subject_covers(found, subject);
+	}
+	return n;
+}
+
+/* A message goes once from the account of who may say it to that of the streams. */
+static void test_each_right_is_imported_once(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < topic_rights_n; i++) {
+		const struct topic_right *r = &topic_rights[i];
+		auto_buf account = {0}, offers = {0};
+		if (!r->publish || str_eq(r->stage, "source"))
+			continue;
+		topic_print_nats_user(&account, r->stage, "user: x");
+		topic_print_nats_begin(&offers);
+		assert_int_equal(
+			count_covering(account.data, "account: HEAL, subject: \"", r->publish), 1);
+		assert_int_equal(count_covering(offers.data, "{ service: \"", r->publish), 1);
+	}
+}
+
 static int run_nats_server(const char *config)
 {
 	pid_t pid = fork();
@@ -240,6 +289,8 @@ int main(void)
 		cmocka_unit_test(test_consumers_name_streams_that_exist),
 		cmocka_unit_test(test_no_stage_administers),
 		cmocka_unit_test(test_who_may_say_what),
+		cmocka_unit_test(test_which_subjects_cover_which),
+		cmocka_unit_test(test_each_right_is_imported_once),
 		cmocka_unit_test(test_nats_server_takes_the_users),
 		cmocka_unit_test(test_table_for_people),
 	};

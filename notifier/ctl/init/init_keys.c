@@ -173,6 +173,7 @@ int init_users(struct init *in)
 	topic_print_nats_begin(&conf);
 	for (size_t i = 0; !rc && i < topic_users_n; i++)
 		rc = add_user(in, topic_users[i], &conf);
+	topic_print_nats_sources(&conf);
 	if (!rc)
 		rc = add_source_users(in, &conf);
 	topic_print_nats_end(&conf);
