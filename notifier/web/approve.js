@@ -62,7 +62,8 @@ export function dialog(title, body, submit, data) {
 	});
 	document.body.append(d);
 	d.showModal();
-	(form.querySelector("[data-press]") || form.querySelector("[data-first]") || form.querySelector("button"))?.focus();
+	// Never on what acts: a key too many must not decide.
+	(form.querySelector("[data-first]") || form.querySelector("input, select, textarea") || form.querySelector("[data-act=close]"))?.focus();
 	return d;
 }
 
@@ -85,6 +86,6 @@ export function askDecision(a, what) {
 	const body = [h("p", {}, a.title || a.incident), what === "approve" && h("ol", {class: "runs short"}, a.rendered.map((r) => h("li", {}, h("pre", {class: "run", tabindex: 0}, r)))),
 		reason(what === "deny" ? "Why not? (told to everybody)" : "A word for the record (may stay empty)"), sure];
 	return dialog(what === "approve" ? "Approve this?" : "Deny this?", body,
-		h("button", {type: "submit", "data-press": what === "approve" && !hard && session.person !== "", class: what === "approve" ? (hard ? "danger" : "primary") : "danger"}, what === "approve" ? (hard ? "Approve, it is hard" : "Approve") : "Deny"),
+		h("button", {type: "submit", class: what === "approve" ? (hard ? "danger" : "primary") : "danger"}, what === "approve" ? (hard ? "Approve, it is hard" : "Approve") : "Deny"),
 		{form: "decide", id: a.id, what});
 }

@@ -147,6 +147,11 @@ async function heals(page) {
 	await shoot(page, "asks");
 	await page.keyboard.press("a");
 	await judge(page, "the dialog of a decision");
+	await it("a, Space and Enter approve nothing: they are typed", async () => {
+		await page.keyboard.press("Space");
+		await page.keyboard.press("Enter");
+		return await page.locator("dialog [name=reason]").inputValue() === " \n";
+	});
 	await page.locator("dialog [name=reason]").fill("looks right");
 	await page.keyboard.press("Control+Enter");
 	await it("a and Ctrl Enter approve", () => page.locator("dialog").waitFor({state: "detached", ...WAIT}));

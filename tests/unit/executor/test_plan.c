@@ -145,6 +145,42 @@ static void test_denied(void **state)
 	arena_release(&arena);
 }
 
+/* A yes is to what was shown, however well it is signed. */
+static void approve_as_shown(uint8_t flip)
+{
+	struct arena arena = {0};
+	Healbus__Decision yes;
+	uint8_t shown[DIGEST_BYTES];
+	struct delivery d = {.plan = support_plan(&arena, "ledger", "asked", PARAMS("run=a")),
+			     .journal = "one"};
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	assert_int_equal(world_count(KIND_APPROVAL), 1);
+	approval_digest((const Healbus__ApprovalRequest *)world_message(KIND_APPROVAL, 0, &arena),
+			shown);
+	shown[DIGEST_BYTES - 1] ^= flip;
+	decide(&yes, HEALBUS__DECISION_VERDICT__DECISION_APPROVE, "d1");
+	SET(&yes, shown_digest, ((ProtobufCBinaryData){.data = shown, .len = sizeof(shown)}));
+	d.decision = &yes;
+	assert_int_equal(deliver_forked(&d), PLAN_SETTLED);
+	arena_release(&arena);
+}
+
+static void test_approved_what_was_shown(void **state)
+{
+	(void)state;
+	approve_as_shown(0);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_HEALED, "all steps done");
+	assert_int_equal(ran("a"), 1);
+}
+
+static void test_approved_something_else(void **state)
+{
+	(void)state;
+	approve_as_shown(1);
+	expect_outcome(HEALBUS__VERDICT__VERDICT_REFUSED, "not what was approved");
+	assert_int_equal(ran("a"), 0);
+}
+
 /* ---- not now ---- */
 
 static void pause_all(Healbus__ControlKind kind, const char *id)
@@ -243,9 +279,19 @@ static void test_expired(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		T(test_healed),       T(test_failed),   T(test_rolled_back), T(test_keep_going),
-		T(test_verify_fails), T(test_asked),    T(test_denied),      T(test_paused),
-		T(test_locked),       T(test_cooldown), T(test_min_healthy), T(test_expired)};
+	const struct CMUnitTest tests[] = {T(test_healed),
+					   T(test_failed),
+					   T(test_rolled_back),
+					   T(test_keep_going),
+					   T(test_verify_fails),
+					   T(test_asked),
+					   T(test_denied),
+					   T(test_approved_what_was_shown),
+					   T(test_approved_something_else),
+					   T(test_paused),
+					   T(test_locked),
+					   T(test_cooldown),
+					   T(test_min_healthy),
+					   T(test_expired)};
 	return run_group(tests, ARRAY_SIZE(tests));
 }
