@@ -301,7 +301,7 @@ def test_checks(w):
     w.configure(CONFIG + """
 checks:
   - {name: page, type: http, url: 'http://127.0.0.1:%d/', interval: 100ms, failures: 1, service: page,
-     timeout: 1s, contains: ok}
+     timeout: 10s, contains: ok}
   - {name: door, type: tcp, host: 127.0.0.1, port: %d, interval: 100ms, failures: 2, timeout: 1s}
   - {name: flag, type: command, command: [/usr/bin/test, -e, '%s'], interval: 100ms, failures: 1,
      severity: warning, labels: {team: ops}}
