@@ -1,7 +1,6 @@
 #include "common/matcher.h"
 
 #include "common/buf.h"
-#include "common/clock.h"
 #include "common/mem.h"
 
 #include <setjmp.h>
@@ -156,7 +155,15 @@ static void test_print_parses_back(void **state)
 	}
 }
 
-/* Exponential for a backtracking engine without limits. */
+static int64_t cpu_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Exponential for a backtracking engine without limits. What it costs, not how long others let it
+ * wait. */
 static void test_hostile_labels_are_not_slow(void **state)
 {
 	(void)state;
@@ -166,10 +173,10 @@ static void test_hostile_labels_are_not_slow(void **state)
 	value[4095] = '!';
 	const struct pair labels[] = {{"x", value}, {0}};
 	assert_int_equal(matchers_parse("x=~\"(a+)+(a|aa)+\"", &m, NULL), 0);
-	int64_t start = clock_mono_ms();
+	int64_t start = cpu_ms();
 	for (int i = 0; i < 100; i++)
 		assert_false(matchers_match(&m, lookup, labels));
-	assert_true(clock_mono_ms() - start < 2000);
+	assert_true(cpu_ms() - start < 2000);
 	matchers_release(&m);
 	/* A label that cannot be judged must not count as "is not prod". */
 	assert_int_equal(matchers_parse("x!~\"(a+)+(a|aa)+\"", &m, NULL), 0);
