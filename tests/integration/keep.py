@@ -87,7 +87,11 @@ def test_room(w):
 def test_reader(w):
     w.start("monitor-0")
     w.wait_ready("monitor-0")
-    wait_for("read", lambda: w.admin().api("CONSUMER.INFO.RAW.normaliser")["num_pending"] == 0)
+
+    def all_read():
+        c = w.admin().api("CONSUMER.INFO.RAW.normaliser")
+        return c["num_pending"] == 0 and c["num_ack_pending"] == 0
+    wait_for("read", all_read)
     w.kill("monitor-0")
     ok(w.says("ok", "everybody has read"), "a reader that is done is none to warn of", w.doctor())
     c = w.admin().api("STREAM.INFO.RAW")["config"]
