@@ -8,6 +8,8 @@ root=$PWD
 build=${HEALBUS_BUILD:-$PWD/build}
 # shellcheck source=deploy/demo/lib.sh
 . deploy/demo/lib.sh
+# shellcheck source=tests/e2e/lib_world.sh
+. tests/e2e/lib_world.sh
 { command -v nginx && command -v runsv; } >/dev/null || { echo "1..0 # skip nginx or runit is missing"; exit 0; }
 
 n=0 failed=0
@@ -18,19 +20,6 @@ result() { # status text
 		echo "not ok $n - $2"
 		[ -s "$dir/out" ] && tail -n 30 "$dir/out" | cut -c1-400 | sed 's/^/# /'
 	fi
-}
-fail() {
-	echo "Bail out! $*"
-	tail -n 5 "$dir"/log/* | sed 's/^/# /'
-	exit 1
-}
-alert() { # name service status
-	printf '{"version":"4","status":"%s","receiver":"r","groupLabels":{},"commonLabels":{},"commonAnnotations":{},"externalURL":"","groupKey":"k","truncatedAlerts":0,"alerts":[{"status":"%s","labels":{"alertname":"%s","service":"%s","severity":"warning"},"annotations":{"summary":"%s of %s"},"startsAt":"2026-11-21T09:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"","fingerprint":""}]}' \
-		"$3" "$3" "$1" "$2" "$1" "$2"
-}
-post() { # name service status
-	alert "$@" | curl -fsS --max-time 5 -o /dev/null -H 'Content-Type: application/json' --data-binary @- \
-		"http://127.0.0.1:$monitor_port/webhook/alertmanager"
 }
 count_is() { # count jq-filter
 	[ "$("$build/healctl" incidents --all --json | jq "[.incidents[] | select($2)] | length")" -eq "$1" ]

@@ -384,10 +384,7 @@ def main():
         import traceback
         ok(False, "the test itself", traceback.format_exc())
     finally:
-        for p in ex.children:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        ex.kill_all()
         shutil.rmtree(dir, ignore_errors=True)
     sys.exit(done())
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from lib import done, free_port, now_ms, ok, wait_for
-from lib_executor import (BUSCTL, EXECUTOR, Executor, NAP, World, approval, children, decide, outcome, plan,
+from lib_executor import (BUSCTL, EXECUTOR, Executor, NAP, World, approval, decide, kill_all, outcome, plan,
                           refused_step, send_plan, step)
 
 
@@ -286,10 +286,7 @@ def main():
                     for line in f.readlines()[-15:]:
                         print("#", name, line.rstrip()[:300])
     finally:
-        for p in children:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        kill_all()
         shutil.rmtree(w.dir, ignore_errors=True)
     sys.exit(done())
 

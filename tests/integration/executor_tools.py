@@ -265,10 +265,7 @@ def main():
         ok(False, "the test itself", traceback.format_exc())
         print("# " + e.tail().replace("\n", "\n# "))
     finally:
-        for p in ex.children:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        ex.kill_all()
         shutil.rmtree(w.dir, ignore_errors=True)
     sys.exit(done())
 

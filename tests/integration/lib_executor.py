@@ -244,3 +244,11 @@ def refused_step(w, incident):
     found = wait_for("refusal in " + incident, lambda: [
         s for s in w.of_kind(incident, "step") if s.get("state") == "refused"])
     return found[0] if found else {}
+
+
+def kill_all():
+    """Ends what was started and still runs; a test's last act."""
+    for p in children:
+        if p.poll() is None:
+            p.kill()
+            p.wait()

@@ -394,10 +394,7 @@ def main():
                     for line in f.readlines()[-15:]:
                         print("#", name, line.rstrip()[:300])
     finally:
-        for p in ex.children:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        ex.kill_all()
         shutil.rmtree(w.dir, ignore_errors=True)
     sys.exit(done())
 

@@ -332,10 +332,7 @@ def main():
                     for line in f.readlines()[-15:]:
                         print("#", name, line.rstrip()[:300])
     finally:
-        for p in ex.children:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        ex.kill_all()
         double.server.shutdown()
         shutil.rmtree(w.dir, ignore_errors=True)
     sys.exit(done())
