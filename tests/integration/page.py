@@ -378,7 +378,7 @@ def test_large(w):
 
 def joined(text):
     """Without the seams of the chunked coding, which may be anywhere in a line; whole lines only."""
-    whole = re.sub(r"(?<!\r\n)\r\n[0-9a-f]+\r\n", "", text.decode())
+    whole = re.sub(r"(?<!\r\n)\r\n[0-9A-Fa-f]+\r\n", "", text.decode())
     ends = [m.end() for m in re.finditer(r"(?<!\r)\n", whole)]  # one after \r is half a seam
     return whole[:ends[-1] if ends else 0]
 
