@@ -252,6 +252,16 @@ static void holder_leave(struct holder *h, const char *key)
 	pthread_mutex_unlock(&h->guard);
 }
 
+bool lock_is_ours(struct holder *h, const char *target)
+{
+	bool known = false;
+	pthread_mutex_lock(&h->guard);
+	for (size_t i = 0; i < h->n && !known; i++)
+		known = str_eq(h->keys[i], target);
+	pthread_mutex_unlock(&h->guard);
+	return known;
+}
+
 /* Called for a key that this process is the only one of its owner to ask for. */
 static bool left_behind(const struct holder *h, const char *value)
 {

@@ -111,6 +111,8 @@ int lock_answer(struct bus *b, struct holder *h, const struct bus_ask *ask, stru
 		struct why *out_why);
 /* ERR_CONFLICT: it has expired, and somebody else may have it. */
 int lock_renew(struct bus *b, struct lock *l, struct why *out_why);
+/* Has this process it, or is it asking for it? */
+bool lock_is_ours(struct holder *h, const char *target);
 void lock_release_held(struct bus *b, struct holder *h, struct lock *l);
 /* The same without a round trip, for a lock that nobody is going to take again soon. */
 void lock_drop(struct bus *b, struct holder *h, struct lock *l);

@@ -7,7 +7,14 @@
 #include "executor/rate.h"
 #include "executor/recall.h"
 
-enum { BUSY_WAIT_MS = 2000, PAUSE_WAIT_MS = 5000, HEALTH_WAIT_MS = 10000, KEEP_MS = 1000 };
+enum {
+	BUSY_WAIT_MS = 2000,
+	PAUSE_WAIT_MS = 5000,
+	HEALTH_WAIT_MS = 10000,
+	KEEP_MS = 1000,
+	OWN_WAIT_MS = 200, /* for another worker of ours; the others have less to do meanwhile */
+	OWN_LOOK_MS = 2,
+};
 
 #define PAUSE_SUBJECT "heal.control.pause"
 
@@ -50,9 +57,20 @@ int gate_pause(const struct executor *ex, struct why *out_why)
 
 /* ---- locks ---- */
 
+/* Many acts are short: whoever waits for another worker's here goes on at once, and need not come
+ * back from the bus in seconds. */
+static void await_our_own(const struct executor *ex, const char *key)
+{
+	int64_t until = clock_mono_ms() + OWN_WAIT_MS;
+	while (lock_is_ours(ex->holder, key) && clock_mono_ms() < until)
+		if (ex->sleep(ex->sleep_ctx, OWN_LOOK_MS))
+			return;
+}
+
 static int take_lock(struct held *held, const char *key, struct why *out_why)
 {
 	struct why why = {0};
+	await_our_own(held->ex, key);
 	int rc = lock_acquire(held->ex->bus, held->ex->holder, key, held->value,
 			      &held->locks[held->n], &why);
 	if (rc == 0)

@@ -40,7 +40,9 @@ void rate_format(const struct rate_log *log, struct buf *out)
 static int cooling(const struct rate_log *log, const struct rate_ask *ask, int64_t cooldown_ms,
 		   int64_t *out_wait_ms, struct why *out_why)
 {
-	for (size_t i = 0; i < log->n; i++) {
+	/* Without a pause a plan that another worker noted a moment after we looked holds nobody
+	 * up. */
+	for (size_t i = 0; cooldown_ms > 0 && i < log->n; i++) {
 		const struct rate_entry *e = &log->items[i];
 		int64_t left = e->at_ms + cooldown_ms - ask->now_ms;
 		/* One from further in the future was written before a clock was put back. */
@@ -89,71 +91,116 @@ struct shared_log {
 	uint64_t revision;
 };
 
-static int read_log(struct bus *bus, struct shared_log *s, int64_t now_ms, struct why *out_why)
+enum { OWN, ALL, LOGS };
+
+static int read_answer(struct shared_log *s, struct bus_ask *ask, int64_t now_ms)
 {
-	struct bus_kv_entry e = {0};
-	if (s->unused)
-		return 0;
-	int rc = bus_kv_get(bus, BUCKET_CLAIM, s->key, &e, NULL);
-	if (rc && rc != ERR_NOT_FOUND)
-		return why_set(out_why, rc, "rate: %s", err_name(rc));
-	rate_parse(rc ? "" : e.value, now_ms, &s->log);
-	s->revision = rc ? 0 : e.revision;
-	free(e.value);
+	if (ask->rc && ask->rc != ERR_NOT_FOUND)
+		return ask->rc;
+	rate_parse(ask->rc ? "" : ask->entry.value, now_ms, &s->log);
+	s->revision = ask->rc ? 0 : ask->entry.revision;
+	if (ask->rc == 0)
+		free(ask->entry.value);
 	return 0;
 }
 
-static int write_log(struct bus *bus, struct shared_log *s, const struct rate_ask *ask,
-		     struct why *out_why)
+static int read_logs(struct bus *bus, struct shared_log *logs, int64_t now_ms, struct why *out_why)
 {
-	if (s->unused)
-		return 0;
-	struct rate_entry *e = entry_of(&s->log, ask->plan);
+	struct bus_ask asks[LOGS];
+	struct shared_log *of[LOGS];
+	size_t n = 0;
+	int rc = 0;
+	for (size_t i = 0; i < LOGS; i++) {
+		if (logs[i].unused)
+			continue;
+		of[n] = &logs[i];
+		asks[n++] = (struct bus_ask){.kind = BUS_ASK_GET,
+					     .bucket = BUCKET_CLAIM,
+					     .key = logs[i].key,
+					     .leader = true};
+	}
+	if (n > 0)
+		bus_ask(bus, asks, n);
+	for (size_t i = 0; i < n; i++) {
+		int one = read_answer(of[i], &asks[i], now_ms);
+		rc = rc ? rc : one;
+	}
+	return rc ? why_set(out_why, rc, "rate: %s", err_name(rc)) : 0;
+}
+
+/* False: it says what it must already. */
+static bool note_step(struct shared_log *s, const struct rate_ask *ask)
+{
+	struct rate_entry *e = s->unused ? NULL : entry_of(&s->log, ask->plan);
 	/* A step that asks again changes nothing, nor does a later one where no pause counts from
 	 * it. */
-	if (e && (!s->cools || str_eq(e->step, ask->step)))
-		return 0;
+	if (s->unused || (e && (!s->cools || str_eq(e->step, ask->step))))
+		return false;
 	if (!e)
 		e = &s->log.items[s->log.n++];
 	*e = (struct rate_entry){.at_ms = ask->now_ms};
 	snprintf(e->step, sizeof(e->step), "%s", ask->step);
 	snprintf(e->plan, sizeof(e->plan), "%s", ask->plan);
-	auto_buf text = {0};
-	rate_format(&s->log, &text);
-	return bus_kv_put(bus, BUCKET_CLAIM, s->key, text.data, text.len, s->revision, &s->revision,
-			  out_why);
+	return true;
 }
 
-static int take_once(struct bus *bus, const struct rate_ask *ask, struct shared_log *own,
-		     struct shared_log *all, int64_t *out_wait_ms, struct why *out_why)
+/* Either may be written without the other: the one that was is passed over when it is tried again.
+ */
+static int write_logs(struct bus *bus, struct shared_log *logs, const struct rate_ask *ask,
+		      struct why *out_why)
 {
-	int rc = read_log(bus, own, ask->now_ms, out_why);
+	struct bus_ask asks[LOGS];
+	struct buf texts[LOGS] = {0};
+	size_t n = 0;
+	int rc = 0;
+	for (size_t i = 0; i < LOGS; i++) {
+		if (!note_step(&logs[i], ask))
+			continue;
+		rate_format(&logs[i].log, &texts[n]);
+		asks[n] = (struct bus_ask){.kind = BUS_ASK_PUT,
+					   .bucket = BUCKET_CLAIM,
+					   .key = logs[i].key,
+					   .value = texts[n].data,
+					   .len = texts[n].len,
+					   .revision = logs[i].revision};
+		n++;
+	}
+	if (n > 0)
+		bus_ask(bus, asks, n);
+	for (size_t i = 0; i < n; i++) {
+		if (asks[i].rc && rc != ERR_CONFLICT)
+			rc = why_set(out_why, asks[i].rc, "%s", asks[i].why.text);
+		buf_release(&texts[i]);
+	}
+	return rc;
+}
+
+static int take_once(struct bus *bus, const struct rate_ask *ask, struct shared_log *logs,
+		     int64_t *out_wait_ms, struct why *out_why)
+{
+	int rc = read_logs(bus, logs, ask->now_ms, out_why);
 	if (!rc)
-		rc = read_log(bus, all, ask->now_ms, out_why);
+		rc = rate_decide(&logs[OWN].log, ask, ask->target_max, ask->cooldown_ms,
+				 out_wait_ms, out_why);
 	if (!rc)
-		rc = rate_decide(&own->log, ask, ask->target_max, ask->cooldown_ms, out_wait_ms,
-				 out_why);
-	if (!rc)
-		rc = rate_decide(&all->log, ask, ask->global_max, 0, out_wait_ms, out_why);
-	if (!rc)
-		rc = write_log(bus, own, ask, out_why);
-	return rc ? rc : write_log(bus, all, ask, out_why);
+		rc = rate_decide(&logs[ALL].log, ask, ask->global_max, 0, out_wait_ms, out_why);
+	return rc ? rc : write_logs(bus, logs, ask, out_why);
 }
 
 int rate_take(struct bus *bus, const struct rate_ask *ask, int64_t *out_wait_ms,
 	      struct why *out_why)
 {
-	struct shared_log *logs = mem_calloc(2, sizeof(*logs));
-	snprintf(logs[0].key, sizeof(logs[0].key), "rate-%.58s", ask->target);
-	snprintf(logs[1].key, sizeof(logs[1].key), "rate-global");
-	logs[0].unused = ask->target_max == 0 && ask->cooldown_ms == 0;
-	logs[0].cools = ask->cooldown_ms > 0;
-	logs[1].unused = ask->global_max == 0;
+	struct shared_log *logs = mem_calloc(LOGS, sizeof(*logs));
+	snprintf(logs[OWN].key, sizeof(logs[OWN].key), "rate-%.58s", ask->target);
+	snprintf(logs[ALL].key, sizeof(logs[ALL].key), "rate-global");
+	logs[OWN].unused = ask->target_max == 0 && ask->cooldown_ms == 0;
+	logs[OWN].cools = ask->cooldown_ms > 0;
+	logs[ALL].unused = ask->global_max == 0;
 	int rc = ERR_CONFLICT;
 	struct why why = {0};
 	for (int i = 0; i < TRIES && rc == ERR_CONFLICT; i++) {
 		why = (struct why){0};
-		rc = take_once(bus, ask, &logs[0], &logs[1], out_wait_ms, &why);
+		rc = take_once(bus, ask, logs, out_wait_ms, &why);
 	}
 	free(logs);
 	return rc ? why_set(out_why, rc, "%s", why.text) : 0;

@@ -46,6 +46,8 @@ static void test_decide(void **state)
 		{"35990000 a p1\n", "s", "p1", 9, 60000, 0, 0},
 		{"35940000 a p1\n", "s", "p2", 9, 60000, 0, 0},
 		{"35990000 a p1\n", "s", "p2", 9, 0, 0, 0},
+		/* noted a moment after we looked */
+		{"36000003 a p1\n", "s", "p2", 9, 0, 0, 0},
 		/* another executor's clock is ahead; ours was put back */
 		{"36010000 a p1\n", "s", "p2", 9, 60000, ERR_BUSY, 70000},
 		{"39600000 a p1\n", "s", "p2", 9, 60000, 0, 0},
