@@ -205,7 +205,7 @@ def test_kill(w, first):
     p = plan("killed", [step("slow", "spare")])
     send_plan(w, p)
     wait_for("the act", lambda: w.ran("slow"), 20)
-    report = [s for s in w.of_kind("killed", "step") if s["state"] == "started"][0]
+    report = wait_for("its report", lambda: [s for s in w.of_kind("killed", "step") if s["state"] == "started"])[0]
     actor = first if report["executor"].endswith(str(first.p.pid)) else second
     actor.kill()
     gone = wait_for("the action's processes", lambda: subprocess.run(
