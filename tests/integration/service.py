@@ -37,6 +37,13 @@ class Manager:
             lines = [line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines()]
             self.heard.append((time.monotonic(), dict(lines)))
 
+    def heard_all(self):
+        """Until all is heard that was said by now; the time of that."""
+        mark = str(time.monotonic())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(("MARK=" + mark).encode(), self.socket.getsockname())
+        return (wait_for("the mark", lambda: self.said("MARK", mark)) or [time.monotonic()])[0]
+
     def said(self, name, value, since=0.0):
         return [t for t, words in list(self.heard) if t >= since and words.get(name) == value]
 
@@ -198,7 +205,7 @@ def test_hang(s, thread):
 def test_stopped(s):
     s.process.send_signal(signal.SIGSTOP)
     os.waitpid(s.process.pid, os.WUNTRACED)
-    since = time.monotonic()
+    since = s.manager.heard_all()
     wait_for("time passes", lambda: time.monotonic() > since + WATCHDOG_S)
     ok(not s.manager.said("WATCHDOG", "1", since), "%s: stopped as a whole, it says nothing" % s.stage)
     s.process.send_signal(signal.SIGCONT)
@@ -268,6 +275,7 @@ def test_end_with_tls():
 def test_stop(s):
     s.process.terminate()
     code = s.process.wait(timeout=60)
+    s.manager.heard_all()
     stopping = s.manager.said("STOPPING", "1")
     ok(code == 0 and len(stopping) == 1 and not s.manager.said("READY", "1", stopping[0]),
        "%s: SIGTERM: STOPPING=1, and nothing but the end after it" % s.stage, (code, s.text()))
