@@ -99,7 +99,7 @@ struct guard_names {
 struct guard_policy {
 	uint8_t verdicts[GUARD_CHECKS_MAX]; /* 0: the check's own; else enum guard_verdict + 1 */
 	struct guard_names paths;           /* globs; none: anywhere */
-	struct guard_names plan;            /* paths the plan said it would touch; none: any */
+	struct guard_names plan;            /* paths the plan named, no globs; none: any */
 	struct guard_names dependencies;    /* globs */
 	struct guard_names hosts;
 	int64_t max_files; /* 0: the default, likewise below */

@@ -176,6 +176,14 @@ void check_permission(struct review *r, const struct guard_change *c)
 
 /* ---- what a review can take ---- */
 
+static bool is_planned(const struct guard_names *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (str_eq(plan->items[i], path))
+			return true;
+	return plan->n == 0;
+}
+
 void check_outside(struct review *r, const struct guard_change *c)
 {
 	const struct guard_policy *p = r->policy;
@@ -186,7 +194,7 @@ void check_outside(struct review *r, const struct guard_change *c)
 			continue;
 		if (p->paths.n && !names_match(&p->paths, path, strlen(path)))
 			review_say(r, c, NULL, "outside the paths that may be changed");
-		if (p->plan.n && !names_match(&p->plan, path, strlen(path)))
+		if (!is_planned(&p->plan, path))
 			review_say(r, c, NULL, "the plan did not say that it would touch this");
 	}
 }

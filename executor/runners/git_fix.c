@@ -210,6 +210,21 @@ static int read_patch(struct git_work *w, const char *head, struct buf *out)
 	return rc;
 }
 
+/* The commit is to hold what the plan's edits name, whatever git or the repository made of them. An
+ * agent has none: what it changed becomes a plan's. */
+static int expect_paths(const struct git_job *j, struct guard_policy *policy, struct why *out_why)
+{
+	struct edits e = {0};
+	int rc = j->edits ? edits_parse(j->edits, strlen(j->edits), &e, out_why) : 0;
+	for (size_t i = 0; !rc && i < e.n; i++) {
+		guard_policy_plan(policy, e.files[i].path);
+		if (e.files[i].old_path)
+			guard_policy_plan(policy, e.files[i].old_path);
+	}
+	edits_release(&e);
+	return rc;
+}
+
 int git_review(struct git_work *w, const struct buf *patch)
 {
 	struct guard_changes changes = {0};
@@ -220,6 +235,8 @@ int git_review(struct git_work *w, const struct buf *patch)
 	int rc = guard_changes_from_diff(buf_str(patch), patch->len, &changes, &why);
 	if (!rc)
 		rc = guard_policy_parse(w->job->target.guard, NULL, &policy, &why);
+	if (!rc)
+		rc = expect_paths(w->job, &policy, &why);
 	if (rc) {
 		rc = git_fail(w, "the guard cannot read the patch: %s", why.text);
 	} else {
