@@ -2,7 +2,6 @@
 """Who may what at the bus: for each user that healctl init makes, every kind of subject there is is tried at a real
 nats-server, and held against the contract as it is meant (written here, not read from the topic table). What answers do that are sent elsewhere: answers.py. TAP."""
 import itertools
-import json
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import done, free_port, ok, wait_for
@@ -271,6 +269,42 @@ def inboxes(connect):
     client.close()
 
 
+def late(d, server, connect):
+    """Who is added while the server runs is heard after a reload; who is locked out is not."""
+    subprocess.run([HEALCTL, "init", d, "--source", "late"], check=True, stdout=subprocess.DEVNULL)
+    server.send_signal(signal.SIGHUP)
+
+    def stored():
+        try:
+            client = connect("source-late")
+        except (NatsError, OSError):
+            return None
+        client.subscribe("_INBOX_source-late.*", 1)
+        try:
+            return client.request("raw.late", b"{}", "_INBOX_source-late.1", 1)
+        except NatsError:
+            return None
+        finally:
+            client.close()
+
+    ok(wait_for("the source that was added", stored), "a source that is added is heard after a reload")
+    with open(os.path.join(d, "keys/source-late.nk")) as f:
+        seed = f.read().strip()
+    for end in ("nk", "pub"):
+        os.unlink(os.path.join(d, "keys/source-late." + end))
+    subprocess.run([HEALCTL, "init", d], check=True, stdout=subprocess.DEVNULL)
+    server.send_signal(signal.SIGHUP)
+
+    def refused_now():
+        try:
+            connect("source-late", seed).close()
+        except (NatsError, OSError):
+            return True
+        return False
+
+    ok(wait_for("the source that is locked out", refused_now), "and one that is removed is locked out after another")
+
+
 def main():
     if not shutil.which("nats-server"):
         print("1..0 # skip no nats-server")
@@ -290,12 +324,13 @@ def main():
                                                           capture_output=True).returncode == 0), "the bus is up")
         ca = os.path.join(d, "tls/ca.pem")
 
-        def connect(user):
-            return Nats(port, seed=open(os.path.join(d, "keys", user + ".nk")).read().strip(), ca=ca)
+        def connect(user, seed=None):
+            return Nats(port, seed=seed or open(os.path.join(d, "keys", user + ".nk")).read().strip(), ca=ca)
 
         inboxes(connect)
         named(connect)
         matrix(connect)
+        late(d, server, connect)
     finally:
         if server:
             server.kill()
