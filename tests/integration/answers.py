@@ -17,7 +17,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import free_port, wait_for
+from lib import done, free_port, ok, wait_for
 from lib_nats import Nats, NatsError
 
 BUILD = os.environ.get("HEALBUS_BUILD", "build")
@@ -25,17 +25,6 @@ HEALCTL = os.path.join(BUILD, "healctl")
 NATS = os.environ.get("HEALBUS_NATS", "nats-server")
 STREAMS = ["RAW", "EVENTS", "STORY", "DEAD", "KV_CLAIM", "KV_LOCK", "KV_LIVE"]
 INCIDENT = "a2inc2aaaaaaaaaaaaaa"
-count = failures = 0
-
-
-def ok(condition, text, detail=""):
-    global count, failures
-    count += 1
-    if not condition:
-        failures += 1
-        for line in detail if isinstance(detail, list) else [detail]:
-            print("#", repr(line)[:600])
-    print("%s %d - %s" % ("ok" if condition else "not ok", count, text), flush=True)
 
 
 # ---- the contract, as far as it matters here ----
@@ -397,8 +386,7 @@ def main():
             bus.kill()
     finally:
         shutil.rmtree(base)
-    print("1..%d" % count)
-    return 1 if failures else 0
+    return done()
 
 
 if __name__ == "__main__":
