@@ -8,7 +8,8 @@ import sys
 
 from lib import done, now_ms, ok
 from lib_notifier import World, approval, incident, outcome, plan
-from page import Browser, caught_up, exchange, people, restart, TOKENS
+from lib_page import TOKENS, Browser, caught_up, people, restart
+from page import exchange
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LEAST = {"vic": "viewer", "olga": "operator", "ann": "approver", "adam": "admin"}
