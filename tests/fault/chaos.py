@@ -306,11 +306,10 @@ class Chaos:
             if not what:
                 continue
             say("%s: %d:" % (name, len(what)), *what[:8])
-            run = what[0].split("/")[0].split(".")[0].split("#")[0].split(":")[0]
-            for story in every:
-                if story.incident.get("labels", {}).get("run") == run:
-                    for line in verdict.story_lines(story):
-                        say("   ", line)
+            runs = [one.split("/")[0].split(".")[0].split("#")[0].split(":")[0] for one in what]  # or ids of notices
+            shown = [s for s in every if s.incident.get("labels", {}).get("run") in runs]
+            for line in (line for story in shown[:1] for line in verdict.story_lines(story)):
+                say("   ", line)
 
 
 def last_line(args, chaos, found, size):

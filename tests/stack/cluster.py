@@ -25,6 +25,8 @@ STREAMS = ("RAW", "EVENTS", "STORY", "DEAD", "KV_CLAIM", "KV_LOCK", "KV_LIVE")
 NO_MAJORITY_S = 8
 FROZEN_S = 15    # longer than the others wait before they choose another leader
 HEALTHY_S = 60
+# People have longer for an answer than the bus is away: a question that has ended before it could be told is not told.
+chaos.OPTIONS["executor"] = "approval_deadline: 45s\napproval_deadline_soft: 45s\n"
 
 
 class BothWays(Senders):
@@ -55,7 +57,7 @@ class BothWays(Senders):
 class Cluster(chaos.Chaos):
     def __init__(self, args, nats):
         super().__init__(args, BothWays, nodes=3, nats=nats)
-        self.answers = []
+        self.answers, self.not_whole = [], ""
 
     # ---- looking ----
 
@@ -96,6 +98,7 @@ class Cluster(chaos.Chaos):
                 cluster = self.ask("STREAM.INFO." + stream)["cluster"]
                 others = cluster.get("replicas", [])
                 if not cluster.get("leader") or len(others) != 2 or not all(r.get("current") for r in others):
+                    self.not_whole = "%s: %s" % (stream, cluster)
                     return False
             return True
         except NatsError:
@@ -143,7 +146,7 @@ class Cluster(chaos.Chaos):
         self.recoveries.append((what, int((time.monotonic() - began) * 1000), int(took * 1000)))
         whole = wait_for("all copies are whole", self.healthy, HEALTHY_S)
         chaos.say("%s: a new alert healed %.1f s after; all copies whole after %.1f s%s" % (
-            what, self.recoveries[-1][1] / 1000, time.monotonic() - began, "" if whole else " NOT"))
+            what, self.recoveries[-1][1] / 1000, time.monotonic() - began, "" if whole else " NOT: %s" % self.not_whole))
         self.answers.append((what + ": alerts are answered again, every copy becomes whole", whole))
 
     def kill_node(self, what, node):
