@@ -18,7 +18,8 @@ static void signature(char *text)
 	if (body)
 		*body++ = '\0';
 	body = body ? body : (char *)"";
-	struct http_request req = {.headers = {{"X-Hub-Signature-256", text}}, .n_headers = 1};
+	struct http_header header = {"X-Hub-Signature-256", text};
+	struct http_request req = {.headers = &header, .n_headers = 1};
 	buf_add_str(&req.body, body);
 	digest_hmac(key.data, key.len, body, strlen(body), mac);
 	hex_encode(mac, sizeof(mac), hex);
@@ -58,7 +59,9 @@ static void bearer(char *text, bool loopback)
 	}
 	server.n_tokens = secret_lines(&list, &tokens);
 	server.tokens = tokens;
-	struct http_request req = {.server = &server, .route = &route, .loopback = loopback};
+	struct http_header headers[HTTP_HEADERS_MAX];
+	struct http_request req = {
+		.server = &server, .route = &route, .loopback = loopback, .headers = headers};
 	while (rest && *rest && req.n_headers < HTTP_HEADERS_MAX) {
 		char *line = strsep(&rest, "\n");
 		char *value = strchr(line, ':');

@@ -23,7 +23,8 @@ static char *take_headers(char *text, struct http_request *req)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct secret key = {.data = (char[]){"secret"}, .len = 6};
-	struct http_request req = {0};
+	struct http_header headers[HTTP_HEADERS_MAX];
+	struct http_request req = {.headers = headers};
 	auto_free char *text = fuzz_text(data, size);
 	auto_buf event = {0};
 	struct why why = {0};
