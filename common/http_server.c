@@ -254,7 +254,9 @@ static int daemon_start(struct http_server *s, int listen_fd, unsigned threads,
 			const struct tls_files *tls, struct why *out_why)
 {
 	bool secure = tls->key.len > 0;
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+	/* Not epoll: with it, closing while requests come ends the process now and then (0.9.75:
+	 * two threads take the listening socket out of the set), and a request costs more. */
+	unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
 			 MHD_USE_ERROR_LOG | (secure ? (unsigned)MHD_USE_TLS : 0);
 	struct MHD_OptionItem tls_options[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate.data},

@@ -31,6 +31,9 @@ MODULES = (cases_process, cases_bus, cases_disk, cases_clock, cases_http, cases_
            cases_action)
 
 
+REMARK_MAX = 300  # of what did not hold, where it is said in one line
+
+
 def all_cases():
     found = [c for m in MODULES for c in m.CASES]
     return sorted(found, key=lambda c: c.row)
@@ -62,9 +65,9 @@ def say(n, result):
     case, held, remark, seconds, lines = result
     text = "".join("# %s\n" % line for line in lines)
     text += "%s %d - %s: %s%s (%.1f s)\n" % (
-        "not ok" if held is False else "ok", n, case.name, case.holds,
+        "not ok" if held is False else "ok", n, case.name, remark[:REMARK_MAX] if held is False else case.holds,
         " # skip " + remark if held is None else "", seconds)
-    if held is not None and remark:
+    if held and remark:
         text += "# %s: %s\n" % (case.name, remark)
     sys.stdout.write(text)
     sys.stdout.flush()

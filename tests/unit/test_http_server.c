@@ -3,6 +3,9 @@
 #include "common/http_text.h"
 #include "common/id.h"
 
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
 static void test_routes(void **state)
 {
 	static const struct exchange t[] = {
@@ -352,6 +355,55 @@ static void test_close_waits_for_answers(void **state)
 	without_tokens(state);
 }
 
+/* Asks one thing after the other on connections of its own until nobody listens. */
+static void *ask_until_closed(void *arg)
+{
+	static const char request[] = "GET /healthz HTTP/1.1\r\n" HOST "\r\n";
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_port = *(in_port_t *)arg,
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	for (;;) {
+		auto_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		auto_buf b = {0};
+		if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
+			return NULL;
+		for (int i = 0; i < 3 && put(fd, request, strlen(request)); i++)
+			get(fd, &b, "health GET");
+	}
+}
+
+/*
+ * libmicrohttpd 0.9.75 with epoll: who closes and the thread that serves both take the listening
+ * socket out of the set, and the second of them ends the process ("Failed to remove listen FD from
+ * epoll set"). The library calls this in place of the C library's, which opens the gap between
+ * "closing" and "taken out" wide enough to be met. With poll there is no set.
+ */
+int epoll_ctl(int set, int what, int fd, struct epoll_event *event)
+{
+	const struct timespec gap = {.tv_nsec = 2000000};
+	if (what == EPOLL_CTL_DEL)
+		nanosleep(&gap, NULL);
+	return (int)syscall(SYS_epoll_ctl, set, what, fd, event);
+}
+
+static void test_close_while_others_ask(void **state)
+{
+	for (int round = 0; round < 20; round++) {
+		pthread_t clients[4];
+		in_port_t port = htons((uint16_t)http_server_port(server));
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+			assert_int_equal(pthread_create(&clients[i], NULL, ask_until_closed, &port),
+					 0);
+		auto_buf b = {0};
+		ask(GET("/healthz"), &b);
+		assert_int_equal(status_of(&b), 200);
+		http_server_close(server, 1000);
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+			pthread_join(clients[i], NULL);
+		without_tokens(state);
+	}
+}
+
 static void test_hmac(void **state)
 {
 	uint8_t mac[DIGEST_BYTES];
@@ -445,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_close_survives_a_late_fixed_answer,
 						without_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_close_waits_for_answers, without_tokens, stop),
+		cmocka_unit_test_setup_teardown(test_close_while_others_ask, without_tokens, stop),
 		cmocka_unit_test_setup_teardown(test_listen_errors, without_tokens, stop),
 	};
 
