@@ -1,5 +1,5 @@
 /*
- * HTTP/1.1 server, over TCP or a unix socket. The only user of microhttpd.h. epoll, a few threads,
+ * HTTP/1.1 server, over TCP or a unix socket. The only user of microhttpd.h. poll, a few threads,
  * limits on header, body, time and connections; TLS with certificate and key files. Handlers run on
  * the server's threads with the whole body in memory, must not block, and answer with http_reply,
  * at once or later from any thread (the connection is suspended meanwhile). Layer 1.

@@ -347,6 +347,13 @@ static int run_stage(const struct stage_def *def, const char *dir)
 	return atomic_load(&s.exit_code);
 }
 
+/* Like a kill: another life reads what this one had in hand once more. */
+static void on_damaged(const char *text)
+{
+	LOG(ERROR, "state damaged: stopping", S("why", text));
+	_exit(EXIT_INTERNAL);
+}
+
 /* Without memory jansson would leave a field out, and a fold would decide by what is left. */
 static void *json_memory(size_t bytes)
 {
@@ -358,6 +365,7 @@ int stage_main(const struct stage_def *def, int argc, char **argv)
 	struct stage_cli cli;
 	mem_start();
 	json_set_alloc_funcs(json_memory, free);
+	store_on_damaged(on_damaged);
 	unsetenv("HOME"); /* libjq puts $HOME/.jq before every expression; no thread runs yet */
 	int code = stage_cli_parse(def, argc, argv, &cli);
 	if (code >= 0)

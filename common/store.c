@@ -88,6 +88,7 @@ static void grow_if_needed(struct store *s)
 		return;
 	if (mdb_env_set_mapsize(s->env, (size_t)MIN(2 * size, most)) == 0)
 		atomic_store(&s->was_too_small, false);
+	store_map_moved(s);
 	pthread_rwlock_unlock(&s->resizing);
 }
 
@@ -153,6 +154,7 @@ static int open_tables(struct store *s, const struct store_options *options, str
 		int64_t size = MIN(2 * map_bytes(s), map_most_bytes(s));
 		*out_why = (struct why){0};
 		rc = store_rc(mdb_env_set_mapsize(s->env, (size_t)size));
+		store_map_moved(s);
 		if (!rc)
 			rc = open_tables_once(s, options, out_why);
 	}
@@ -189,6 +191,7 @@ static int open_env(struct store *s, const struct store_options *options)
 		return store_rc(rc);
 	int dead;
 	mdb_reader_check(s->env, &dead);
+	store_guard(s);
 	return 0;
 }
 
@@ -235,6 +238,8 @@ int store_open(const struct store_options *options, struct store **out, struct w
 	struct store *s = mem_alloc(sizeof(*s));
 	s->lock_fd = s->statm_fd = -1;
 	s->dir = mem_strdup(options->dir);
+	s->data_path = mem_printf("%s/data.mdb", s->dir);
+	s->damage_path = mem_printf("%s/" STORE_DAMAGE_NOTE, s->dir);
 	init_resizing(&s->resizing);
 	int rc = open_in(s, options, out_why);
 	if (rc)
@@ -248,14 +253,19 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	store_unguard(s);
 	if (s->env)
 		mdb_env_close(s->env);
+	if (atomic_load(&s->damaged))
+		store_note_damage(s);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	if (s->statm_fd >= 0)
 		close(s->statm_fd);
 	pthread_rwlock_destroy(&s->resizing);
 	free(s->dir);
+	free(s->data_path);
+	free(s->damage_path);
 	free(s);
 }
 
@@ -343,6 +353,8 @@ int store_fail(struct store_txn *txn, int rc)
 {
 	if (rc == ERR_FULL)
 		atomic_store(&txn->store->was_too_small, true);
+	if (rc == ERR_CORRUPT)
+		store_note_damage(txn->store);
 	if (rc && !txn->error)
 		txn->error = rc;
 	return rc;
@@ -367,8 +379,12 @@ int store_get(struct store_txn *txn, const struct store_table *table, const void
 	if (key_len == 0 || key_len > STORE_KEY_MAX)
 		return ERR_NOT_FOUND;
 	MDB_val k = {key_len, (void *)(uintptr_t)key}, v;
-	int rc = mdb_get(txn->mdb, store_dbi(txn, table), &k, &v);
-	return rc ? store_rc(rc) : store_open_value(table, &k, &v, out);
+	int rc = store_rc(mdb_get(txn->mdb, store_dbi(txn, table), &k, &v));
+	if (!rc)
+		rc = store_open_value(table, &k, &v, out);
+	if (rc == ERR_CORRUPT)
+		store_note_damage(txn->store);
+	return rc;
 }
 
 /* Pages of files that are mapped into this process now, programs and libraries included. */
@@ -391,21 +407,16 @@ static size_t resident_file_bytes(struct store *s)
  * pointers into the map stay good. */
 static void let_go(struct store *s)
 {
-	MDB_envinfo info;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t part = ((size_t)file_bytes(s) / STORE_LET_GO_PARTS + page) / page * page;
 	s->puts = 0;
 	for (int i = 0; !s->no_sync && i < STORE_LET_GO_PARTS; i++) {
 		if (resident_file_bytes(s) < STORE_RESIDENT_BYTES)
 			return;
-		mdb_env_info(s->env, &info);
-		if (info.me_mapsize != s->map_size) {
-			s->map = store_map_address(s->env);
-			s->map_size = info.me_mapsize;
-		}
+		char *map = atomic_load(&s->map);
 		size_t from = s->part++ % STORE_LET_GO_PARTS * part;
-		if (s->map && from + part <= s->map_size)
-			madvise((char *)s->map + from, part, MADV_DONTNEED);
+		if (map && from + part <= atomic_load(&s->map_size))
+			madvise(map + from, part, MADV_DONTNEED);
 	}
 }
 

@@ -89,8 +89,18 @@ struct store_options {
 int store_open(const struct store_options *options, struct store **out, struct why *out_why);
 void store_close(struct store *s);
 
-/* Moves the environment's files aside to <dir>/set-aside-<ms>/ so that a projection can be rebuilt.
- * The store is not open. */
+/*
+ * Damage that is met later (a row with a wrong check-sum, a page that leads out of the file) is
+ * noted in <dir>/damaged: the next store_open() gives ERR_CORRUPT, until the file is another one.
+ * Where a read gives ERR_CORRUPT, that is all. Where the thread cannot go on (it was about to die
+ * of SIGBUS), f is called on it with a line that names the file, and must end the process. Without
+ * f the line goes to standard error, and the process ends with 70.
+ */
+typedef void store_damaged(const char *text);
+void store_on_damaged(store_damaged *f);
+
+/* Moves the environment's files (and the note of damage) aside to <dir>/set-aside-<ms>/ so that a
+ * projection can be rebuilt. The store is not open. */
 int store_set_aside(const char *dir, struct why *out_why);
 
 /* Read transactions are cheap (microseconds) and see one moment. Close with store_end, on the

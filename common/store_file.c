@@ -12,10 +12,6 @@
 
 enum { CHECK_SECONDS_MAX = 30, CHECK_DAMAGED = 1, CHECK_UNREADABLE = 2 };
 
-#define DAMAGED                                                                                    \
-	"%s: damaged (%s). Restore a backup of it, or move the file aside and start again: "       \
-	"a projection is rebuilt from the bus"
-
 int store_lock_dir(const char *dir, int *out_fd, struct why *out_why)
 {
 	auto_free char *path = mem_printf("%s/store.lock", dir);
@@ -134,10 +130,12 @@ static int wait_for(pid_t pid, const char *path, struct why *out_why)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (WIFSIGNALED(status))
-		return why_set(out_why, ERR_CORRUPT, DAMAGED, path, strsignal(WTERMSIG(status)));
+		return why_set(out_why, ERR_CORRUPT, STORE_DAMAGED_TEXT, path,
+			       strsignal(WTERMSIG(status)));
 	if (WEXITSTATUS(status) == CHECK_UNREADABLE)
 		return why_set(out_why, ERR_IO, "%s: cannot be read", path);
-	return why_set(out_why, ERR_CORRUPT, DAMAGED, path, "header, table root or length");
+	return why_set(out_why, ERR_CORRUPT, STORE_DAMAGED_TEXT, path,
+		       "header, table root or length");
 }
 
 int store_check_files(const struct store_options *options, struct why *out_why)
@@ -149,7 +147,10 @@ int store_check_files(const struct store_options *options, struct why *out_why)
 				       : why_set(out_why, err_from_errno(errno), "%s: %s", path,
 						 strerror(errno));
 	if (st.st_size == 0)
-		return why_set(out_why, ERR_CORRUPT, DAMAGED, path, "empty");
+		return why_set(out_why, ERR_CORRUPT, STORE_DAMAGED_TEXT, path, "empty");
+	int rc = store_check_note(options->dir, &st, out_why);
+	if (rc)
+		return rc;
 	pid_t pid = fork();
 	if (pid < 0)
 		return why_set(out_why, ERR_INTERNAL, "fork: %s", strerror(errno));
@@ -193,14 +194,16 @@ int store_set_aside(const char *dir, struct why *out_why)
 	rc = make_aside_dir(dir, &aside, out_why);
 	if (rc)
 		return rc;
-	rc = move_file(dir, aside, "data.mdb", out_why);
-	return rc ? rc : move_file(dir, aside, "lock.mdb", out_why);
+	static const char *const names[] = {"data.mdb", "lock.mdb", STORE_DAMAGE_NOTE};
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !rc; i++)
+		rc = move_file(dir, aside, names[i], out_why);
+	return rc;
 }
 
 /* ---- where the map is ---- */
 
 /* LMDB tells its map's address only when it was asked for one. */
-void *store_map_address(MDB_env *env)
+static void *map_address(MDB_env *env)
 {
 	struct stat file;
 	mdb_filehandle_t fd;
@@ -220,4 +223,12 @@ void *store_map_address(MDB_env *env)
 			return (void *)from; // NOLINT(performance-no-int-to-ptr)
 	}
 	return NULL;
+}
+
+void store_map_moved(struct store *s)
+{
+	MDB_envinfo info;
+	mdb_env_info(s->env, &info);
+	atomic_store(&s->map, map_address(s->env));
+	atomic_store(&s->map_size, info.me_mapsize);
 }

@@ -13,18 +13,20 @@ enum { STORE_OWN_TABLES = 1 };
 
 struct store {
 	MDB_env *env;
-	char *dir;
+	char *dir, *data_path, *damage_path;
 	int lock_fd;
 	int statm_fd; /* the writer's; -1: not opened yet */
 	int64_t map_limit_bytes;
 	pthread_rwlock_t resizing; /* every transaction holds it shared: the map may not move */
 	_Atomic bool was_too_small;
+	_Atomic bool
+		damaged; /* noted; and once more at the end, for it may be written until then */
 	bool no_sync;
-	size_t puts; /* since the last look at what is resident; this and the next three are the
-			writer's */
+	size_t puts; /* since the last look at what is resident; this and the next are the writer's
+		      */
 	size_t part; /* of the map, to be let go of next */
-	void *map;   /* where it was when it had map_size bytes */
-	size_t map_size;
+	void *_Atomic map; /* NULL: not known */
+	_Atomic size_t map_size;
 	const struct store_table *tables[STORE_TABLES_MAX + STORE_OWN_TABLES];
 	MDB_dbi dbis[STORE_TABLES_MAX + STORE_OWN_TABLES];
 	size_t n_tables; /* with our own, the last ones */
@@ -74,7 +76,22 @@ int store_free_pages(MDB_txn *txn, size_t first_page, size_t *out);
 /* A compacted copy into a directory, made when it is missing, that holds none yet. */
 int store_copy_env(MDB_env *env, const char *dir, struct why *out_why);
 
-/* Address of the environment's map; NULL when it cannot be found. Reads /proc/self/maps. */
-void *store_map_address(MDB_env *env);
+/* Finds the map again, after it was made or has grown. Reads /proc/self/maps. */
+void store_map_moved(struct store *s);
+
+/* store_damage.c */
+#define STORE_DAMAGE_NOTE "damaged"
+#define STORE_DAMAGED_TEXT                                                                         \
+	"%s: damaged (%s). Restore a backup of it, or move the file aside and start again: "       \
+	"a projection is rebuilt from the bus"
+enum { STORE_DAMAGE_TEXT_BYTES = 1024, STORE_DAMAGED_EXIT = 70 };
+/* From now on a fault in the store's map, and what LMDB asserts, is damage and not a crash. */
+void store_guard(struct store *s);
+void store_unguard(struct store *s);
+/* The next store_open() refuses the file. */
+void store_note_damage(struct store *s);
+/* 0, or ERR_CORRUPT: damage was noted, and the file was not written since. */
+struct stat;
+int store_check_note(const char *dir, const struct stat *data, struct why *out_why);
 
 #endif

@@ -89,7 +89,15 @@ static int seek_backwards(MDB_cursor *cursor, const struct store_range *range, M
 	return mdb_cursor_get(cursor, key, value, MDB_LAST);
 }
 
-static int walk(MDB_cursor *cursor, const struct store_table *table,
+/* The damage is the store's, not what a visitor calls so. */
+static int damaged(const struct store_txn *txn, int rc)
+{
+	if (rc == ERR_CORRUPT)
+		store_note_damage(txn->store);
+	return rc;
+}
+
+static int walk(const struct store_txn *txn, MDB_cursor *cursor, const struct store_table *table,
 		const struct store_range *range, store_visit *visit, void *ctx)
 {
 	MDB_val key, value;
@@ -101,13 +109,13 @@ static int walk(MDB_cursor *cursor, const struct store_table *table,
 			return 0;
 		rc = store_open_value(table, &key, &value, &val);
 		if (rc)
-			return rc;
+			return damaged(txn, rc);
 		rc = visit(ctx, key.mv_data, key.mv_size, val);
 		if (rc)
 			return rc < 0 ? rc : 0;
 		rc = mdb_cursor_get(cursor, &key, &value, range->backwards ? MDB_PREV : MDB_NEXT);
 	}
-	return rc == MDB_NOTFOUND ? 0 : store_rc(rc);
+	return rc == MDB_NOTFOUND ? 0 : damaged(txn, store_rc(rc));
 }
 
 int store_each(struct store_txn *txn, const struct store_table *table,
@@ -120,7 +128,7 @@ int store_each(struct store_txn *txn, const struct store_table *table,
 	int rc = mdb_cursor_open(txn->mdb, store_dbi(txn, table), &cursor);
 	if (rc)
 		return store_rc(rc);
-	rc = walk(cursor, table, range ? range : &everything, visit, ctx);
+	rc = walk(txn, cursor, table, range ? range : &everything, visit, ctx);
 	mdb_cursor_close(cursor);
 	return rc;
 }

@@ -131,6 +131,13 @@ static void data_path(const struct fixture *f, char out[static 128])
 	snprintf(out, 128, "%s/data.mdb", f->dir);
 }
 
+static int open_again(struct fixture *f, struct why *why)
+{
+	store_close(f->store);
+	f->store = NULL;
+	return store_open(&f->options, &f->store, why);
+}
+
 static void test_a_flipped_bit_is_noticed(void **state)
 {
 	struct fixture *f = *state;
@@ -156,13 +163,71 @@ static void test_a_flipped_bit_is_noticed(void **state)
 	auto_txn txn = store_begin_read(f->store);
 	auto_buf keys = {0};
 	assert_int_equal(store_each(txn, &table_a, NULL, collect, &keys), ERR_CORRUPT);
+	store_end(txn);
+	txn = NULL;
+
+	/* What was met is known to the next life, until another file is there. */
+	struct why why = {0};
+	put(f->store, &table_b, "written", "after it was met");
+	assert_int_equal(open_again(f, &why), ERR_CORRUPT);
+	assert_non_null(strstr(why.text, path));
+	assert_int_equal(pwrite(fd, b.data, b.len, 0), (ssize_t)b.len);
+	assert_int_equal(open_again(f, &why), 0);
+	auto_free char *value = get(f->store, &table_a, "k", &rc);
+	assert_string_equal(value, "a value that will be damaged");
+	reopen(f);
 }
 
-static int open_again(struct fixture *f, struct why *why)
+static int tell_fd;
+
+static void tell(const char *text)
 {
+	_exit(write(tell_fd, text, strlen(text)) > 0 ? 9 : 1);
+}
+
+/* The rows' pages are gone while the store is open: the kernel's answer is SIGBUS. */
+static void read_behind_the_end(struct fixture *f)
+{
+	char path[128];
+	store_on_damaged(tell);
+	data_path(f, path);
+	reopen(f);
+	for (int i = 0; i < 20; i++)
+		fill_rows(f->store, i * 10, 10, 1000);
+	if (truncate(path, 2L * sysconf(_SC_PAGESIZE)))
+		_exit(2);
+	auto_txn txn = store_begin_read(f->store);
+	auto_buf keys = {0};
+	store_each(txn, &table_a, NULL, collect, &keys);
+	_exit(3);
+}
+
+static void test_a_page_that_is_gone_ends_with_a_reason(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], text[512] = "";
+	struct why why = {0};
+	int ends[2], status = 0;
+	data_path(f, path);
 	store_close(f->store);
 	f->store = NULL;
-	return store_open(&f->options, &f->store, why);
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		tell_fd = ends[1];
+		read_behind_the_end(f);
+	}
+	close(ends[1]);
+	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 9);
+	assert_non_null(strstr(text, path));
+	assert_int_equal(open_again(f, &why), ERR_CORRUPT);
+	assert_non_null(strstr(why.text, "met while it was in use"));
+	assert_int_equal(store_set_aside(f->dir, &why), 0);
+	assert_int_equal(open_again(f, &why), 0);
 }
 
 static void close_for_damage(struct fixture *f)
@@ -364,6 +429,7 @@ int main(void)
 		T(test_full_at_the_limit_and_deleting_helps),
 		T(test_readers_while_the_map_grows),
 		T(test_a_flipped_bit_is_noticed),
+		T(test_a_page_that_is_gone_ends_with_a_reason),
 		T(test_a_damaged_free_list_is_refused),
 		T(test_damaged_files_are_refused),
 		T(test_set_aside_starts_anew),
