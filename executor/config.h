@@ -10,7 +10,7 @@
 #include "common/wire.h"
 #include "executor/catalogue.h"
 #include "executor/inventory.h"
-#include "executor/mcp_servers.h"
+#include "executor/mcp/mcp_servers.h"
 #include "executor/sandboxes/place.h"
 
 enum autonomy {

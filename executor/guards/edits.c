@@ -1,5 +1,5 @@
 /* A model's edits as changes. */
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 
 #include "common/mem.h"
 #include "executor/guards/guards.h"

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/mem.h"
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 #include "executor/guard.h"
 #include "executor/runners/git_private.h"
 

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #include "common/mem.h"
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 #include "executor/guard.h"
 
 enum { RECORD_BYTES = 4096, GUARD_TEXT_BYTES = 2000 };

@@ -8,8 +8,8 @@
 
 #include "common/http_client.h"
 #include "common/id.h"
-#include "executor/mcp_rpc.h"
-#include "executor/mcp_servers.h"
+#include "executor/mcp/mcp_rpc.h"
+#include "executor/mcp/mcp_servers.h"
 #include "executor/runners/runner.h"
 
 enum {

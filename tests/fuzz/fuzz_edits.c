@@ -1,7 +1,7 @@
 /* A model's edits: whatever is read names only paths inside, and applying it to a text that they
  * were made for, or to any other, ends. What comes before the first NUL is the edits, what follows
  * it the file. */
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_file(const struct edit_file *f, const char *text, size_t len)

@@ -1,7 +1,7 @@
 /* JSON-RPC from strangers: requests to our MCP server, and what the servers of others answer. A
  * message that is taken has its parts; a conversation never calls what its pin does not name, and
  * its result is bounded. */
-#include "executor/mcp_rpc.h"
+#include "executor/mcp/mcp_rpc.h"
 #include "executor/runners/mcp_talk.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 #include "common/mem.h"
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 #include "executor/guard.h"
 #include "executor/sandboxes/archive.h"
 #include "executor/sandboxes/place.h"

@@ -1,6 +1,6 @@
 /* Edits as models write them: what is read, what fits, what is refused, and that it is all or
  * nothing. */
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

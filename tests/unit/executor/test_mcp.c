@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
-#include "executor/mcp_rpc.h"
-#include "executor/mcp_schema.h"
-#include "executor/mcp_session.h"
+#include "executor/mcp/mcp_rpc.h"
+#include "executor/mcp/mcp_schema.h"
+#include "executor/mcp/mcp_session.h"
 #include "executor/runners/mcp_talk.h"
 
 /* ---- JSON-RPC ---- */

@@ -1,6 +1,6 @@
 /* How far a plan is, told to an agent. */
 #include "common/mem.h"
-#include "executor/mcp_private.h"
+#include "executor/mcp/mcp_private.h"
 
 const char mcp_outcome_tool[] = "healbus_outcome";
 

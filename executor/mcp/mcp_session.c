@@ -1,4 +1,4 @@
-#include "executor/mcp_session.h"
+#include "executor/mcp/mcp_session.h"
 
 #include <pthread.h>
 

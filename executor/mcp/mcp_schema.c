@@ -1,4 +1,4 @@
-#include "executor/mcp_schema.h"
+#include "executor/mcp/mcp_schema.h"
 
 static bool is_reserved(const char *name)
 {

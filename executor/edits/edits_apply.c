@@ -1,5 +1,5 @@
 /* Edits and files. Every path is opened below the directory, without following any link. */
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

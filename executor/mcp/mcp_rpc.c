@@ -1,4 +1,4 @@
-#include "executor/mcp_rpc.h"
+#include "executor/mcp/mcp_rpc.h"
 
 enum { METHOD_MAX = 128, ID_MAX = 256 };
 

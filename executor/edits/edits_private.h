@@ -2,7 +2,7 @@
 #ifndef EXECUTOR_EDITS_PRIVATE_H
 #define EXECUTOR_EDITS_PRIVATE_H
 
-#include "executor/edits.h"
+#include "executor/edits/edits.h"
 
 /* The text being read, line by line. */
 struct edit_reader {

@@ -5,9 +5,9 @@
 #include <pthread.h>
 
 #include "executor/config.h"
-#include "executor/mcp.h"
-#include "executor/mcp_rpc.h"
-#include "executor/mcp_session.h"
+#include "executor/mcp/mcp.h"
+#include "executor/mcp/mcp_rpc.h"
+#include "executor/mcp/mcp_session.h"
 
 enum {
 	MCP_QUEUE_MAX = 256, /* requests that wait for the thread */

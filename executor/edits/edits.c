@@ -1,4 +1,4 @@
-#include "executor/edits_private.h"
+#include "executor/edits/edits_private.h"
 
 /* ---- lines ---- */
 

@@ -1,7 +1,7 @@
 /* Resources: what the bus last said about an incident, and the catalogue. */
 #include "common/mem.h"
-#include "executor/mcp_private.h"
-#include "executor/mcp_schema.h"
+#include "executor/mcp/mcp_private.h"
+#include "executor/mcp/mcp_schema.h"
 
 static const enum kind story_kinds[] = {KIND_INCIDENT, KIND_PLAN, KIND_APPROVAL,
 					KIND_DECISION, KIND_STEP, KIND_OUTCOME};

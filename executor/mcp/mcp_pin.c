@@ -1,4 +1,4 @@
-#include "executor/mcp_pin.h"
+#include "executor/mcp/mcp_pin.h"
 
 #include "common/mem.h"
 #include "executor/config.h"

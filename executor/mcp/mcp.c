@@ -2,7 +2,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/metrics.h"
-#include "executor/mcp_private.h"
+#include "executor/mcp/mcp_private.h"
 
 #define JSON_TYPE "application/json"
 #define STREAM_TYPE "text/event-stream"

@@ -3,8 +3,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "executor/action.h"
-#include "executor/mcp_private.h"
-#include "executor/mcp_schema.h"
+#include "executor/mcp/mcp_private.h"
+#include "executor/mcp/mcp_schema.h"
 
 enum { PUBLISH_TIMEOUT_MS = 5000 };
 

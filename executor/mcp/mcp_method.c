@@ -1,5 +1,5 @@
-#include "executor/mcp_private.h"
-#include "executor/mcp_schema.h"
+#include "executor/mcp/mcp_private.h"
+#include "executor/mcp/mcp_schema.h"
 
 /* The newest first: it is what a client gets that asks for one we do not know. */
 static const char *const versions[] = {"2025-06-18", "2025-03-26", "2024-11-05"};

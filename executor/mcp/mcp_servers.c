@@ -1,4 +1,4 @@
-#include "executor/mcp_servers.h"
+#include "executor/mcp/mcp_servers.h"
 
 #include "common/id.h"
 #include "common/mem.h"

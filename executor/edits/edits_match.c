@@ -1,7 +1,7 @@
 /* Finding a hunk's old lines in a file, forgiving blanks step by step, and putting the new ones
  * there in the file's own manner. */
 #include "common/id.h"
-#include "executor/edits_private.h"
+#include "executor/edits/edits_private.h"
 
 enum {
 	TEXT_ARENA_BYTES = 32 << 20,

@@ -1,5 +1,5 @@
 /* Unified diffs, as git and as models write them: counts in hunk headers are not trusted. */
-#include "executor/edits_private.h"
+#include "executor/edits/edits_private.h"
 
 enum { MODE_LINK = 0120000, MODE_SUBMODULE = 0160000, MODE_TYPE = 0170000 };
 
