@@ -20,6 +20,21 @@ STORM_RATE = int(os.environ.get("HEALBUS_STORM_RATE", "10000"))
 SANITIZED = "san" in os.path.basename(BUILD.rstrip("/"))
 
 
+MARKER, PARTITIONS = "Marker", 16
+
+
+def in_each_partition(pattern):
+    """Numbers for PATTERN: its text with the first goes to partition 0, with the second to 1, ... (common/id.h)."""
+    found, n = {}, 0
+    while len(found) < PARTITIONS:
+        digest = 14695981039346656037
+        for byte in (pattern % n).encode():
+            digest = (digest ^ byte) * 1099511628211 % (1 << 64)
+        found.setdefault(digest % PARTITIONS, n)
+        n += 1
+    return [found[p] for p in range(PARTITIONS)]
+
+
 def alert_body(name, status="firing", starts="2026-11-21T09:00:00Z", **labels):
     alert = {"status": status, "labels": dict(labels, alertname=name), "annotations": {},
              "startsAt": starts, "endsAt": "0001-01-01T00:00:00Z"}
@@ -106,12 +121,14 @@ class World:
                             dict({"Content-Type": "application/json"}, **(headers or {})))
 
     def settle(self, mark=[0]):
-        """All that was posted before is normalised and folded: one worker, and a marker behind it."""
+        """All that was posted before is normalised, folded and told: one normaliser, and a marker behind it in each
+        partition, whose folds go on side by side. A marker opens an incident."""
         mark[0] += 1
-        name = "Marker%d" % mark[0]
-        self.post("event", {"name": name, "status": "firing", "starts_at": now_ms(),
-                            "labels": {"alertname": name, "service": name}})
-        wait_for("marker", lambda: self.incidents_of(name))
+        pattern = "%s%d-%%d" % (MARKER, mark[0])
+        names = [pattern % n for n in in_each_partition(pattern)]
+        alerts = [alert_body(name, service=name)["alerts"][0] for name in names]
+        self.post("alertmanager", {"version": "4", "status": "firing", "alerts": alerts})
+        wait_for("markers", lambda: set(names) <= {i.get("labels", {}).get("alertname") for i in self.incidents()})
 
     def close(self):
         for p in self.procs:
