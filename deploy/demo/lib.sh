@@ -1,5 +1,5 @@
 # Shell functions of the demo and of the end-to-end tests: a whole private healbus in one temporary directory.
-# Sourced by bash; callers set $root and $build. Sets $dir, $bus_port, $web_port, $pids.
+# Sourced by bash; callers set $root and $build. Sets $dir, $bus_port, $web_port, $pids, $incident.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 say() {
@@ -51,10 +51,18 @@ launch() { # name command...
 	printf -v "pid_${name//-/_}" '%s' $!
 }
 
+# Runs a command or function, in a subshell of its own, so that Ctrl-C is heard at once: bash forgets an interrupt that
+# comes while a child in the foreground ends well.
+apart() { # command...
+	"$@" &
+	pid_apart=$!
+	wait "$pid_apart"
+}
+
 wait_for() { # seconds what command...
 	local deadline=$((SECONDS + $1)) what=$2
 	shift 2
-	until "$@" >/dev/null 2>&1; do
+	until apart "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || fail "waited in vain: $what"
 		read -rt 0.05 <> <(:) || :
 	done
@@ -239,22 +247,22 @@ prometheus_sees_up() {
 	curl -fsS "http://127.0.0.1:$prometheus_port/api/v1/query?query=up" | grep -q '"1"'
 }
 
-# Prints the id of the first incident, waiting up to 30 s for it.
+first_incident() {
+	"$build/healctl" incidents --json | grep -o '"id": *"[a-z2-7]\{20\}"' | head -n 1 | cut -d'"' -f4 >"$dir/incident"
+	[ -s "$dir/incident" ]
+}
+
+# Sets $incident to the id of the first one, waiting up to 30 s for it.
 wait_incident() {
-	local deadline=$((SECONDS + 30)) id
-	while [ $SECONDS -lt $deadline ]; do
-		id=$("$build/healctl" incidents --json 2>/dev/null | grep -o '"id": *"[a-z2-7]\{20\}"' | head -n 1 | cut -d'"' -f4)
-		[ -n "$id" ] && { echo "$id"; return 0; }
-		read -rt 0.1 <> <(:) || :
-	done
-	return 1
+	wait_for 30 "an incident is opened" first_incident
+	read -r incident <"$dir/incident"
 }
 
 demo_end() {
 	local status=$? pid
 	trap '' INT TERM
 	[ -d "$dir/web" ] && { sv -w 1 force-shutdown "$dir/web" >/dev/null 2>&1 || :; }
-	for pid in "${pids[@]:-}"; do
+	for pid in "${pid_apart:-}" "${pids[@]:-}"; do
 		[ -n "$pid" ] && kill "$pid" 2>/dev/null
 	done
 	local deadline=$((SECONDS + 5))

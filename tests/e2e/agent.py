@@ -205,10 +205,15 @@ def check_fix(w, forge, secret):
     ok("return a + b;" in forge.git(where, "show", head + ":calc.c"), "its branch holds the right fix")
     ok("Attempt 1 did not help" in pulls[0]["body"], "it tells of the first attempt", pulls[0]["body"])
     incident = incidents(w)["fix"]["id"]
-    steps = [(s["tool"], s["state"]) for s in steps_of(w, incident) if s["state"] in ("done", "failed")]
     wanted = [("agent_claude", "done"), ("code_fix", "failed"), ("agent_claude", "done"), ("code_fix", "done"),
               ("code_push", "done"), ("pull_request_open", "done")]
-    ok([s for s in steps if s in wanted] == wanted, "the first patch failed in the sandbox, and only the second left it", steps)
+
+    def ended():
+        return [(s["tool"], s["state"]) for s in steps_of(w, incident) if (s["tool"], s["state"]) in wanted]
+
+    wait_for("the report of the pull request", lambda: wanted[-1] in ended(), DEADLINE_S)
+    steps = ended()
+    ok(steps == wanted, "the first patch failed in the sandbox, and only the second left it", steps)
     deliver(w, secret, "workflow_run", succeeded(90, "fix", head))
     ok(wait_for("it closes", lambda: incidents(w)["fix"]["state"] == "resolved", 60),
        "the later success closes the incident")

@@ -39,11 +39,11 @@ story_count() { # messages in the stories of all incidents
 	done | jq -s 'map(.story | length) | add'
 }
 settled() { # the stories stop growing: what was to be told has been told
-	local now
+	local now last=''
 	now=$(story_count)
-	[ "$now" = "${last_count:-}" ] && return 0
-	last_count=$now
-	return 1
+	[ ! -e "$dir/last_count" ] || read -r last <"$dir/last_count"
+	echo "$now" >"$dir/last_count"
+	[ "$now" = "$last" ]
 }
 
 stop_stages() {
@@ -79,7 +79,7 @@ stop_stages
 rm -rf "$dir/state/monitor" "$dir/state/reasoner" "$dir"/state/notifier/*/ "$dir"/state/notifier/*.mdb
 start_stages
 wait_for 30 "all incidents are back" count_is 5 true
-last_count=
+rm -f "$dir/last_count"
 wait_for 30 "the stories are complete" settled
 snapshot "$dir/after"
 
