@@ -118,6 +118,18 @@ def question(w, run):
     return wait_for("the question of " + run, found)
 
 
+def answer(w, approval, verdict, by):
+    """Presses as soon as the notifier knows the question, too; (status, what it said)."""
+    said = []
+
+    def pressed():
+        said.append(w.api("POST", "/api/decisions", {"approval": approval, "verdict": verdict, "by": by}))
+        return said[-1][0] != 404
+
+    wait_for("the notifier knows the question", pressed)
+    return said[-1]
+
+
 def forge(w, key, d):
     """Signs a decision with a key of one's own choice; the packed message."""
     path = w.path("forged")
@@ -137,7 +149,8 @@ def approval_attacks(k):
     for a, run in runs.items():
         k.check(w.post(run, **{"class": "ask"}) == 202, "taken")
     good = question(w, victim)[0]
-    w.api("POST", "/api/decisions", {"approval": good["id"], "verdict": "approve", "by": "ann"})
+    taken = answer(w, good["id"], "approve", "ann")
+    k.check(taken[0] == 200, "an honest approval is taken", taken)
     k.until("an honest approval is acted upon", lambda: w.ended(victim))
     honest = [m["message"] for m in w.dump("STORY", "heal.decision.>") if m["message"]["plan_id"] == good["plan_id"]]
     asked = {a: question(w, run) for a, run in runs.items()}
@@ -165,8 +178,9 @@ def approval_attacks(k):
     send(forge(w, key, decision("other-digest", plan_digest="00" * 32)))
     other = asked["after-deny"][0]
     send(forge(w, key, decision("other-plan", plan_digest=other["plan_digest"], plan_seq=other["plan_seq"])))
-    w.api("POST", "/api/decisions", {"approval": other["id"], "verdict": "deny", "by": "ann"})
-    late = w.api("POST", "/api/decisions", {"approval": other["id"], "verdict": "approve", "by": "eve"})[0]
+    denied = answer(w, other["id"], "deny", "ann")[0]
+    k.check(denied == 200, "a no is taken", denied)
+    late = answer(w, other["id"], "approve", "eve")[0]
     k.check(late == 409, "a yes after a no is refused", late)
     w.settled([runs["after-deny"]])
     send(forge(w, key, decision("after-deny")))
