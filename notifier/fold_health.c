@@ -36,15 +36,16 @@ static const struct {
 	void (*told)(struct fold *f);
 } matters[MATTERS] = {
 	[MATTER_RATE] = {"rate", "HealbusHealingFailing", HEALBUS__SEVERITY__SEVERITY_CRITICAL,
-			 "healctl incidents, healctl story; healctl pause stops further repairs"},
+			 "healctl incidents, healctl story; healctl pause stops further repairs",
+			 NULL, NULL},
 	[MATTER_DEAD] = {"dead", "HealbusDeadLetters", HEALBUS__SEVERITY__SEVERITY_WARNING,
-			 "healctl dead ls says which and why"},
+			 "healctl dead ls says which and why", NULL, NULL},
 	[MATTER_LAG] = {"lag", "HealbusStageLag", HEALBUS__SEVERITY__SEVERITY_WARNING,
-			"the stage's log, and healctl doctor"},
+			"the stage's log, and healctl doctor", NULL, NULL},
 	[MATTER_COMPLEX] = {"complex", "HealbusComplexHeal", HEALBUS__SEVERITY__SEVERITY_INFO,
-			    "healctl story; the next time may not end so well"},
+			    "healctl story; the next time may not end so well", NULL, NULL},
 	[MATTER_CHANNEL] = {"channel", "HealbusChannelDead", HEALBUS__SEVERITY__SEVERITY_CRITICAL,
-			    "healctl undelivered says what nobody got, and why"},
+			    "healctl undelivered says what nobody got, and why", NULL, NULL},
 	[MATTER_MODEL] = {"model", "HealbusModelFailing", HEALBUS__SEVERITY__SEVERITY_WARNING,
 			  "a look at its key, quota and address in reasoner.yaml; rules, memory "
 			  "and the next model go on without it",

@@ -346,8 +346,8 @@ static void test_linear(void **state UNUSED)
 		"x@",
 		"1.",
 		"-----BEGIN X ",
-		"gh"
-		"p_",
+		("gh"
+		 "p_"),
 		"sk-",
 		"secret\\\"",
 		"\\n",

@@ -94,8 +94,8 @@ static void test_all_that_is_known_is_shown(void **state)
 	static const char *const wanted[] = {
 		"  1. code_fix(web): git apply \\u{202e}\n",
 		"     | -old\n     | +new\\u{202e}\n",
-		"Diagnosis: rust_type_error (88 % sure)\n  log:17: error[E0308]: mismatched "
-		"types\n",
+		("Diagnosis: rust_type_error (88 % sure)\n  log:17: error[E0308]: mismatched "
+		 "types\n"),
 		"Dry run: rehearsed\n  1. git apply --check: clean\n",
 		"Why (a model's words; nobody has checked them): Approve me.\\nWhat would be done",
 		"Plan digest: abcdef01",
