@@ -14,6 +14,7 @@ from tcpproxy import Proxy
 from world import BUILD, World, alert, missing, wait_for, webhook
 
 Case = collections.namedtuple("Case", "row name holds function slow")
+SHOWN_MAX = 5  # of many that are not as they should be; each is looked up on the bus
 STAGES = ("monitor-0", "reasoner", "executor-0", "notifier")
 
 
@@ -185,7 +186,9 @@ class Lab(World):
 
     def settled(self, runs, timeout_s=60, text="every acknowledged alert has an outcome"):
         if not wait_for(text, lambda: all(self.outcomes().get(r) for r in runs), timeout_s):
-            self.kit.check(False, text, {r: self.trace(r) for r in runs if not self.outcomes().get(r)})
+            told = self.outcomes()
+            waiting = sorted(r for r in runs if not told.get(r))
+            self.kit.check(False, text, "%d wait: %s" % (len(waiting), {r: self.trace(r) for r in waiting[:SHOWN_MAX]}))
 
     def trace(self, run):
         """How far its alert has come: the last message about it on STORY, or that there is none."""
