@@ -5,7 +5,7 @@ import os
 import random
 import time
 
-from kit import BUILD, Load, alert, case, cpu_seconds, descriptors, in_parallel, rss_mib, wait_for, webhook
+from kit import BUILD, HOURLY, Load, alert, case, cpu_seconds, descriptors, in_parallel, rss_mib, wait_for, webhook
 from natsadmin import NatsError
 
 CASES = []
@@ -270,7 +270,7 @@ def idle(k):
 
 @case(CASES, 26, "steady-load", "a steady load for a while: descriptors and memory stay flat", slow=True)
 def steady_load(k):
-    w = k.world(targets=["a", "b", "c", "d"])
+    w = k.world(targets=HOURLY)
     load = Load(w, 0.03)
     k.until("it has warmed up", lambda: load.answers[202] > 600, 90)
     before = {p: (descriptors(w.pid(p)), rss_mib(w.pid(p))) for p in w.stages}

@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from kit import STAGES, case, exit_of, in_parallel, restart_dead, wait_for
+from kit import HOURLY, STAGES, case, exit_of, in_parallel, restart_dead, wait_for
 
 CASES = []
 PAUSED_S = 6  # longer than an executor waits before it asks again whether it may (5 s)
@@ -14,7 +14,7 @@ def killed_at(k, w, part, call, n):
     """One alert while the stage dies at its Nth such call; then it is started again."""
     tracer = w.under_strace(part, "%s:signal=KILL:when=%d" % (call, n))
     for _ in range(20):
-        w.post(w.new_run("kill"), timeout_s=3)
+        w.post(w.new_run("kill"), timeout_s=3, service=w.work[w.runs % len(w.work)])
         if exit_of(w, part, 0.2) is not None:
             break
     w.kill(part)
@@ -25,7 +25,7 @@ def killed_at(k, w, part, call, n):
 @case(CASES, 1, "kill-at-syscall", "killed in the middle of a system call: nothing lost, nothing twice")
 def kill_at_syscall(k):
     k.need_program("strace")
-    w = k.world()
+    w = k.world(targets=HOURLY)
     calls = ("fdatasync", "pwrite64", "sendto")
     points = (1, 2, 4) if k.quick else range(1, 21)
     for i, n in enumerate(points):
